@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One outbound session being opened: TCP, then TLS when the route is secure, then CONNECT. Used by relays and by the
+ * prober. The callback runs once, never inside dial_start() or dial_free(). */
+#ifndef PENSTOCK_CHANNEL_DIAL_H
+#define PENSTOCK_CHANNEL_DIAL_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel/tls.h"
+#include "common/addr.h"
+#include "common/conf.h"
+#include "common/reason.h"
+#include "common/stream.h"
+
+struct dial;
+
+struct dial_request {
+    const struct conf *conf; /* headers and timeouts; must outlive the dial */
+    struct tls_context *tls; /* NULL: plain. Must outlive the stream */
+    struct addr address;     /* of the proxy, with port */
+    const char *tls_name;    /* copied */
+    bool resume;
+    const char *host; /* CONNECT target, copied; NULL: stop after TCP (plain) or TLS */
+    uint16_t port;
+};
+
+struct dial_result {
+    bool up;
+    enum reason reason;          /* when not up */
+    bool proxy_at_fault;         /* worth a retest: could not be reached or authenticated. Never for an HTTP status */
+    int http_status;             /* of the answer; 0: none */
+    char detail[IPC_DETAIL_MAX]; /* "connect to 192.0.2.7:8081: connection refused"; "proxy answered 403 Forbidden" */
+};
+
+typedef void dial_cb(struct dial *dial, const struct dial_result *result, void *data);
+
+/* Non-blocking connect with IP_BIND_ADDRESS_NO_PORT, TCP_NODELAY, keepalive and TCP_USER_TIMEOUT.
+ * Time limits: ConnectTimeout for TCP, HandshakeTimeout for TLS, 30 s for the answer to CONNECT. NULL: out of memory.
+ */
+struct dial *dial_start(struct ev_loop *loop, const struct dial_request *request, dial_cb *cb, void *data);
+
+/* After up: the stream, now the caller's. */
+struct stream *dial_take_stream(struct dial *dial);
+
+/* Takes NULL; aborts what is under way (RST). May be called from the callback. */
+void dial_free(struct dial *dial);
+
+#endif
