@@ -7,8 +7,10 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define CONTROL_DEFAULT_PATH "/run/penstock/control.sock"
+#define CONTROL_ERROR_MAX    256
 
 struct control;
 struct control_client;
@@ -20,11 +22,20 @@ struct control_cbs {
     void (*gone)(struct control_client *client, void *data);
 };
 
+/* As root, before the privileges are dropped: makes the directory of the socket at path (0755) for the user that will
+ * bind it. One that exists is left alone, but for that of the default path, which is given to the user. 0 or -errno,
+ * text filled. */
+int control_make_directory(const char *path, uid_t uid, gid_t gid, char ret_error[static CONTROL_ERROR_MAX]);
+
+/* Replaces the socket file of a daemon that is dead; NULL with the text filled when another one answers there, or the
+ * path cannot be bound. cbs is copied. */
 struct control *control_new(struct ev_loop *loop, const char *path, const struct control_cbs *cbs, void *data,
-                            char *ret_error, size_t error_size);
+                            char ret_error[static CONTROL_ERROR_MAX]);
 void control_free(struct control *control); /* takes NULL; removes the socket */
 /* Appends a line (the newline is added). A client whose queue is full is dropped (gone is called, from the loop). */
 void control_send(struct control_client *client, const char *line);
-void control_finish(struct control_client *client);
+void control_finish(struct control_client *client); /* what was sent goes out; client is not valid any more */
+void control_set_data(struct control_client *client, void *data); /* of the one who answers; NULL at first */
+void *control_data(const struct control_client *client);
 
 #endif

@@ -28,7 +28,8 @@ struct verdict {
     struct tls_summary tls;
     struct test_stage tcp; /* of that server, for the page: secure_tcp, or plain_tcp when plain is in use */
     struct test_stage mutual_auth;
-    char detail[IPC_DETAIL_MAX]; /* empty when connected */
+    char detail[IPC_DETAIL_MAX];          /* empty when connected */
+    char fallback_detail[IPC_DETAIL_MAX]; /* plain by fallback: why the secure port is not used; else empty */
 };
 
 /* True when what the report holds decides, whatever the stages still running will say; *ret_verdict untouched

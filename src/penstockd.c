@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The daemon's main: options, identity, then the gate; or, started by the gate with --child=, one of its children. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "channel/prober.h"
+#include "common/conf.h"
+#include "common/log.h"
+#include "common/sandbox.h"
+#include "gate/control.h"
+#include "gate/gate.h"
+#include "relay/relay.h"
+
+#define DEFAULT_USER "penstock"
+
+struct options {
+    const char *conf_path;
+    const char *user;
+    const char *control_path;
+    bool test;
+};
+
+static void print_usage(FILE *stream)
+{
+    fputs("Usage: penstockd [-c FILE] [-u USER] [-S PATH] [-t]\n"
+          "  -c FILE  configuration (default: " CONF_DEFAULT_PATH "), with the drop-ins of FILE.d/\n"
+          "  -u USER  user to become when started as root (default: " DEFAULT_USER ")\n"
+          "  -S PATH  control socket (default: $PENSTOCK_CONTROL or " CONTROL_DEFAULT_PATH ")\n"
+          "  -t       test the configuration and exit\n"
+          "  -V       print the version\n"
+          "  -h       print this help\n"
+          "See penstockd(8).\n",
+          stream);
+}
+
+static int run_child(const char *which)
+{
+    if (strcmp(which, "prober") == 0)
+        return prober_main();
+    if (strcmp(which, "relay") == 0)
+        return relay_main();
+    fprintf(stderr, "penstockd: unknown child %s\n", which);
+    return EX_USAGE;
+}
+
+/* Fills ret_options; or returns an exit status >= 0 with which the program ends now. */
+static int parse_options(int argc, char **argv, struct options *ret_options)
+{
+    const char *control = getenv("PENSTOCK_CONTROL");
+    struct options options = {.control_path = control && *control ? control : CONTROL_DEFAULT_PATH};
+
+    for (int option; (option = getopt(argc, argv, "c:u:S:tVh")) != -1;) {
+        switch (option) {
+        case 'c':
+            options.conf_path = optarg;
+            break;
+        case 'u':
+            options.user = optarg;
+            break;
+        case 'S':
+            options.control_path = optarg;
+            break;
+        case 't':
+            options.test = true;
+            break;
+        case 'V':
+            puts("penstockd " PACKAGE_VERSION);
+            return EX_OK;
+        case 'h':
+            print_usage(stdout);
+            return EX_OK;
+        default:
+            print_usage(stderr);
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "penstockd: unexpected argument %s\n", argv[optind]);
+        print_usage(stderr);
+        return EX_USAGE;
+    }
+    *ret_options = options;
+    return -1;
+}
+
+static void print_conf_error(const char *text, void *data)
+{
+    (void)data;
+    fprintf(stderr, "%s\n", text);
+}
+
+static void log_conf_error(const char *text, void *data)
+{
+    (void)data;
+    log_error("%s", text);
+}
+
+static int test_configuration(const char *path)
+{
+    struct conf *conf;
+
+    if (conf_load(path, print_conf_error, NULL, &conf) < 0)
+        return EX_CONFIG;
+    conf_free(conf);
+    return EX_OK;
+}
+
+/* Root only: the user that the gate becomes; 0 or an exit status. */
+static int find_user(const char *name, const struct passwd **ret_user)
+{
+    const struct passwd *user;
+
+    errno = 0;
+    user = getpwnam(name);
+    if (!user) {
+        log_error("user \"%s\" does not exist; create it, or name another one with -u USER", name);
+        return EX_NOUSER;
+    }
+    if (user->pw_uid == 0) {
+        log_error("-u %s: penstockd cannot run as root, because all of root's traffic would be exempt", name);
+        return EX_USAGE;
+    }
+    *ret_user = user;
+    return EX_OK;
+}
+
+/* As root: the socket's directory for the user, then becomes that user. Else: keeps CAP_NET_ADMIN alone. */
+static int become_gate(const struct options *options, uid_t *ret_uid)
+{
+    const char *name = options->user;
+
+    if (geteuid() == 0) {
+        const struct passwd *user;
+        char error[CONTROL_ERROR_MAX];
+        int status;
+
+        name = name ? name : DEFAULT_USER;
+        status = find_user(name, &user);
+        if (status != EX_OK)
+            return status;
+        if (control_make_directory(options->control_path, user->pw_uid, user->pw_gid, error) < 0) {
+            log_error("%s", error);
+            return EX_CANTCREAT;
+        }
+    }
+
+    int r = sandbox_become_gate(name, ret_uid);
+    if (r == 0)
+        return EX_OK;
+    if (r == -EPERM && geteuid() != 0)
+        log_error("CAP_NET_ADMIN is missing, which the rules need; start penstockd as root or give it the capability");
+    else if (r == -ENOENT)
+        log_error("user \"%s\" does not exist", name);
+    else
+        log_error("cannot run as user %s: %s", name ? name : "of this process", strerror(-r));
+    return EX_NOPERM;
+}
+
+/* A closed standard descriptor would be reused by the next socket, and a library's message would go into it. */
+static bool prepare_descriptors(void)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    if (null < 0)
+        return false;
+    while (null < STDERR_FILENO) {
+        null = dup(null);
+        if (null < 0)
+            return false;
+    }
+    if (null > STDERR_FILENO && dup2(null, STDIN_FILENO) >= 0)
+        return close(null) == 0;
+    return dup2(null, STDIN_FILENO) >= 0;
+}
+
+static int run_daemon(const struct options *options)
+{
+    struct gate_options gate = {.conf_path = options->conf_path, .control_path = options->control_path};
+    struct conf *conf;
+    int status;
+
+    log_init("gate", LOG_LEVEL_INFO);
+    if (!prepare_descriptors()) {
+        log_error("/dev/null: %s", strerror(errno));
+        return EX_OSERR;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    umask(027);
+    status = become_gate(options, &gate.own_uid);
+    if (status != EX_OK)
+        return status;
+    /* Read as the user that will read it again at a reload, so that a missing permission shows now. */
+    if (conf_load(options->conf_path, log_conf_error, NULL, &conf) < 0)
+        return EX_CONFIG;
+    log_set_level(conf->log_level);
+    return gate_main(&gate, conf);
+}
+
+int main(int argc, char **argv)
+{
+    static const char child[] = "--child=";
+    struct options options;
+    int status;
+
+    if (argc == 2 && strncmp(argv[1], child, strlen(child)) == 0)
+        return run_child(argv[1] + strlen(child));
+
+    status = parse_options(argc, argv, &options);
+    if (status >= 0)
+        return status;
+    return options.test ? test_configuration(options.conf_path) : run_daemon(&options);
+}
