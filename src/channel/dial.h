@@ -11,6 +11,7 @@
 #include "channel/tls.h"
 #include "common/addr.h"
 #include "common/conf.h"
+#include "common/ipc.h"
 #include "common/reason.h"
 #include "common/stream.h"
 
@@ -24,25 +25,34 @@ struct dial_request {
     bool resume;
     const char *host; /* CONNECT target, copied; NULL: stop after TCP (plain) or TLS */
     uint16_t port;
+
+    /* For the prober; relays leave these zero. */
+    struct stream *below; /* an open connection to use instead of a new one; taken over, also on failure */
+    bool ping;            /* host is the proxy itself and is asked OPTIONS *; any HTTP status is up */
+    uint32_t listen_ms;   /* after the handshake, read for this long before the request is written */
+    uint32_t answer_ms;   /* limit for the answer; 0: 30 s */
 };
 
 struct dial_result {
     bool up;
     enum reason reason;          /* when not up */
     bool proxy_at_fault;         /* worth a retest: could not be reached or authenticated. Never for an HTTP status */
+    bool no_route;               /* this host itself could not send: no route, no address, no free port or descriptor */
     int http_status;             /* of the answer; 0: none */
     char detail[IPC_DETAIL_MAX]; /* "connect to 192.0.2.7:8081: connection refused"; "proxy answered 403 Forbidden" */
 };
 
 typedef void dial_cb(struct dial *dial, const struct dial_result *result, void *data);
 
-/* Non-blocking connect with IP_BIND_ADDRESS_NO_PORT, TCP_NODELAY, keepalive and TCP_USER_TIMEOUT.
- * Time limits: ConnectTimeout for TCP, HandshakeTimeout for TLS, 30 s for the answer to CONNECT. NULL: out of memory.
- */
+/* Non-blocking connect with TCP_NODELAY, keepalive and TCP_USER_TIMEOUT. Time limits: ConnectTimeout for TCP,
+ * HandshakeTimeout for TLS, 30 s for the answer to CONNECT. NULL: out of memory. */
 struct dial *dial_start(struct ev_loop *loop, const struct dial_request *request, dial_cb *cb, void *data);
 
-/* After up: the stream, now the caller's. */
+/* After up: the stream, now the caller's. Bytes that came right behind the answer are read from it first. */
 struct stream *dial_take_stream(struct dial *dial);
+
+/* In the callback of a dial that is up; all zero when plain. */
+void dial_tls_summary(const struct dial *dial, struct tls_summary *ret_summary);
 
 /* Takes NULL; aborts what is under way (RST). May be called from the callback. */
 void dial_free(struct dial *dial);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "channel/tcp.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A peer that vanished is noticed after 60 s + 3 * 10 s of silence, or 45 s after bytes went unacknowledged. */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_INTERVAL_S 10
+#define KEEPALIVE_PROBES     3
+#define UNACKNOWLEDGED_MS    45000
+
+static void set_option(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof(value)); /* a connection without it still works */
+}
+
+int tcp_connect(const struct addr *address, int *ret_fd)
+{
+    int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+
+    if (fd < 0)
+        return -errno;
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+    if (connect(fd, &address->sa, addr_length(address)) < 0 && errno != EINPROGRESS) {
+        int error = errno;
+
+        close(fd);
+        return -error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX])
+{
+    snprintf(buf, TCP_WORDS_MAX, "%s", error == EADDRNOTAVAIL ? "no local address or port is free" : strerror(error));
+    buf[0] = (char)tolower((unsigned char)buf[0]);
+    return buf;
+}
+
+bool tcp_error_is_own(int error)
+{
+    return error == EADDRNOTAVAIL || error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A TCP connection being opened, with the options that every connection to a proxy has. */
+#ifndef PENSTOCK_CHANNEL_TCP_H
+#define PENSTOCK_CHANNEL_TCP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/addr.h"
+
+#define TCP_WORDS_MAX 96
+
+/* Non-blocking connect() with TCP_NODELAY, keepalive and TCP_USER_TIMEOUT. 0: under way, *ret_fd becomes writable when
+ * it has ended and SO_ERROR tells how; else -errno. */
+int tcp_connect(const struct addr *address, int *ret_fd);
+
+/* An errno in the middle of a sentence: "connection refused"; returns buf. */
+const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX]);
+
+/* Ours, not the peer's: an address, a port, a descriptor or memory is missing here. */
+bool tcp_error_is_own(int error);
+
+#endif
