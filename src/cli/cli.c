@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/text.h"
+
+void cli_problem(const char *format, ...)
+{
+    char raw[1024], clean[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    fprintf(stderr, "penstock: %s\n", text_clean(raw, text_locale_is_utf8(), clean, sizeof clean));
+}
+
+json_t *cli_json_text(const char *text)
+{
+    char clean[TEXT_MAX];
+
+    return json_string(text_clean(text, true, clean, sizeof clean));
+}
+
+void cli_put_json(const json_t *object)
+{
+    json_dumpf(object, stdout, CLI_JSON_FLAGS);
+    putchar('\n');
+    fflush(stdout); /* whoever follows test --json or status --watch --json waits for this line */
+}
+
+static bool is(const json_t *object, const char *key, const char *text)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+
+    return value && strcmp(value, text) == 0;
+}
+
+int cli_exit_of(const json_t *status)
+{
+    if (is(status, "mode", "secure"))
+        return CLI_EXIT_SECURE;
+    if (is(status, "mode", "plain") || is(status, "mode", "direct"))
+        return CLI_EXIT_PLAIN;
+    if (!is(status, "mode", "blocked"))
+        return CLI_EXIT_FAILED;
+    if (is(status, "reason", "Testing") || is(status, "reason", "No network"))
+        return CLI_EXIT_UNDECIDED;
+    return CLI_EXIT_BLOCKED;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void set_error(struct cli_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void set_error(struct cli_client *client, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(client->error, sizeof client->error, format, args);
+    va_end(args);
+}
+
+static bool connect_to(struct cli_client *client, const char *path, unsigned wait_s)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval limit = {.tv_sec = (time_t)wait_s};
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        set_error(client, "%s: path of a socket can have at most %zu bytes", path, sizeof address.sun_path - 1);
+        return false;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* A full backlog lets connect() wait; SO_SNDTIMEO bounds that and the write of the request. */
+    if (client->fd >= 0 && setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 &&
+        connect(client->fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return true;
+    set_error(client, "the daemon does not answer: connect to %s: %s%s", path,
+              errno == EAGAIN ? "timed out" : strerror(errno),
+              errno == ENOENT || errno == ECONNREFUSED ? " (is penstockd running?)" : "");
+    return false;
+}
+
+bool cli_client_open(struct cli_client *client, const char *path, const char *verb, unsigned wait_s, int stop_fd)
+{
+    char line[64];
+    int length = snprintf(line, sizeof line, "%s\n", verb);
+
+    *client = (struct cli_client){.fd = -1, .stop_fd = stop_fd, .deadline_ms = now_ms() + (int64_t)wait_s * 1000};
+    if (!connect_to(client, path, wait_s))
+        return false;
+    if (send(client->fd, line, (size_t)length, MSG_NOSIGNAL) == length)
+        return true;
+    set_error(client, "the daemon does not answer: %s", strerror(errno));
+    return false;
+}
+
+void cli_client_close(struct cli_client *client)
+{
+    if (client->fd >= 0)
+        close(client->fd);
+    free(client->buf);
+    client->fd = -1;
+    client->buf = NULL;
+}
+
+/* Room for more bytes behind end. */
+static bool make_room(struct cli_client *client)
+{
+    size_t size = client->size ? client->size * 2 : 4096;
+    char *buf;
+
+    if (client->start > 0) {
+        memmove(client->buf, client->buf + client->start, client->end - client->start);
+        client->end -= client->start;
+        client->start = 0;
+    }
+    if (client->end < client->size)
+        return true;
+    buf = realloc(client->buf, size);
+    if (!buf) {
+        set_error(client, "out of memory");
+        return false;
+    }
+    client->buf = buf;
+    client->size = size;
+    return true;
+}
+
+/* CLI_ANSWER_OBJECT: readable. */
+static enum cli_answer wait_readable(struct cli_client *client)
+{
+    struct pollfd fds[2] = {{.fd = client->fd, .events = POLLIN}, {.fd = client->stop_fd, .events = POLLIN}};
+    int64_t left = client->deadline_ms - now_ms();
+    int n = left > 0 ? poll(fds, 2, (int)left) : 0;
+
+    if (n < 0 && errno != EINTR) {
+        set_error(client, "poll: %s", strerror(errno));
+        return CLI_ANSWER_ERROR;
+    }
+    if (n > 0 && fds[1].revents)
+        return CLI_ANSWER_STOPPED;
+    if (n > 0)
+        return CLI_ANSWER_OBJECT;
+    if (client->deadline_ms > now_ms())
+        return wait_readable(client); /* EINTR, or poll woke early */
+    set_error(client, "the daemon did not answer in time");
+    return CLI_ANSWER_ERROR;
+}
+
+/* CLI_ANSWER_OBJECT: there are more bytes. CLI_ANSWER_END: there will be none. */
+static enum cli_answer fill(struct cli_client *client)
+{
+    enum cli_answer ready = wait_readable(client);
+    ssize_t n;
+
+    if (ready != CLI_ANSWER_OBJECT)
+        return ready;
+    if (!make_room(client))
+        return CLI_ANSWER_ERROR;
+    n = recv(client->fd, client->buf + client->end, client->size - client->end, MSG_DONTWAIT);
+    if (n == 0)
+        return CLI_ANSWER_END;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return CLI_ANSWER_OBJECT;
+    if (n < 0) {
+        set_error(client, "the daemon went away: %s", strerror(errno));
+        return CLI_ANSWER_ERROR;
+    }
+    client->end += (size_t)n;
+    client->total += (size_t)n;
+    if (client->total <= CLI_ANSWER_MAX)
+        return CLI_ANSWER_OBJECT;
+    set_error(client, "the daemon's answer is larger than %u MiB", CLI_ANSWER_MAX >> 20);
+    return CLI_ANSWER_ERROR;
+}
+
+static enum cli_answer parse(struct cli_client *client, const char *line, size_t length, json_t **ret_object)
+{
+    json_error_t why;
+    json_t *object = json_loadb(line, length, 0, &why);
+    const char *error = json_string_value(json_object_get(object, "error"));
+
+    if (!json_is_object(object))
+        set_error(client, "the daemon's answer is not understood%s%s", object ? "" : ": ", object ? "" : why.text);
+    else if (error)
+        set_error(client, "%s", error);
+    if (json_is_object(object) && !error) {
+        *ret_object = object;
+        return CLI_ANSWER_OBJECT;
+    }
+    json_decref(object);
+    return CLI_ANSWER_ERROR;
+}
+
+enum cli_answer cli_client_next(struct cli_client *client, json_t **ret_object)
+{
+    size_t searched = 0;
+
+    for (;;) {
+        size_t held = client->end - client->start;
+        const char *line = held > 0 ? client->buf + client->start : "";
+        const char *newline = memchr(line + searched, '\n', held - searched);
+        enum cli_answer more;
+
+        if (newline) {
+            client->start += (size_t)(newline - line) + 1;
+            return parse(client, line, (size_t)(newline - line), ret_object);
+        }
+        searched = held;
+        more = fill(client);
+        if (more == CLI_ANSWER_END && held > 0) {
+            set_error(client, "the daemon's answer ended in the middle of a line");
+            return CLI_ANSWER_ERROR;
+        }
+        if (more != CLI_ANSWER_OBJECT)
+            return more;
+    }
+}
+
+json_t *cli_ask(const struct cli_options *options, const char *verb, unsigned wait_s)
+{
+    struct cli_client client;
+    json_t *object = NULL;
+
+    if (cli_client_open(&client, options->control_path, verb, wait_s, -1) &&
+        cli_client_next(&client, &object) == CLI_ANSWER_END)
+        set_error(&client, "the daemon closed the connection without an answer");
+    if (!object)
+        cli_problem("%s", client.error);
+    cli_client_close(&client);
+    return object;
+}

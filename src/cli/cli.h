@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line: what its verbs share, and the client of the control socket. Every wait has a limit, every answer a
+ * largest size; whatever the other end sends, the worst is an error text. */
+#ifndef PENSTOCK_CLI_CLI_H
+#define PENSTOCK_CLI_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLI_CONTROL_PATH  "/run/penstock/control.sock"
+#define CLI_ANSWER_MAX    (16U << 20) /* bytes of one answer */
+#define CLI_STATUS_WAIT_S 10
+#define CLI_TEST_WAIT_S   60
+#define CLI_JSON_FLAGS    (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
+
+enum cli_exit {
+    CLI_EXIT_SECURE = 0,
+    CLI_EXIT_OK = 0,
+    CLI_EXIT_FAILED = 1,
+    CLI_EXIT_PLAIN = 3,
+    CLI_EXIT_BLOCKED = 4,
+    CLI_EXIT_UNDECIDED = 5, /* testing, or no network */
+    CLI_EXIT_USAGE = 64,
+    CLI_EXIT_CONFIG = 78,
+};
+
+struct cli_options {
+    const char *control_path;
+    const char *conf_path; /* -c FILE, or NULL */
+    bool json, watch;
+};
+
+/* The verbs; each returns the exit status. */
+int cli_status(const struct cli_options *options);
+int cli_test(const struct cli_options *options);
+int cli_test_alone(const struct cli_options *options);
+int cli_sessions(const struct cli_options *options);
+
+/* "penstock: …" on standard error, cleaned of control characters. */
+void cli_problem(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A string, cleaned so that it is always one. */
+json_t *cli_json_text(const char *text);
+/* One object, one line, on standard output. */
+void cli_put_json(const json_t *object);
+/* What a status object says: the exit status of status and test; CLI_EXIT_FAILED when it makes no sense. */
+int cli_exit_of(const json_t *status);
+
+/* ---- the control socket ---- */
+
+enum cli_answer { CLI_ANSWER_OBJECT, CLI_ANSWER_END, CLI_ANSWER_ERROR, CLI_ANSWER_STOPPED };
+
+struct cli_client {
+    int fd;
+    int stop_fd; /* readable: give up; -1: none */
+    int64_t deadline_ms;
+    char *buf;
+    size_t start, end, size; /* of what has arrived and was not taken yet */
+    size_t total;
+    char error[512]; /* after CLI_ANSWER_ERROR, or when cli_client_open() was false */
+};
+
+/* Connects and sends the request. False: error is filled. cli_client_close() is needed either way. */
+bool cli_client_open(struct cli_client *client, const char *path, const char *verb, unsigned wait_s, int stop_fd);
+/* The next object of the answer; the caller's to json_decref(). An {"error": …} is CLI_ANSWER_ERROR with its text. */
+enum cli_answer cli_client_next(struct cli_client *client, json_t **ret_object);
+void cli_client_close(struct cli_client *client);
+
+/* For answers of one object: opens, reads, closes. NULL: the problem has been written. */
+json_t *cli_ask(const struct cli_options *options, const char *verb, unsigned wait_s);
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "cli/page.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/hint.h"
+
+#define LABEL_COLUMNS 14 /* of "  Certificates" */
+#define INDENT        (LABEL_COLUMNS + 2)
+#define EXPIRES_SOON  14 /* days */
+#define DAY           86400
+
+struct page {
+    FILE *out;
+    const struct text_style *style;
+    int64_t now;
+};
+
+/* ---- odd answers are not errors here: a key that is missing or of another type is not there ---- */
+
+static const char *text_at(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text && *text ? text : NULL;
+}
+
+static bool number_at(const json_t *object, const char *key, double *ret_number)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (!json_is_number(value))
+        return false;
+    *ret_number = json_number_value(value);
+    return true;
+}
+
+static uint64_t count_at(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+/* ---- lines ---- */
+
+static const char *mark_of(const struct text_style *style, enum text_tone tone)
+{
+    switch (tone) {
+    case TEXT_GOOD:
+        return style->utf8 ? "✓" : "ok";
+    case TEXT_WARN:
+        return "!";
+    case TEXT_BAD:
+        return style->utf8 ? "✗" : "FAILED";
+    case TEXT_PLAIN:
+    case TEXT_DIM:
+        break;
+    }
+    return style->utf8 ? "–" : "-";
+}
+
+static void field(const struct page *page, const char *label, enum text_tone tone, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* "  Label         text", wrapped below itself. */
+static void field(const struct page *page, const char *label, enum text_tone tone, const char *format, ...)
+{
+    char raw[TEXT_MAX], clean[TEXT_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    text_tone(page->out, page->style, TEXT_DIM, false);
+    fprintf(page->out, "  %-*s", LABEL_COLUMNS, label);
+    text_tone_end(page->out, page->style);
+    text_tone(page->out, page->style, tone, false);
+    text_wrap(page->out, page->style, text_clean(raw, page->style->utf8, clean, sizeof clean), INDENT, INDENT);
+    text_tone_end(page->out, page->style);
+    putc('\n', page->out);
+}
+
+static enum text_tone tone_of_status(const json_t *status)
+{
+    const char *mode = text_at(status, "mode");
+    const char *reason = text_at(status, "reason");
+
+    if (mode && strcmp(mode, "secure") == 0)
+        return TEXT_GOOD;
+    if (mode && strcmp(mode, "blocked") == 0)
+        return reason && strcmp(reason, "Testing") == 0 ? TEXT_WARN : TEXT_BAD;
+    return TEXT_WARN;
+}
+
+static const char *local_date(int64_t when, char buf[static 32])
+{
+    time_t t = (time_t)when;
+    struct tm tm;
+
+    if (!localtime_r(&t, &tm) || strftime(buf, 32, "%Y-%m-%d", &tm) == 0)
+        buf[0] = '\0';
+    return buf;
+}
+
+static const char *local_clock(int64_t when, char buf[static 32])
+{
+    time_t t = (time_t)when;
+    struct tm tm;
+
+    if (!localtime_r(&t, &tm) || strftime(buf, 32, "%H:%M:%S", &tm) == 0)
+        buf[0] = '\0';
+    return buf;
+}
+
+/* "Proxy Trusted, since 2026-01-02 03:04:05 (2 h 13 min)" */
+static void put_since(const struct page *page, const json_t *status)
+{
+    const char *connection = text_at(status, "connection_status");
+    char raw[TEXT_MAX], clean[TEXT_MAX], date[32], clock[32], age[64];
+    int64_t since;
+    size_t at = 0;
+
+    if (connection)
+        at = (size_t)snprintf(raw, sizeof raw, "%.200s", connection);
+    if (text_parse_time(text_at(status, "since"), &since)) {
+        snprintf(raw + at, sizeof raw - at, "%ssince %s %s (%s)", at > 0 ? ", " : "", local_date(since, date),
+                 local_clock(since, clock), text_duration(page->now - since, age));
+    } else if (at == 0) {
+        return;
+    }
+    fputs("  ", page->out);
+    text_wrap(page->out, page->style, text_clean(raw, page->style->utf8, clean, sizeof clean), 2, 2);
+    putc('\n', page->out);
+}
+
+static void put_title(const struct page *page, const json_t *status)
+{
+    const char *text = text_at(status, "status");
+    char clean[TEXT_MAX];
+
+    text_tone(page->out, page->style, tone_of_status(status), true);
+    fprintf(page->out, "%s ", page->style->utf8 ? "●" : "*");
+    text_wrap(page->out, page->style,
+              text_clean(text ? text : "Status unknown", page->style->utf8, clean, sizeof clean), 2, 2);
+    text_tone_end(page->out, page->style);
+    putc('\n', page->out);
+    put_since(page, status);
+}
+
+static void put_reason(const struct page *page, const json_t *status)
+{
+    const char *reason = text_at(status, "reason");
+    const char *detail = text_at(status, "detail");
+    const char *mode = text_at(status, "mode");
+    const char *hint = hint_for(reason, detail);
+
+    if (!reason && !detail)
+        return;
+    putc('\n', page->out);
+    if (reason)
+        field(page, "Reason", TEXT_PLAIN, "%s", reason);
+    if (detail)
+        field(page, "Detail", TEXT_PLAIN, "%s", detail);
+    if (hint)
+        field(page, "What to do", TEXT_PLAIN, "%s", hint);
+    if (mode && strcmp(mode, "direct") == 0)
+        field(page, "Note", TEXT_WARN, "Web traffic passes without the proxy (OnUnavailable=direct in [Failure]).");
+}
+
+/* "server valid until 2026-12-31 (40 days)"; an absent date gives no line. */
+static bool put_certificate(const struct page *page, const char *label, const char *whose, const char *expires)
+{
+    char date[32];
+    int64_t when, days;
+
+    if (!text_parse_time(expires, &when))
+        return false;
+    local_date(when, date);
+    days = (when - page->now) / DAY;
+    if (when <= page->now)
+        field(page, label, TEXT_BAD, "%s expired on %s", whose, date);
+    else
+        field(page, label, days < EXPIRES_SOON ? TEXT_WARN : TEXT_PLAIN, "%s valid until %s (%" PRId64 " day%s%s)",
+              whose, date, days, days == 1 ? "" : "s", days < EXPIRES_SOON ? " left" : "");
+    return true;
+}
+
+static void put_proxy(const struct page *page, const json_t *status)
+{
+    const json_t *proxy = json_object_get(status, "proxy");
+    const json_t *tls = json_object_get(status, "tls");
+    const char *server = text_at(proxy, "server");
+    const char *address = text_at(proxy, "address");
+    const char *version = text_at(tls, "version");
+    const char *cipher = text_at(tls, "cipher");
+    uint64_t port = count_at(proxy, "port");
+    bool v6 = address && strchr(address, ':');
+    char port_text[32] = "";
+
+    if (port > 0)
+        snprintf(port_text, sizeof port_text, ":%" PRIu64, port);
+    putc('\n', page->out);
+    if (server || address)
+        field(page, "Proxy", TEXT_PLAIN, "%s%s%s%s%s%s", server ? server : "", server && address ? " at " : "",
+              v6 ? "[" : "", address ? address : "", v6 ? "]" : "", port_text);
+    if (version)
+        field(page, "Channel", TEXT_PLAIN, "%s%s%s", version, cipher ? ", " : "", cipher ? cipher : "");
+    if (put_certificate(page, "Certificates", "server", text_at(tls, "server_expires")))
+        put_certificate(page, "", "client", text_at(tls, "client_expires"));
+    else
+        put_certificate(page, "Certificates", "client", text_at(tls, "client_expires"));
+}
+
+static enum text_tone tone_of_result(const char *result)
+{
+    if (result && strcmp(result, "passed") == 0)
+        return TEXT_GOOD;
+    if (result && strcmp(result, "failed") == 0)
+        return TEXT_BAD;
+    return TEXT_DIM;
+}
+
+/* True when the stage was there. */
+static bool put_test(const struct page *page, const char *label, const char *name, const json_t *stage)
+{
+    const char *result = text_at(stage, "result");
+    enum text_tone tone = tone_of_result(result);
+    double ms;
+
+    if (!result)
+        return false;
+    if (tone == TEXT_DIM)
+        field(page, label, tone, "%s %s: %s", mark_of(page->style, tone), name, result);
+    else if (number_at(stage, "ms", &ms))
+        field(page, label, tone, "%s %s, %.1f ms", mark_of(page->style, tone), name, ms);
+    else
+        field(page, label, tone, "%s %s", mark_of(page->style, tone), name);
+    return true;
+}
+
+static void put_tests(const struct page *page, const json_t *status)
+{
+    const json_t *tests = json_object_get(status, "tests");
+    const char *mode = text_at(status, "mode");
+    bool plain = mode && strcmp(mode, "plain") == 0;
+    const char *tcp = plain ? "TCP to the plain port" : "TCP to the proxy's port";
+    char clock[32], age[64];
+    int64_t at;
+    bool any;
+
+    any = put_test(page, "Tests", tcp, json_object_get(tests, "tcp"));
+    any |= put_test(page, any ? "" : "Tests", "mutual authentication", json_object_get(tests, "mutual_auth"));
+    any |= put_test(page, any ? "" : "Tests", "TCP to the plain port", json_object_get(tests, "plain_tcp"));
+    if (!text_parse_time(text_at(tests, "at"), &at))
+        return;
+    field(page, any ? "" : "Tests", TEXT_DIM, "at %s, %s ago", local_clock(at, clock),
+          text_duration(page->now - at, age));
+}
+
+static void put_rules(const struct page *page, const json_t *status)
+{
+    const json_t *rules = json_object_get(status, "rules");
+    const char *table = text_at(rules, "table");
+    const char *owner = text_at(rules, "owner");
+    const char *error = text_at(rules, "error");
+    const json_t *installed = json_object_get(rules, "installed");
+    uint64_t changes = count_at(rules, "changes"), repaired = count_at(rules, "repaired");
+
+    if (!json_is_object(rules))
+        return;
+    if (json_is_true(installed))
+        field(page, "Rules", TEXT_PLAIN, "%s installed%s%s%s, %" PRIu64 " change%s, %" PRIu64 " repaired",
+              table ? table : "table", json_is_true(json_object_get(rules, "owned")) ? " and owned" : "",
+              owner ? ", owned by " : "", owner ? owner : "", changes, changes == 1 ? "" : "s", repaired);
+    else
+        field(page, "Rules", TEXT_BAD, "%s %s is not installed", mark_of(page->style, TEXT_BAD),
+              table ? table : "the table");
+    if (error)
+        field(page, "", TEXT_BAD, "%s", error);
+}
+
+static void put_traffic(const struct page *page, const json_t *status)
+{
+    const json_t *sessions = json_object_get(status, "sessions");
+    const json_t *bytes = json_object_get(status, "bytes");
+    char up[32], down[32];
+
+    if (json_is_object(sessions))
+        field(page, "Sessions", TEXT_PLAIN, "%" PRIu64 " open, %" PRIu64 " total, %" PRIu64 " failed",
+              count_at(sessions, "open"), count_at(sessions, "total"), count_at(sessions, "failed"));
+    if (json_is_object(bytes))
+        field(page, "Bytes", TEXT_PLAIN, "%s up, %s down", text_bytes(count_at(bytes, "up"), up),
+              text_bytes(count_at(bytes, "down"), down));
+}
+
+static void put_daemon(const struct page *page, const json_t *status)
+{
+    const char *version = text_at(status, "version");
+    uint64_t pid = count_at(status, "pid");
+    char raw[256], age[64];
+    double uptime;
+    int64_t started;
+    int at;
+
+    if (!version && pid == 0)
+        return;
+    at = snprintf(raw, sizeof raw, "penstockd%s%.100s", version ? " " : "", version ? version : "");
+    if (pid > 0)
+        at += snprintf(raw + at, sizeof raw - (size_t)at, ", pid %" PRIu64, pid);
+    if (number_at(status, "uptime", &uptime) && uptime >= 0 && uptime < 1e12)
+        snprintf(raw + at, sizeof raw - (size_t)at, ", up %s", text_duration((int64_t)uptime, age));
+    else if (text_parse_time(text_at(status, "started"), &started))
+        snprintf(raw + at, sizeof raw - (size_t)at, ", up %s", text_duration(page->now - started, age));
+    field(page, "Daemon", TEXT_DIM, "%s", raw);
+}
+
+void page_render(FILE *out, const struct text_style *style, const json_t *status, int64_t now)
+{
+    const struct page page = {.out = out, .style = style, .now = now};
+
+    put_title(&page, status);
+    put_reason(&page, status);
+    put_proxy(&page, status);
+    put_tests(&page, status);
+    putc('\n', out);
+    put_rules(&page, status);
+    put_traffic(&page, status);
+    put_daemon(&page, status);
+}
+
+void page_render_verdict(FILE *out, const struct text_style *style, const json_t *status, int64_t now)
+{
+    const struct page page = {.out = out, .style = style, .now = now};
+
+    put_title(&page, status);
+    put_reason(&page, status);
+}
+
+static const char *stage_name(const char *stage)
+{
+    if (stage && strcmp(stage, "tcp") == 0)
+        return "TCP to the secure port";
+    if (stage && strcmp(stage, "mutual_auth") == 0)
+        return "mutual authentication";
+    if (stage && strcmp(stage, "plain_tcp") == 0)
+        return "TCP to the plain port";
+    return stage ? stage : "test";
+}
+
+void page_render_stage(FILE *out, const struct text_style *style, const json_t *stage)
+{
+    enum text_tone tone = tone_of_result(text_at(stage, "result"));
+    const char *server = text_at(stage, "server");
+    const char *address = text_at(stage, "address");
+    const char *detail = text_at(stage, "detail");
+    size_t indent = style->utf8 ? 2 : 7;
+    char raw[TEXT_MAX], clean[TEXT_MAX];
+    double ms = 0;
+
+    number_at(stage, "ms", &ms);
+    text_tone(out, style, tone, false);
+    text_cell(out, style, mark_of(style, tone), indent);
+    text_tone_end(out, style);
+    snprintf(raw, sizeof raw, "%s, %.260s%s%.80s%s, %.1f ms", stage_name(text_at(stage, "stage")),
+             server ? server : "-", address ? " (" : "", address ? address : "", address ? ")" : "", ms);
+    text_wrap(out, style, text_clean(raw, style->utf8, clean, sizeof clean), indent, indent);
+    putc('\n', out);
+    if (!detail)
+        return;
+    fprintf(out, "%*s", (int)indent, "");
+    text_wrap(out, style, text_clean(detail, style->utf8, clean, sizeof clean), indent, indent);
+    putc('\n', out);
+}

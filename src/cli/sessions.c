@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/text.h"
+#include "cli/who.h"
+
+enum column {
+    COLUMN_USER,
+    COLUMN_PROCESS,
+    COLUMN_UNIT,
+    COLUMN_DESTINATION,
+    COLUMN_NAME,
+    COLUMN_ROUTE,
+    COLUMN_UP,
+    COLUMN_DOWN,
+    COLUMN_AGE,
+    COLUMN_COUNT
+};
+
+#define CELL_MAX   256
+#define GAP        2 /* between columns */
+#define SHRUNK_MIN 8 /* columns that a cut column keeps */
+
+static const struct {
+    const char *title;
+    bool may_shrink;
+} columns[COLUMN_COUNT] = {
+    [COLUMN_USER] = {"USER", false}, [COLUMN_PROCESS] = {"PROCESS", true},
+    [COLUMN_UNIT] = {"UNIT", true},  [COLUMN_DESTINATION] = {"DESTINATION", true},
+    [COLUMN_NAME] = {"NAME", true},  [COLUMN_ROUTE] = {"ROUTE", false},
+    [COLUMN_UP] = {"UP", false},     [COLUMN_DOWN] = {"DOWN", false},
+    [COLUMN_AGE] = {"AGE", false},
+};
+
+/* "192.0.2.7:443" or "[2001:db8::1]:443" */
+static bool parse_endpoint(const char *text, struct addr *ret_addr)
+{
+    const char *colon = text ? strrchr(text, ':') : NULL;
+    char host[ADDR_TEXT_MAX], *end;
+    unsigned long port;
+
+    if (!colon || (size_t)(colon - text) >= sizeof host)
+        return false;
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    port = strtoul(colon + 1, &end, 10);
+    return *end == '\0' && port <= UINT16_MAX && addr_parse(host, (uint16_t)port, ret_addr);
+}
+
+static const char *text_at(const json_t *session, const char *key)
+{
+    return json_string_value(json_object_get(session, key));
+}
+
+/* All objects of the answer as an array; NULL: the problem has been written. */
+static json_t *fetch(const struct cli_options *options)
+{
+    struct cli_client client;
+    json_t *sessions = json_array(), *session;
+    enum cli_answer answer = CLI_ANSWER_ERROR;
+
+    if (cli_client_open(&client, options->control_path, "sessions", CLI_STATUS_WAIT_S, -1))
+        while ((answer = cli_client_next(&client, &session)) == CLI_ANSWER_OBJECT)
+            json_array_append_new(sessions, session);
+    if (answer == CLI_ANSWER_ERROR)
+        cli_problem("%s", client.error);
+    cli_client_close(&client);
+    if (answer == CLI_ANSWER_END)
+        return sessions;
+    json_decref(sessions);
+    return NULL;
+}
+
+static double age_of(const json_t *session)
+{
+    return json_number_value(json_object_get(session, "age_ms"));
+}
+
+static int oldest_first(const void *a, const void *b)
+{
+    double first = age_of(*(json_t *const *)a), second = age_of(*(json_t *const *)b);
+
+    return first > second ? -1 : first < second;
+}
+
+/* The relays answer one after another: their sessions are mixed here. */
+static json_t *sorted(json_t *sessions)
+{
+    size_t n = json_array_size(sessions);
+    json_t **list = calloc(n + 1, sizeof *list), *result = json_array();
+
+    for (size_t i = 0; list && i < n; i++)
+        list[i] = json_array_get(sessions, i);
+    if (list)
+        qsort(list, n, sizeof *list, oldest_first);
+    for (size_t i = 0; list && i < n; i++)
+        json_array_append(result, list[i]);
+    free(list);
+    json_decref(sessions);
+    return result;
+}
+
+static const char *user_text(const struct who *who, char buf[static CELL_MAX])
+{
+    const struct passwd *user = who->found ? getpwuid(who->uid) : NULL;
+
+    if (user)
+        snprintf(buf, CELL_MAX, "%s", user->pw_name);
+    else if (who->found)
+        snprintf(buf, CELL_MAX, "%u", who->uid);
+    else
+        snprintf(buf, CELL_MAX, "-");
+    return buf;
+}
+
+static void set_text(json_t *session, const char *key, const char *text)
+{
+    json_object_set_new(session, key, *text ? cli_json_text(text) : json_null());
+}
+
+static void put_json(json_t *session, const struct who *who)
+{
+    char user[CELL_MAX];
+
+    set_text(session, "user", who->found ? user_text(who, user) : "");
+    json_object_set_new(session, "uid", who->found ? json_integer(who->uid) : json_null());
+    json_object_set_new(session, "pid", who->pid > 0 ? json_integer(who->pid) : json_null());
+    set_text(session, "process", who->process);
+    set_text(session, "unit", who->unit);
+    cli_put_json(session);
+}
+
+static uint64_t bytes_at(const json_t *session, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(json_object_get(session, "bytes"), key));
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+/* What stands in one cell, cleaned; "-" when it is not known. */
+static const char *cell(const json_t *session, const struct who *who, enum column column, bool utf8,
+                        char buf[static CELL_MAX])
+{
+    char raw[CELL_MAX], number[64];
+    const char *text = NULL;
+
+    switch (column) {
+    case COLUMN_USER:
+        text = user_text(who, raw);
+        break;
+    case COLUMN_PROCESS:
+        if (who->pid == 0)
+            break;
+        snprintf(raw, sizeof raw, "%s[%d]", who->process, (int)who->pid);
+        text = raw;
+        break;
+    case COLUMN_UNIT:
+        text = who->unit;
+        break;
+    case COLUMN_DESTINATION:
+        text = text_at(session, "destination");
+        break;
+    case COLUMN_NAME:
+        text = text_at(session, "name");
+        break;
+    case COLUMN_ROUTE:
+        text = text_at(session, "route");
+        break;
+    case COLUMN_UP:
+        text = text_bytes(bytes_at(session, "up"), number);
+        break;
+    case COLUMN_DOWN:
+        text = text_bytes(bytes_at(session, "down"), number);
+        break;
+    case COLUMN_AGE:
+        text = text_duration((int64_t)(age_of(session) < 1e15 ? age_of(session) / 1000 : 0), number);
+        break;
+    case COLUMN_COUNT:
+        break;
+    }
+    return text_clean(text && *text ? text : "-", utf8, buf, CELL_MAX);
+}
+
+/* Cuts the widest column that may be cut until the line fits. */
+static void shrink(size_t widths[static COLUMN_COUNT], size_t room)
+{
+    for (;;) {
+        size_t total = GAP * (COLUMN_COUNT - 1), widest = COLUMN_COUNT;
+
+        for (size_t i = 0; i < COLUMN_COUNT; i++) {
+            total += widths[i];
+            if (columns[i].may_shrink && widths[i] > SHRUNK_MIN &&
+                (widest == COLUMN_COUNT || widths[i] > widths[widest]))
+                widest = i;
+        }
+        if (total <= room || widest == COLUMN_COUNT)
+            return;
+        widths[widest]--;
+    }
+}
+
+static void put_row(const struct text_style *style, const size_t widths[static COLUMN_COUNT], const json_t *session,
+                    const struct who *who)
+{
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        char buf[CELL_MAX];
+        const char *text = session ? cell(session, who, (enum column)i, style->utf8, buf) : columns[i].title;
+        bool last = i + 1 == COLUMN_COUNT;
+
+        text_cell(stdout, style, text, last && text_columns(text) <= widths[i] ? text_columns(text) : widths[i]);
+        fputs(last ? "\n" : "  ", stdout);
+    }
+}
+
+static void put_table(const json_t *sessions, const struct who *whos)
+{
+    size_t widths[COLUMN_COUNT], n = json_array_size(sessions);
+    struct text_style style;
+
+    text_style_of(stdout, &style);
+    for (size_t column = 0; column < COLUMN_COUNT; column++) {
+        widths[column] = strlen(columns[column].title);
+        for (size_t i = 0; i < n; i++) {
+            char buf[CELL_MAX];
+            size_t width =
+                text_columns(cell(json_array_get(sessions, i), &whos[i], (enum column)column, style.utf8, buf));
+
+            if (width > widths[column])
+                widths[column] = width;
+        }
+    }
+    if (style.terminal) /* what goes to another program stays whole */
+        shrink(widths, style.width);
+    text_tone(stdout, &style, TEXT_PLAIN, true);
+    put_row(&style, widths, NULL, NULL);
+    text_tone_end(stdout, &style);
+    for (size_t i = 0; i < n; i++)
+        put_row(&style, widths, json_array_get(sessions, i), &whos[i]);
+}
+
+int cli_sessions(const struct cli_options *options)
+{
+    json_t *sessions = fetch(options);
+    size_t n = json_array_size(sessions);
+    struct who *whos = calloc(n + 1, sizeof *whos);
+    int error;
+
+    if (!sessions || !whos) {
+        json_decref(sessions);
+        free(whos);
+        return CLI_EXIT_FAILED;
+    }
+    sessions = sorted(sessions);
+    n = json_array_size(sessions);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *session = json_array_get(sessions, i);
+
+        if (!parse_endpoint(text_at(session, "client"), &whos[i].local) ||
+            !parse_endpoint(text_at(session, "destination"), &whos[i].peer))
+            whos[i] = (struct who){.found = false};
+    }
+    error = who_look_up(whos, n);
+    if (error < 0)
+        cli_problem("users and processes cannot be found: %s", strerror(-error));
+    for (size_t i = 0; options->json && i < n; i++)
+        put_json(json_array_get(sessions, i), &whos[i]);
+    if (!options->json)
+        put_table(sessions, whos);
+    json_decref(sessions);
+    free(whos);
+    return CLI_EXIT_OK;
+}
