@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
 #include "channel/tcp.h"
 
 #include <ctype.h>
@@ -44,7 +46,7 @@ int tcp_connect(const struct addr *address, int *ret_fd)
 
 const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX])
 {
-    snprintf(buf, TCP_WORDS_MAX, "%s", error == EADDRNOTAVAIL ? "no local address or port is free" : strerror(error));
+    snprintf(buf, TCP_WORDS_MAX, "%s", error == EADDRNOTAVAIL ? "no local address or port is free" : strerrordesc_np(error));
     buf[0] = (char)tolower((unsigned char)buf[0]);
     return buf;
 }
