@@ -13,15 +13,16 @@
 #include "common/addr.h"
 #include "common/log.h"
 
-#define CONF_DEFAULT_PATH "/etc/penstock/penstock.conf"
-#define CONF_SERVERS_MAX  16
-#define CONF_NAME_MAX     255 /* of a host name, RFC 1035 */
-#define CONF_HEADERS_MAX  32
-#define CONF_PORTS_MAX    64
-#define CONF_USERS_MAX    64
-#define CONF_NETWORKS_MAX 1024
-#define CONF_CA_PATHS_MAX 16
-#define CONF_RELAYS_MAX   64
+#define CONF_DEFAULT_PATH      "/etc/penstock/penstock.conf"
+#define CONF_SERVERS_MAX       16
+#define CONF_NAME_MAX          255 /* of a host name, RFC 1035 */
+#define CONF_HEADERS_MAX       32
+#define CONF_HEADERS_BYTES_MAX 8192 /* all of them, each with its line's end */
+#define CONF_PORTS_MAX         64
+#define CONF_USERS_MAX         64
+#define CONF_NETWORKS_MAX      1024
+#define CONF_CA_PATHS_MAX      16
+#define CONF_RELAYS_MAX        64
 
 enum conf_unavailable { CONF_UNAVAILABLE_BLOCK, CONF_UNAVAILABLE_DIRECT };
 enum conf_stop { CONF_STOP_OPEN, CONF_STOP_BLOCK };
