@@ -19,7 +19,10 @@ typedef void prober_cb(const struct test_report *report, void *data);
 struct prober *prober_new(struct ev_loop *loop, const struct conf *conf, prober_cb *cb, void *data);
 /* Abandons a test that is running. */
 void prober_start(struct prober *prober, uint64_t test_id);
-void prober_free(struct prober *prober); /* takes NULL */
+void prober_free(struct prober *prober); /* takes NULL; also from the callback */
+
+/* What is wrong with the TLS files; NULL: nothing, or no secure channel is configured. */
+const char *prober_tls_error(const struct prober *prober);
 
 /* The prober process: speaks ipc.h on IPC_FD until the gate is gone. Returns the exit status. */
 int prober_main(void);
