@@ -60,7 +60,7 @@ static int reload(const struct cli_options *options)
     for (size_t i = 0; i < json_array_size(errors); i++) {
         const char *error = json_string_value(json_array_get(errors, i));
 
-        cli_problem("%s", error ? error : "error without a text");
+        cli_mistake(error ? error : "error without a text");
     }
     if (json_is_false(ok))
         cli_problem("the configuration in force stays as it was");
@@ -75,7 +75,7 @@ static void on_mistake(const char *text, void *data)
     if (errors)
         json_array_append_new(errors, cli_json_text(text));
     else
-        cli_problem("%s", text);
+        cli_mistake(text);
 }
 
 static int check(const struct cli_options *options)

@@ -28,6 +28,13 @@ void cli_problem(const char *format, ...)
     fprintf(stderr, "penstock: %s\n", text_clean(raw, text_locale_is_utf8(), clean, sizeof clean));
 }
 
+void cli_mistake(const char *text)
+{
+    char clean[TEXT_MAX];
+
+    fprintf(stderr, "%s\n", text_clean(text, text_locale_is_utf8(), clean, sizeof clean));
+}
+
 json_t *cli_json_text(const char *text)
 {
     char clean[TEXT_MAX];

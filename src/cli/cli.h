@@ -40,6 +40,8 @@ int cli_sessions(const struct cli_options *options);
 
 /* "penstock: …" on standard error, cleaned of control characters. */
 void cli_problem(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A mistake in a configuration, "FILE:LINE: message", on standard error as it is: editors jump there. */
+void cli_mistake(const char *text);
 /* A string, cleaned so that it is always one. */
 json_t *cli_json_text(const char *text);
 /* One object, one line, on standard output. */

@@ -39,7 +39,7 @@ static const struct {
      "MinimumVersion= in [SecureChannel]; SecurePort= must be the proxy's TLS port."},
     {PORT, "resolve ", "Check the names in Servers= of [Proxy] and this host's DNS (/etc/resolv.conf)."},
     {PORT, "refused", "Nothing listens there. Check SecurePort= and Servers= in [Proxy], and the proxy itself."},
-    {PORT, "time",
+    {PORT, "no answer within",
      "No answer came: a firewall on the way may drop the packets. Check SecurePort= in [Proxy] and the path to the "
      "proxy."},
     {PORT, NULL,

@@ -230,7 +230,7 @@ static void run(struct alone *alone)
 static void on_mistake(const char *text, void *data)
 {
     (void)data;
-    cli_problem("%s", text);
+    cli_mistake(text);
 }
 
 int cli_test_alone(const struct cli_options *options)
