@@ -121,12 +121,13 @@ def directory_of(name):
 
 
 def process_start(pid):
-    """Start time of a process in ticks: with its id it names a process for good. None: no such process."""
+    """Start time of a process in ticks: with its id it names a process for good. None: gone, or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[19]
+            fields = stat.read().rpartition(")")[2].split()
     except OSError:
         return None
+    return None if fields[0] in "ZX" else fields[19]
 
 
 def remove_stale():
