@@ -31,7 +31,9 @@ int control_make_directory(const char *path, uid_t uid, gid_t gid, char ret_erro
  * path cannot be bound. cbs is copied. */
 struct control *control_new(struct ev_loop *loop, const char *path, const struct control_cbs *cbs, void *data,
                             char ret_error[static CONTROL_ERROR_MAX]);
-void control_free(struct control *control); /* takes NULL; removes the socket */
+/* Takes NULL; removes the socket and drops every client without gone(); what is queued for the finished ones is written
+ * as far as they can take it at once. */
+void control_free(struct control *control);
 /* Appends a line (the newline is added). A client whose queue is full is dropped (gone is called, from the loop). */
 void control_send(struct control_client *client, const char *line);
 void control_finish(struct control_client *client); /* what was sent goes out; client is not valid any more */

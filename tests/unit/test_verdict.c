@@ -133,7 +133,7 @@ static void fill_server(struct server_report *server, const struct outcome *outc
     server->no_route = outcome->no_route;
     addr_parse("192.0.2.1", (uint16_t)(8081 + 10 * i), &server->secure_address);
     addr_parse("192.0.2.1", (uint16_t)(8080 + 10 * i), &server->plain_address);
-    snprintf(server->tls.version, sizeof(server->tls.version), "TLSv1.%d", i);
+    snprintf(server->tls.version, sizeof(server->tls.version), "TLSv1.%u", (unsigned)i % 10);
 }
 
 static void next_outcome(struct outcome *outcome, int *index, int secure_count, int plain_count)
