@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+/* Applies rules for the tests, without the daemon: one command a line on standard input, one answer a line.
+ *   apply secure|plain|blocked|direct STATUS TEXT   verify   remove   conf FILE   portid
+ * Answers: "ok", "ok owned", "same", "differs", "error TEXT". The end of input ends it and leaves the rules. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate/netfilter.h"
+
+struct helper {
+    struct netfilter *netfilter;
+    struct conf *conf;
+    uid_t own_uid;
+};
+
+static void print_mistake(const char *text, void *data)
+{
+    (void)data;
+    fprintf(stderr, "%s\n", text);
+}
+
+static bool load(struct helper *helper, const char *path)
+{
+    struct conf *conf;
+
+    if (conf_load(path, print_mistake, NULL, &conf) < 0)
+        return false;
+    conf_free(helper->conf);
+    helper->conf = conf;
+    return true;
+}
+
+static enum verdict_mode mode_of(const char *text)
+{
+    static const enum verdict_mode modes[] = {VERDICT_MODE_SECURE, VERDICT_MODE_PLAIN, VERDICT_MODE_BLOCKED,
+                                              VERDICT_MODE_DIRECT};
+
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+        if (strcmp(text, verdict_mode_text(modes[i])) == 0)
+            return modes[i];
+    fprintf(stderr, "unknown mode %s\n", text);
+    exit(64);
+}
+
+static void apply(struct helper *helper, char *mode)
+{
+    char error[NETFILTER_ERROR_MAX];
+    char *status = strchr(mode, ' ');
+    struct ruleset_spec spec = {.conf = helper->conf, .own_uid = helper->own_uid, .status = ""};
+
+    if (status != NULL) {
+        *status = '\0';
+        spec.status = status + 1;
+    }
+    spec.mode = mode_of(mode);
+    if (netfilter_apply(helper->netfilter, &spec, error) < 0)
+        printf("error %s\n", error);
+    else
+        printf(netfilter_owned(helper->netfilter) ? "ok owned\n" : "ok\n");
+}
+
+static void answer(struct helper *helper, char *command)
+{
+    char error[NETFILTER_ERROR_MAX];
+
+    if (strncmp(command, "apply ", 6) == 0) {
+        apply(helper, command + 6);
+    } else if (strncmp(command, "conf ", 5) == 0) {
+        printf(load(helper, command + 5) ? "ok\n" : "error configuration\n");
+    } else if (strcmp(command, "verify") == 0) {
+        int r = netfilter_verify(helper->netfilter, error);
+
+        if (r < 0)
+            printf("error %s\n", error);
+        else
+            printf(r == 1 ? "same\n" : "differs\n");
+    } else if (strcmp(command, "remove") == 0) {
+        if (netfilter_remove(helper->netfilter, error) < 0)
+            printf("error %s\n", error);
+        else
+            printf("ok\n");
+    } else if (strcmp(command, "portid") == 0) {
+        printf("%u\n", netfilter_portid(helper->netfilter));
+    } else {
+        printf("error unknown command\n");
+    }
+}
+
+int main(int argc, char *argv[])
+{
+    struct helper helper = {0};
+    char error[NETFILTER_ERROR_MAX], line[1024];
+
+    if (argc != 4) {
+        fprintf(stderr, "usage: ruleset_apply owned|plain UID CONFIGURATION\n");
+        return 64;
+    }
+    helper.own_uid = (uid_t)atoi(argv[2]);
+    if (!load(&helper, argv[3]))
+        return 78;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    helper.netfilter = netfilter_new(strcmp(argv[1], "owned") == 0, error);
+    printf(helper.netfilter != NULL ? "ready\n" : "error %s\n", error);
+    while (helper.netfilter != NULL && fgets(line, sizeof(line), stdin) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        answer(&helper, line);
+    }
+    netfilter_free(helper.netfilter);
+    conf_free(helper.conf);
+    return 0;
+}
