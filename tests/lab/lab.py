@@ -180,9 +180,7 @@ class Lab:
         os.chmod(self.dir, 0o755)
         self.reaper = subprocess.Popen([sys.executable, "-B", os.path.join(HERE, "lab.py"), "reap", self.name],
                                        stdin=subprocess.PIPE, start_new_session=True)
-        with open(f"{self.dir}/owner", "w", encoding="ascii") as file:
-            file.write(f"{os.getpid()} {process_start(os.getpid())} "
-                       f"{self.reaper.pid} {process_start(self.reaper.pid)}\n")
+        self._own()
         try:
             pki = subprocess.Popen([os.path.join(HERE, "pki"), f"{self.dir}/pki"] + CERT_NAMES)
             self._make_spaces()
@@ -206,6 +204,34 @@ class Lab:
             self.reaper.stdin.close()
             self.reaper.wait()
             self.reaper = None
+
+    def detach(self):
+        """Hands the lab with all that runs in it to a process of its own, which keeps it until lab down."""
+        keeper = os.fork()
+        if keeper == 0:
+            os.setsid()
+            null = os.open("/dev/null", os.O_RDWR)
+            for descriptor in range(3):
+                os.dup2(null, descriptor)
+            self._own()
+            end_on_signals()
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                signal.pause()
+            self.down()
+            os._exit(0)
+        wait_for(lambda: self._owner() == str(keeper), 5, "the keeper")
+        self.reaper.stdin.close()  # the keeper has a copy
+        self.reaper, self.children = None, []
+
+    def _own(self):
+        with open(f"{self.dir}/owner.new", "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()} {process_start(os.getpid())} "
+                       f"{self.reaper.pid} {process_start(self.reaper.pid)}\n")
+        os.rename(f"{self.dir}/owner.new", f"{self.dir}/owner")
+
+    def _owner(self):
+        with open(f"{self.dir}/owner", encoding="ascii") as file:
+            return file.read().split()[0]
 
     __enter__ = up
 
@@ -240,7 +266,7 @@ class Lab:
         self._ip("web", f"link set lo up\nlink set w1 up\n{webs}"
                         "route add default via 203.0.113.1\nroute add default via 2001:db8:3::1\n")
         self._ip("host", "route add default via 192.0.2.1\nroute add default via 2001:db8:1::1\n")
-        self.clear_faults()
+        self._make_gate_table()
 
     def _ip(self, space, batch):
         command(["ip", "-n", f"{self.name}-{space}", "-batch", "-"], input=batch)
@@ -471,22 +497,25 @@ listen secure
 
     # -- faults --
 
-    def clear_faults(self):
-        """Every fault gone, every counter at zero."""
-        with contextlib.suppress(OSError, LabError):
-            self.delay(None)
-        self.nft("gw", """table inet lab
-delete table inet lab
-table inet lab {
+    def _make_gate_table(self):
+        self.nft("gw", """table inet lab {
     counter leaked { }
-    set leaks { type inet_service; size 256; flags dynamic; }
+    counter plain { }
     chain probe {
         type filter hook prerouting priority raw;
         iifname "h0" th dport { 80, 443 } meta l4proto { tcp, udp } counter name leaked
+        iifname "h0" tcp dport 8080 counter name plain
     }
     chain faults { type filter hook input priority filter; }
+    chain faults_beyond { type filter hook forward priority filter; }
 }
 """)
+
+    def clear_faults(self):
+        """Every fault of the network gone."""
+        with contextlib.suppress(LabError):
+            self.delay(None)
+        self.nft("gw", "flush chain inet lab faults\nflush chain inet lab faults_beyond\n")
 
     def fault(self, how, port=SECURE_PORT, server=None):
         """how: reject (the port answers with RST) or drop (silence). server None: all of them."""
@@ -500,10 +529,28 @@ table inet lab {
         if done.returncode:
             raise LabError(f"nft in {space}: {done.stderr}")
 
-    def leaked(self):
-        """Packets to ports 80 and 443 that left the host since clear_faults()."""
-        out = json.loads(self.run("gw", ["nft", "-j", "list", "counter", "inet", "lab", "leaked"], check=True).stdout)
+    def _counter(self, name):
+        out = json.loads(self.run("gw", ["nft", "-j", "list", "counter", "inet", "lab", name], check=True).stdout)
         return next(item["counter"]["packets"] for item in out["nftables"] if "counter" in item)
+
+    def leaked(self):
+        """Packets to ports 80 and 443 that have left the host since reset_counters()."""
+        return self._counter("leaked")
+
+    def to_plain_port(self):
+        """Packets to the proxies' plain port that have left the host since reset_counters()."""
+        return self._counter("plain")
+
+    def reset_counters(self):
+        self.run("gw", ["nft", "reset", "counters", "table", "inet", "lab"], check=True)
+
+    def network(self, up):
+        """Takes the host's only link down, or brings it back with its addresses and routes."""
+        if up:
+            self._ip("host", f"link set up0 up\naddress replace {HOST6}/64 dev up0 nodad\n"
+                             "route replace default via 192.0.2.1\nroute replace default via 2001:db8:1::1\n")
+        else:
+            self._ip("host", "link set up0 down\n")
 
     def delay(self, milliseconds, rate=None):
         """Delay on the link between host and gw; None takes it away. LabError where the kernel has no netem."""
