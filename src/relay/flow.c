@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "relay/flow.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+
+/* A source that gives so much at a time is worth a pipe; one that gives less than BULK_ENDS is not any more. */
+#define BULK_STARTS  16384
+#define BULK_ENDS    4096
+/* TLS hands out one record per read. After one smaller than this nothing more is expected to be there already. */
+#define RECORD_SMALL 4096
+
+void flow_init(struct flow *flow)
+{
+    *flow = (struct flow){.pipe = POOL_NO_PIPE};
+}
+
+static bool flow_holds(const struct flow *flow)
+{
+    return flow->piped > 0 || flow->at < flow->end;
+}
+
+/* Idle flows hold nothing. */
+static void flow_release(struct flow *flow, struct pool *pool)
+{
+    if (flow->buffer && flow->at == flow->end) {
+        pool_put_buffer(pool, flow->buffer, flow->size);
+        flow->buffer = NULL;
+    }
+    if (flow->pipe.read_fd >= 0 && flow->piped == 0)
+        pool_put_pipe(pool, &flow->pipe);
+}
+
+static void flow_finish(struct flow *flow, struct pool *pool)
+{
+    flow->at = flow->end = 0;
+    if (flow->piped > 0) {
+        flow->piped = 0;
+        pool_drop_pipe(pool, &flow->pipe);
+    }
+    flow_release(flow, pool);
+    flow->state = FLOW_DONE;
+    flow->wait = FLOW_WAIT_NOTHING;
+}
+
+void flow_fini(struct flow *flow, struct pool *pool)
+{
+    flow_finish(flow, pool);
+}
+
+void flow_abandon(struct flow *flow, struct pool *pool)
+{
+    flow_finish(flow, pool);
+}
+
+void flow_doom(struct flow *flow)
+{
+    flow->doomed = true;
+    if (flow->state == FLOW_ENDED)
+        flow->state = FLOW_BROKEN;
+}
+
+/* ---- results of streams ---- */
+
+static void source_failed(struct flow *flow, enum stream_status status)
+{
+    flow->state = FLOW_BROKEN;
+    if (flow->doomed)
+        return;
+    flow->fault = FLOW_FAULT_SOURCE;
+    flow->fault_status = status;
+}
+
+static void sink_failed(struct flow *flow, struct pool *pool, enum stream_status status)
+{
+    flow->fault = FLOW_FAULT_SINK;
+    flow->fault_status = status;
+    flow_finish(flow, pool);
+}
+
+static void source_says(struct flow *flow, enum stream_status status)
+{
+    switch (status) {
+    case STREAM_AGAIN_READ:
+        flow->wait = FLOW_WAIT_SOURCE_READ;
+        return;
+    case STREAM_AGAIN_WRITE:
+        flow->wait = FLOW_WAIT_SOURCE_WRITE;
+        return;
+    case STREAM_EOF:
+        flow->state = flow->doomed ? FLOW_BROKEN : FLOW_ENDED;
+        return;
+    case STREAM_RESET:
+    case STREAM_FAILED:
+        source_failed(flow, status);
+        return;
+    case STREAM_OK:
+        break;
+    }
+    assert(!"a status that says nothing");
+}
+
+static void sink_says(struct flow *flow, struct pool *pool, enum stream_status status)
+{
+    switch (status) {
+    case STREAM_AGAIN_READ:
+        flow->wait = FLOW_WAIT_SINK_READ;
+        return;
+    case STREAM_AGAIN_WRITE:
+        flow->wait = FLOW_WAIT_SINK_WRITE;
+        return;
+    case STREAM_EOF: /* of a write: the peer takes no more */
+        sink_failed(flow, pool, STREAM_RESET);
+        return;
+    case STREAM_RESET:
+    case STREAM_FAILED:
+        sink_failed(flow, pool, status);
+        return;
+    case STREAM_OK:
+        break;
+    }
+    assert(!"a status that says nothing");
+}
+
+/* What errno means, in the words of a stream. */
+static enum stream_status splice_status(enum stream_status again)
+{
+    if (errno == EAGAIN || errno == EINTR)
+        return again;
+    return errno == ECONNRESET || errno == EPIPE ? STREAM_RESET : STREAM_FAILED;
+}
+
+/* ---- copying ---- */
+
+static void fill_buffer(struct flow *flow, struct stream *source)
+{
+    flow->at = flow->end = 0;
+    while (flow->end < flow->size) {
+        size_t room = flow->size - flow->end, n = 0;
+        enum stream_status status = stream_read(source, flow->buffer + flow->end, room, &n);
+        if (status != STREAM_OK) {
+            source_says(flow, status);
+            break;
+        }
+        flow->end += n;
+        /* Saves a read that would only say "again"; were it wrong, the poll would report at once. */
+        bool drained = stream_can_splice(source) ? n < room : n < RECORD_SMALL && !stream_pending(source);
+        if (drained) {
+            flow->wait = FLOW_WAIT_SOURCE_READ;
+            break;
+        }
+    }
+    flow->bulk = flow->end >= BULK_STARTS;
+}
+
+static void drain_buffer(struct flow *flow, struct pool *pool, struct stream *sink)
+{
+    while (flow->at < flow->end) {
+        size_t n = 0;
+        enum stream_status status = stream_write(sink, flow->buffer + flow->at, flow->end - flow->at, &n);
+        if (status != STREAM_OK) {
+            sink_says(flow, pool, status);
+            return;
+        }
+        flow->at += n;
+        flow->delivered += n;
+    }
+}
+
+/* ---- splicing ---- */
+
+static void fill_pipe(struct flow *flow, struct stream *source)
+{
+    ssize_t n = splice(source->fd, NULL, flow->pipe.write_fd, NULL, flow->pipe.size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n <= 0) {
+        source_says(flow, n == 0 ? STREAM_EOF : splice_status(STREAM_AGAIN_READ));
+        return;
+    }
+    flow->piped = (size_t)n;
+    flow->bulk = n >= BULK_ENDS;
+    /* The socket was emptied, or the pipe's slots are full; then the poll reports at once. */
+    if (flow->piped < flow->pipe.size)
+        flow->wait = FLOW_WAIT_SOURCE_READ;
+}
+
+static void drain_pipe(struct flow *flow, struct pool *pool, struct stream *sink)
+{
+    while (flow->piped > 0) {
+        ssize_t n = splice(flow->pipe.read_fd, NULL, sink->fd, NULL, flow->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        assert(n != 0);
+        if (n < 0) {
+            sink_says(flow, pool, splice_status(STREAM_AGAIN_WRITE));
+            return;
+        }
+        flow->piped -= (size_t)n;
+        flow->delivered += (uint64_t)n;
+    }
+}
+
+/* ---- the way of the bytes ---- */
+
+static void flow_fill(struct flow *flow, struct pool *pool, struct stream *source, struct stream *sink)
+{
+    bool splicing = flow->bulk && stream_can_splice(source) && stream_can_splice(sink) &&
+                    (flow->pipe.read_fd >= 0 || pool_get_pipe(pool, &flow->pipe));
+    flow->wait = FLOW_WAIT_NOTHING;
+    if (splicing) {
+        fill_pipe(flow, source);
+        return;
+    }
+    if (!flow->buffer)
+        flow->buffer = pool_get_buffer(pool, &flow->size);
+    if (flow->buffer) {
+        fill_buffer(flow, source);
+    } else {
+        flow->fault = FLOW_FAULT_MEMORY;
+        flow_finish(flow, pool);
+    }
+}
+
+static void flow_pass_end(struct flow *flow, struct pool *pool, struct stream *sink)
+{
+    enum stream_status status = stream_shutdown_write(sink);
+    if (status == STREAM_OK)
+        flow_finish(flow, pool);
+    else
+        sink_says(flow, pool, status);
+}
+
+void flow_run(struct flow *flow, struct pool *pool, struct stream *source, struct stream *sink, size_t budget)
+{
+    uint64_t stop = flow->delivered + budget;
+    flow->wait = FLOW_WAIT_NOTHING;
+    for (;;) {
+        if (flow->state == FLOW_OPEN && !flow_holds(flow))
+            flow_fill(flow, pool, source, sink);
+        bool source_waits = flow->wait != FLOW_WAIT_NOTHING;
+        drain_pipe(flow, pool, sink);
+        drain_buffer(flow, pool, sink);
+        if (flow_holds(flow) || flow->state == FLOW_DONE || (flow->state == FLOW_OPEN && source_waits))
+            break;
+        if (flow->state == FLOW_OPEN && flow->delivered >= stop) {
+            flow->wait = FLOW_WAIT_TURN;
+            break;
+        }
+        if (flow->state == FLOW_ENDED) {
+            flow_pass_end(flow, pool, sink);
+            break;
+        }
+        if (flow->state == FLOW_BROKEN)
+            flow_finish(flow, pool);
+    }
+    flow_release(flow, pool);
+}

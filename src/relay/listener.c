@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "relay/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "relay/session.h"
+
+#define BACKLOG          4096 /* the kernel caps it at net.core.somaxconn */
+#define ACCEPTS_PER_TURN 64
+#define PAUSE_S          0.1
+#define ORIGINAL_DST     80 /* SO_ORIGINAL_DST, and IP6T_SO_ORIGINAL_DST for IPv6 */
+
+struct listener {
+    struct ev_loop *loop;
+    struct sessions *sessions;
+    struct addr address;
+    int fd;
+    ev_io io;
+    ev_timer pause;
+    bool told; /* that connections wait */
+};
+
+static void listener_wait(struct listener *listener, const char *why)
+{
+    char text[ADDR_TEXT_MAX];
+    if (!listener->told)
+        log_warning("listener %s: %s; new connections wait", addr_text(&listener->address, text), why);
+    listener->told = true;
+    ev_io_stop(listener->loop, &listener->io);
+    ev_timer_set(&listener->pause, PAUSE_S, 0.);
+    ev_timer_start(listener->loop, &listener->pause);
+}
+
+static void pause_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct listener *listener = timer->data;
+    (void)events;
+    if (sessions_are_full(listener->sessions))
+        ev_timer_start(loop, timer);
+    else
+        ev_io_start(loop, &listener->io);
+}
+
+/* Where the client wanted to go before the redirect; family AF_UNSPEC when conntrack knows nothing of it. */
+static struct addr original_destination(int fd, int family)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    struct addr destination;
+    if (getsockopt(fd, family == AF_INET6 ? SOL_IPV6 : SOL_IP, ORIGINAL_DST, &storage, &length) < 0 ||
+        !addr_from_sockaddr((struct sockaddr *)&storage, length, &destination))
+        memset(&destination, 0, sizeof destination);
+    return destination;
+}
+
+/* What accept() says of one connection or of none; the next one may be good (accept(2), "Error handling"). */
+static bool is_passing(int error)
+{
+    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN || error == ENOPROTOOPT ||
+           error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH || error == ENETUNREACH || error == EPERM;
+}
+
+/* False: no more now. */
+static bool accept_one(struct listener *listener)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    struct addr client;
+    int fd = accept4(listener->fd, (struct sockaddr *)&storage, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (is_passing(errno))
+            return true;
+        if (errno == EAGAIN)
+            listener->told = false;
+        else
+            listener_wait(listener, strerror(errno));
+        return false;
+    }
+    if (!addr_from_sockaddr((struct sockaddr *)&storage, length, &client)) {
+        close(fd);
+        return true;
+    }
+    struct addr destination = original_destination(fd, listener->address.sa.sa_family);
+    session_begin(listener->sessions, fd, &client, &destination, &listener->address);
+    return true;
+}
+
+static void io_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct listener *listener = io->data;
+    (void)loop;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        if (sessions_are_full(listener->sessions)) {
+            listener_wait(listener, "the limit of sessions is reached");
+            return;
+        }
+        if (!accept_one(listener))
+            return;
+    }
+}
+
+static void set_option(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int open_socket(const struct addr *address, int *ret_fd)
+{
+    int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (fd < 0)
+        return -errno;
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (address->sa.sa_family == AF_INET6)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    /* What is accepted inherits these. */
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    if (bind(fd, &address->sa, addr_length(address)) < 0 || listen(fd, BACKLOG) < 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int listener_new(struct ev_loop *loop, const struct addr *address, struct sessions *sessions,
+                 struct listener **ret_listener)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener)
+        return -ENOMEM;
+    int result = open_socket(address, &listener->fd);
+    if (result < 0) {
+        free(listener);
+        return result;
+    }
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    if (getsockname(listener->fd, (struct sockaddr *)&storage, &length) < 0 ||
+        !addr_from_sockaddr((struct sockaddr *)&storage, length, &listener->address))
+        listener->address = *address;
+    listener->loop = loop;
+    listener->sessions = sessions;
+    ev_io_init(&listener->io, io_cb, listener->fd, EV_READ);
+    ev_timer_init(&listener->pause, pause_cb, PAUSE_S, 0.);
+    listener->io.data = listener->pause.data = listener;
+    ev_io_start(loop, &listener->io);
+    *ret_listener = listener;
+    return 0;
+}
+
+void listener_free(struct listener *listener)
+{
+    if (!listener)
+        return;
+    ev_io_stop(listener->loop, &listener->io);
+    ev_timer_stop(listener->loop, &listener->pause);
+    close(listener->fd);
+    free(listener);
+}
+
+const struct addr *listener_address(const struct listener *listener)
+{
+    return &listener->address;
+}

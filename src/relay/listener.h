@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One address on which redirected connections arrive; each becomes a session. When there is no room for more, they wait
+ * in the backlog and the log says so once. */
+#ifndef PENSTOCK_RELAY_LISTENER_H
+#define PENSTOCK_RELAY_LISTENER_H
+
+#include <ev.h>
+
+#include "common/addr.h"
+#include "relay/sessions.h"
+
+struct listener;
+
+/* Several processes may listen on the same address; the kernel spreads connections over them. 0 or -errno. */
+int listener_new(struct ev_loop *loop, const struct addr *address, struct sessions *sessions,
+                 struct listener **ret_listener);
+void listener_free(struct listener *listener); /* takes NULL; sessions go on */
+
+/* The address with the port that the kernel chose when none was asked for. */
+const struct addr *listener_address(const struct listener *listener);
+
+#endif

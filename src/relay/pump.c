@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "relay/pump.h"
+
+#include <assert.h>
+
+/* Bytes that one direction may move before the others have their turn. */
+#define SHARE (1024 * 1024)
+
+static struct flow *flow_from(struct pump *pump, enum pump_side source)
+{
+    return source == PUMP_CLIENT ? &pump->up : &pump->down;
+}
+
+static enum pump_side other(enum pump_side side)
+{
+    return side == PUMP_CLIENT ? PUMP_PROXY : PUMP_CLIENT;
+}
+
+/* ---- interest ---- */
+
+/* What the flow that reads from source wants to hear about side. */
+static int flow_interest(const struct flow *flow, enum pump_side source, enum pump_side side)
+{
+    switch (flow->wait) {
+    case FLOW_WAIT_NOTHING:
+    case FLOW_WAIT_TURN:
+        return 0;
+    case FLOW_WAIT_SOURCE_READ:
+        return side == source ? EV_READ : 0;
+    case FLOW_WAIT_SOURCE_WRITE:
+        return side == source ? EV_WRITE : 0;
+    case FLOW_WAIT_SINK_READ:
+        return side == source ? 0 : EV_READ;
+    case FLOW_WAIT_SINK_WRITE:
+        return side == source ? 0 : EV_WRITE;
+    }
+    return 0;
+}
+
+static void watch_side(struct pump *pump, enum pump_side side)
+{
+    ev_io *io = &pump->io[side];
+    int events = flow_interest(&pump->up, PUMP_CLIENT, side) | flow_interest(&pump->down, PUMP_PROXY, side);
+    if (events == (ev_is_active(io) ? io->events & (EV_READ | EV_WRITE) : 0))
+        return;
+    ev_io_stop(pump->loop, io);
+    if (events == 0)
+        return;
+    /* Not ev_io_set(): that would register the descriptor anew with the kernel, though it is the same file. */
+    io->fd = pump->streams[side]->fd;
+    ev_io_modify(io, events);
+    ev_io_start(pump->loop, io);
+}
+
+static void pump_update_interest(struct pump *pump)
+{
+    watch_side(pump, PUMP_CLIENT);
+    watch_side(pump, PUMP_PROXY);
+    if (pump->up.wait == FLOW_WAIT_TURN || pump->down.wait == FLOW_WAIT_TURN)
+        ev_timer_start(pump->loop, &pump->turn);
+}
+
+static void pump_stop(struct pump *pump)
+{
+    ev_io_stop(pump->loop, &pump->io[PUMP_CLIENT]);
+    ev_io_stop(pump->loop, &pump->io[PUMP_PROXY]);
+    ev_timer_stop(pump->loop, &pump->turn);
+}
+
+/* ---- faults ---- */
+
+/* The first fault decides how the session ends. The other direction goes on as far as it can: what had arrived from a
+ * peer before it reset the connection belongs to the other side. */
+static void pump_take_fault(struct pump *pump, enum pump_side source)
+{
+    struct flow *flow = flow_from(pump, source), *opposite = flow_from(pump, other(source));
+    if (flow->fault == FLOW_FAULT_NONE || pump->fault != FLOW_FAULT_NONE)
+        return;
+    pump->fault = flow->fault;
+    pump->fault_status = flow->fault_status;
+    switch (flow->fault) {
+    case FLOW_FAULT_SOURCE:
+        pump->fault_side = source;
+        flow_abandon(opposite, pump->pool);
+        return;
+    case FLOW_FAULT_SINK:
+        pump->fault_side = other(source);
+        flow_doom(opposite);
+        /* It may wait for events that a dead socket does not give. */
+        if (opposite->state != FLOW_DONE && opposite->wait != FLOW_WAIT_SINK_WRITE)
+            opposite->wait = FLOW_WAIT_TURN;
+        return;
+    case FLOW_FAULT_MEMORY:
+        pump->fault_side = source;
+        flow_abandon(opposite, pump->pool);
+        return;
+    case FLOW_FAULT_NONE:
+        return;
+    }
+}
+
+/* ---- running ---- */
+
+static void pump_run_flow(struct pump *pump, enum pump_side source)
+{
+    struct flow *flow = flow_from(pump, source);
+    uint64_t before = flow->delivered;
+    if (flow->state == FLOW_DONE)
+        return;
+    flow_run(flow, pump->pool, pump->streams[source], pump->streams[other(source)], SHARE);
+    if (flow->delivered != before) {
+        pump->active_at = ev_now(pump->loop);
+        stats_add(source == PUMP_CLIENT ? &pump->stats->bytes_up : &pump->stats->bytes_down, flow->delivered - before);
+    }
+    pump_take_fault(pump, source);
+}
+
+/* TLS may have to read before it can write, and the other direction's call may have read just that. */
+static bool waits_crosswise(const struct flow *flow)
+{
+    return flow->wait == FLOW_WAIT_SOURCE_WRITE || flow->wait == FLOW_WAIT_SINK_READ;
+}
+
+/* The session may be gone afterwards: callers return at once. */
+static void pump_settle(struct pump *pump)
+{
+    if (pump->up.state == FLOW_DONE && pump->down.state == FLOW_DONE) {
+        pump_stop(pump);
+        pump->cb(pump, pump->fault == FLOW_FAULT_NONE ? PUMP_DONE : PUMP_FAILED, pump->data);
+        return;
+    }
+    pump_update_interest(pump);
+    if (!pump->half_closed && (pump->up.state != FLOW_OPEN || pump->down.state != FLOW_OPEN)) {
+        pump->half_closed = true;
+        pump->cb(pump, PUMP_HALF_CLOSED, pump->data);
+    }
+}
+
+static void pump_run(struct pump *pump, bool up, bool down)
+{
+    if (up)
+        pump_run_flow(pump, PUMP_CLIENT);
+    if (down || waits_crosswise(&pump->down))
+        pump_run_flow(pump, PUMP_PROXY);
+    if (!up && waits_crosswise(&pump->up))
+        pump_run_flow(pump, PUMP_CLIENT);
+    pump_settle(pump);
+}
+
+static void pump_io_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct pump *pump = io->data;
+    enum pump_side side = io == &pump->io[PUMP_CLIENT] ? PUMP_CLIENT : PUMP_PROXY;
+    (void)loop;
+    pump_run(pump, (events & flow_interest(&pump->up, PUMP_CLIENT, side)) != 0,
+             (events & flow_interest(&pump->down, PUMP_PROXY, side)) != 0);
+}
+
+static void pump_turn_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct pump *pump = timer->data;
+    (void)loop;
+    (void)events;
+    pump_run(pump, pump->up.wait == FLOW_WAIT_TURN, pump->down.wait == FLOW_WAIT_TURN);
+}
+
+void pump_init(struct pump *pump, struct ev_loop *loop, struct pool *pool, struct stats *stats, struct stream *client,
+               struct stream *proxy, pump_cb *cb, void *data)
+{
+    *pump = (struct pump){.loop = loop, .pool = pool, .stats = stats, .cb = cb, .data = data};
+    pump->streams[PUMP_CLIENT] = client;
+    pump->streams[PUMP_PROXY] = proxy;
+    flow_init(&pump->up);
+    flow_init(&pump->down);
+    for (int side = PUMP_CLIENT; side <= PUMP_PROXY; side++) {
+        ev_init(&pump->io[side], pump_io_cb);
+        pump->io[side].data = pump;
+    }
+    ev_timer_init(&pump->turn, pump_turn_cb, 0., 0.);
+    pump->turn.data = pump;
+}
+
+void pump_start(struct pump *pump)
+{
+    pump->active_at = ev_now(pump->loop);
+    /* Both have the chance to move what is there already before anything is polled. */
+    pump->up.wait = pump->down.wait = FLOW_WAIT_TURN;
+    ev_feed_event(pump->loop, &pump->turn, EV_TIMER);
+}
+
+void pump_fini(struct pump *pump)
+{
+    pump_stop(pump);
+    flow_fini(&pump->up, pump->pool);
+    flow_fini(&pump->down, pump->pool);
+}

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "relay/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "channel/dial.h"
+#include "common/log.h"
+#include "relay/ending.h"
+#include "relay/head.h"
+#include "relay/policy.h"
+#include "relay/pump.h"
+#include "relay/record.h"
+
+enum session_state {
+    SESSION_NEW,
+    SESSION_SNIFF, /* reading what the client says first */
+    SESSION_DIAL,  /* a way through the proxy is being opened */
+    SESSION_HELD,  /* the dial failed and the route is under test: waits for the next route */
+    SESSION_OPEN,  /* the pump runs */
+    SESSION_ENDED,
+};
+
+struct session {
+    struct sessions *all;
+    struct session *next, *previous;
+    struct settings *settings; /* of the last dial; NULL: none yet */
+    struct stream *client, *proxy;
+    struct dial *dial;
+    ev_io client_io;
+    ev_timer timer;
+    enum session_state state;
+    enum sniff_kind kind;
+    uint8_t mode;  /* enum route_mode of the last dial */
+    uint8_t tries; /* dials that failed through the proxy's fault */
+    uint64_t id, generation;
+    ev_tstamp began_at;
+    struct addr client_address, destination, own, proxy_address;
+    char *name;        /* NULL: none */
+    char *held_detail; /* why the last dial failed; NULL: none */
+    struct head head;
+    int http_status;
+    struct pump pump;
+};
+
+struct session **session_next(struct session *session)
+{
+    return &session->next;
+}
+
+struct session **session_previous(struct session *session)
+{
+    return &session->previous;
+}
+
+/* ---- state ---- */
+
+static const char *session_state_text(enum session_state state)
+{
+    switch (state) {
+    case SESSION_NEW:
+        return "new";
+    case SESSION_SNIFF:
+        return "sniff";
+    case SESSION_DIAL:
+        return "dial";
+    case SESSION_HELD:
+        return "held";
+    case SESSION_OPEN:
+        return "open";
+    case SESSION_ENDED:
+        return "ended";
+    }
+    return "?";
+}
+
+/* 0: none of our own; the dial has its timers. */
+static double session_limit(enum session_state state)
+{
+    switch (state) {
+    case SESSION_SNIFF:
+        return SESSION_SILENCE_S;
+    case SESSION_HELD:
+        return SESSIONS_HELD_S;
+    case SESSION_OPEN:
+        return SESSION_IDLE_S;
+    case SESSION_NEW:
+    case SESSION_DIAL:
+    case SESSION_ENDED:
+        break;
+    }
+    return 0.;
+}
+
+static void session_set_timer(struct session *session, double after)
+{
+    ev_timer_stop(session->all->loop, &session->timer);
+    ev_timer_set(&session->timer, after > 0. ? after : 0., 0.);
+    ev_timer_start(session->all->loop, &session->timer);
+}
+
+/* The only writer of the state. */
+static void session_enter(struct session *session, enum session_state state)
+{
+    log_debug("session %" PRIu64 ": %s -> %s", session->id, session_state_text(session->state),
+              session_state_text(state));
+    if (session->state == SESSION_HELD)
+        session->all->n_held--;
+    if (state == SESSION_HELD)
+        session->all->n_held++;
+    session->state = state;
+    ev_timer_stop(session->all->loop, &session->timer);
+    if (session_limit(state) > 0.)
+        session_set_timer(session, session_limit(state));
+    /* From here on the pump polls the client, or nobody does. */
+    if (state == SESSION_OPEN || state == SESSION_ENDED)
+        ev_io_stop(session->all->loop, &session->client_io);
+}
+
+/* ---- the end ---- */
+
+static void session_log(const struct session *session, enum reason reason, const char *detail)
+{
+    if (session->all->settings && !session->all->settings->conf->log_sessions)
+        return;
+    record_log(&(struct record){.client = &session->client_address,
+                                .destination = &session->destination,
+                                .proxy = &session->proxy_address,
+                                .name = session->name,
+                                .mode = session->mode,
+                                .up = session->pump.up.delivered,
+                                .down = session->pump.down.delivered,
+                                .seconds = ev_now(session->all->loop) - session->began_at,
+                                .reason = reason,
+                                .detail = detail});
+}
+
+static void session_end_streams(struct session *session, enum reason reason, const char *detail, bool had_tunnel)
+{
+    struct lingering *lingering = session->all->lingering;
+    struct stream *client = session->client, *proxy = session->proxy;
+    bool client_failed = session->pump.fault_side == PUMP_CLIENT;
+    if (had_tunnel && reason == REASON_DONE)
+        ending_in_order(lingering, session->settings, client, proxy, session->mode == ROUTE_SECURE);
+    else if (had_tunnel && session->pump.fault != FLOW_FAULT_NONE && reason != REASON_CUT)
+        ending_broken(lingering, session->settings, client_failed ? client : proxy, client_failed ? proxy : client);
+    else if (!had_tunnel && !proxy)
+        ending_refuse(lingering, client, session->kind, reason, session->http_status, detail);
+    else
+        return; /* session_free() resets them */
+    session->client = session->proxy = NULL;
+}
+
+static void session_free(struct session *session)
+{
+    dial_free(session->dial);
+    stream_free(session->client, true);
+    stream_free(session->proxy, true);
+    settings_unref(session->settings);
+    free(session->name);
+    free(session->held_detail);
+    head_fini(&session->head);
+    free(session);
+}
+
+void session_close(struct session *session, enum reason reason, const char *detail)
+{
+    struct sessions *all = session->all;
+    bool had_tunnel = session->state == SESSION_OPEN;
+    assert(session->state != SESSION_ENDED);
+    session_enter(session, SESSION_ENDED);
+    if (reason_is_error(reason))
+        stats_add(&all->stats->sessions_failed, 1);
+    session_log(session, reason, detail);
+    if (had_tunnel)
+        pump_fini(&session->pump);
+    session_end_streams(session, reason, detail, had_tunnel);
+    sessions_remove(all, session);
+    session_free(session);
+}
+
+/* ---- open ---- */
+
+static void session_close_fault(struct session *session)
+{
+    const struct pump *pump = &session->pump;
+    const char *detail = NULL;
+    if (pump->fault_status == STREAM_FAILED)
+        detail = stream_error(pump->streams[pump->fault_side]);
+    session_close(session, ending_fault_reason(pump, session->mode == ROUTE_SECURE), detail);
+}
+
+static void session_pump_cb(struct pump *pump, enum pump_event event, void *data)
+{
+    struct session *session = data;
+    (void)pump;
+    switch (event) {
+    case PUMP_HALF_CLOSED:
+        session_set_timer(session, SESSION_HALF_CLOSED_S);
+        return;
+    case PUMP_DONE:
+        session_close(session, REASON_DONE, NULL);
+        return;
+    case PUMP_FAILED:
+        session_close_fault(session);
+        return;
+    }
+}
+
+static void session_open(struct session *session)
+{
+    pump_init(&session->pump, session->all->loop, session->all->pool, session->all->stats, session->client,
+              session->proxy, session_pump_cb, session);
+    session_enter(session, SESSION_OPEN);
+    pump_start(&session->pump);
+}
+
+/* Lazy: activity does not touch the timer, it looks when it fires. */
+static void session_check_idle(struct session *session)
+{
+    bool half = session->pump.half_closed;
+    double left =
+        session->pump.active_at + (half ? SESSION_HALF_CLOSED_S : SESSION_IDLE_S) - ev_now(session->all->loop);
+    if (left > 0.)
+        session_set_timer(session, left);
+    else if (session->pump.fault != FLOW_FAULT_NONE)
+        session_close_fault(session);
+    else
+        session_close(session, half ? REASON_HALF_CLOSED_IDLE : REASON_IDLE, NULL);
+}
+
+/* ---- dial and hold ---- */
+
+static void session_dial(struct session *session);
+
+static void session_keep_detail(struct session *session, const char *detail)
+{
+    free(session->held_detail);
+    session->held_detail = strdup(detail);
+}
+
+/* The proxy could not be reached or authenticated: a test of it will follow, and a route from that. */
+static void session_hold(struct session *session, const struct dial_result *result)
+{
+    struct sessions *all = session->all;
+    session->tries++;
+    sessions_report_trouble(all, session->generation, result->reason, result->detail);
+    if (session->tries >= SESSIONS_TRIES_MAX) {
+        session_close(session, result->reason, result->detail);
+    } else if (all->route.generation > session->generation) {
+        session_dial(session);
+    } else if (all->n_held >= SESSIONS_HELD_MAX) {
+        session_close(session, REASON_HOLD_LIMIT, result->detail);
+    } else {
+        session_keep_detail(session, result->detail);
+        session_enter(session, SESSION_HELD);
+    }
+}
+
+static void session_dial_cb(struct dial *dial, const struct dial_result *result, void *data)
+{
+    struct session *session = data;
+    session->http_status = result->http_status;
+    if (result->up)
+        session->proxy = dial_take_stream(dial);
+    session->dial = NULL;
+    if (result->up)
+        session_open(session);
+    else if (result->proxy_at_fault)
+        session_hold(session, result);
+    else
+        session_close(session, result->reason, result->detail);
+    dial_free(dial);
+}
+
+static void session_start_dial(struct session *session)
+{
+    const struct route *route = &session->all->route;
+    const struct conf *conf = session->settings->conf;
+    char text[ADDR_TEXT_MAX];
+    struct dial_request request = {.conf = conf,
+                                   .tls = route->mode == ROUTE_SECURE ? session->settings->tls : NULL,
+                                   .address = route->address,
+                                   .tls_name = conf->server_name ? conf->server_name : route->server,
+                                   .resume = true,
+                                   .host = policy_target(session->name, &session->destination, text),
+                                   .port = addr_port(&session->destination)};
+    session->dial = dial_start(session->all->loop, &request, session_dial_cb, session);
+    if (session->dial)
+        session_enter(session, SESSION_DIAL);
+    else
+        session_close(session, REASON_NO_MEMORY, NULL);
+}
+
+/* Along the route as it is now. The session may have ended when it returns. */
+static void session_dial(struct session *session)
+{
+    struct sessions *all = session->all;
+    const struct route *route = &all->route;
+    if (route->mode == ROUTE_CLOSED || !all->settings) {
+        session_close(session, REASON_BLOCKED, route->status);
+        return;
+    }
+    dial_free(session->dial);
+    session->dial = NULL;
+    settings_unref(session->settings);
+    session->settings = settings_ref(all->settings);
+    session->mode = route->mode;
+    session->generation = route->generation;
+    session->proxy_address = route->address;
+    if (policy_decide(&session->destination, &session->own, &route->address) != POLICY_PROXY)
+        session_close(session, REASON_LOOP, NULL);
+    else if (route->mode == ROUTE_SECURE && !session->settings->tls)
+        session_close(session, REASON_TLS_FAILED, session->settings->tls_error);
+    else
+        session_start_dial(session);
+}
+
+void session_route_changed(struct session *session, const struct route *previous)
+{
+    const struct route *route = &session->all->route;
+    bool other_way = route->mode != previous->mode || !addr_equal(&route->address, &previous->address) ||
+                     strcmp(route->server, previous->server) != 0;
+    if (route->mode == ROUTE_CLOSED) {
+        session_close(session, session->state == SESSION_OPEN ? REASON_CUT : REASON_BLOCKED, route->status);
+        return;
+    }
+    switch (session->state) {
+    case SESSION_HELD:
+        if (route->generation > session->generation)
+            session_dial(session);
+        return;
+    case SESSION_DIAL:
+        /* A dial on its way to where nothing may go any more must not get there. */
+        if (other_way)
+            session_dial(session);
+        return;
+    case SESSION_NEW:
+    case SESSION_SNIFF:
+    case SESSION_OPEN:
+    case SESSION_ENDED:
+        return;
+    }
+}
+
+void session_drain(struct session *session)
+{
+    if (session->mode == ROUTE_PLAIN && session->state == SESSION_OPEN)
+        session_close(session, REASON_DRAINED, NULL);
+}
+
+/* ---- sniff ---- */
+
+static void session_client_ended(struct session *session);
+
+/* The session may have ended when it returns. */
+static void session_sniff(struct session *session, enum head_result result, const struct sniff *sniff)
+{
+    bool first = session->kind == SNIFF_OTHER;
+    switch (result) {
+    case HEAD_MORE:
+        session->kind = sniff->kind;
+        if (first && session->head.length > 0)
+            session_set_timer(session, session->began_at + SESSION_SNIFF_S - ev_now(session->all->loop));
+        return;
+    case HEAD_DONE:
+        session->kind = sniff->kind;
+        if (sniff->name[0] && !(session->name = strdup(sniff->name)))
+            session_close(session, REASON_NO_MEMORY, NULL);
+        else
+            session_dial(session);
+        return;
+    case HEAD_ENDED:
+        session_client_ended(session);
+        return;
+    case HEAD_FAILED:
+        session_close(session, REASON_CLIENT_GONE, stream_error(session->client));
+        return;
+    case HEAD_NO_MEMORY:
+        session_close(session, REASON_NO_MEMORY, NULL);
+        return;
+    }
+}
+
+static void session_read_head(struct session *session)
+{
+    struct sniff sniff;
+    enum head_result result = head_read(&session->head, session->client, &sniff);
+    session_sniff(session, result, &sniff);
+}
+
+/* No name has come and none will. */
+static void session_stop_sniffing(struct session *session)
+{
+    struct sniff sniff;
+    enum head_result result = head_give_up(&session->head, session->client, &sniff);
+    session_sniff(session, result, &sniff);
+}
+
+/* A client may end its direction and still wait for an answer, but not before it has asked, nor inside TLS. */
+static void session_client_ended(struct session *session)
+{
+    bool spoke = session->head.length > 0 || stream_pending(session->client);
+    if (!spoke || session->kind == SNIFF_TLS)
+        session_close(session, REASON_CLIENT_GONE, NULL);
+    else if (session->state == SESSION_SNIFF)
+        session_stop_sniffing(session);
+    else
+        ev_io_stop(session->all->loop, &session->client_io);
+}
+
+/* While there is no tunnel: is the client still there? Bytes that wait in the socket hide its end, so they end the
+ * watch; the dial has its limits. */
+static void session_look_after_client(struct session *session)
+{
+    char byte;
+    ssize_t n = recv(session->client->fd, &byte, 1, MSG_PEEK);
+    if (n > 0)
+        ev_io_stop(session->all->loop, &session->client_io);
+    else if (n == 0)
+        session_client_ended(session);
+    else if (errno != EAGAIN && errno != EINTR)
+        session_close(session, REASON_CLIENT_GONE, strerrordesc_np(errno));
+}
+
+/* ---- events ---- */
+
+static void session_client_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct session *session = io->data;
+    (void)loop;
+    (void)events;
+    switch (session->state) {
+    case SESSION_SNIFF:
+        session_read_head(session);
+        return;
+    case SESSION_DIAL:
+    case SESSION_HELD:
+        session_look_after_client(session);
+        return;
+    case SESSION_NEW:
+    case SESSION_OPEN:
+    case SESSION_ENDED:
+        break;
+    }
+    assert(!"the client is not polled in this state");
+}
+
+static void session_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct session *session = timer->data;
+    (void)loop;
+    (void)events;
+    switch (session->state) {
+    case SESSION_SNIFF:
+        session_stop_sniffing(session);
+        return;
+    case SESSION_HELD:
+        session_close(session, REASON_HOLD_EXPIRED, session->held_detail);
+        return;
+    case SESSION_OPEN:
+        session_check_idle(session);
+        return;
+    case SESSION_NEW:
+    case SESSION_DIAL:
+    case SESSION_ENDED:
+        break;
+    }
+    assert(!"there is no timer in this state");
+}
+
+/* ---- the beginning ---- */
+
+static struct session *session_new(struct sessions *all, int fd, const struct addr *client,
+                                   const struct addr *destination, const struct addr *own)
+{
+    struct stream *stream = stream_new_plain(fd);
+    struct session *session = calloc(1, sizeof *session);
+    if (!stream || !session) {
+        stream_free(stream, true);
+        free(session);
+        return NULL;
+    }
+    session->all = all;
+    session->client = stream;
+    session->id = ++all->last_id;
+    session->mode = ROUTE_CLOSED;
+    session->began_at = ev_now(all->loop);
+    session->client_address = *client;
+    session->destination = *destination;
+    session->own = *own;
+    ev_io_init(&session->client_io, session_client_cb, fd, EV_READ);
+    ev_init(&session->timer, session_timer_cb);
+    session->client_io.data = session->timer.data = session;
+    return session;
+}
+
+void session_begin(struct sessions *sessions, int fd, const struct addr *client, const struct addr *destination,
+                   const struct addr *own)
+{
+    struct session *session = session_new(sessions, fd, client, destination, own);
+    if (!session) {
+        log_warning("a connection is refused: out of memory");
+        return;
+    }
+    sessions_add(sessions, session);
+    switch (policy_decide(destination, own, &sessions->route.address)) {
+    case POLICY_NOT_REDIRECTED:
+        session_close(session, REASON_NOT_REDIRECTED, NULL);
+        return;
+    case POLICY_LOOP:
+        session_close(session, REASON_LOOP, NULL);
+        return;
+    case POLICY_PROXY:
+        break;
+    }
+    if (sessions->route.mode == ROUTE_CLOSED) {
+        session_close(session, REASON_BLOCKED, sessions->route.status);
+        return;
+    }
+    session_enter(session, SESSION_SNIFF);
+    ev_io_start(sessions->loop, &session->client_io);
+    session_read_head(session);
+}
+
+void session_describe(const struct session *session, struct ipc_session *ret_description)
+{
+    *ret_description = (struct ipc_session){
+        .id = session->id,
+        .client = session->client_address,
+        .destination = session->destination,
+        .mode = session->mode,
+        .proxy = session->proxy_address,
+        .bytes_up = session->pump.up.delivered,
+        .bytes_down = session->pump.down.delivered,
+        .age_ms = (uint64_t)((ev_now(session->all->loop) - session->began_at) * 1e3),
+    };
+    snprintf(ret_description->name, sizeof ret_description->name, "%s", session->name ? session->name : "");
+    snprintf(ret_description->state, sizeof ret_description->state, "%s", session_state_text(session->state));
+}
