@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Events of a network namespace of the test's own; without the right to make one the tests that need it say so. */
+#include "config.h"
+
+#include <check.h>
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gate/netfilter.h"
+#include "gate/netwatch.h"
+
+/* ---- clocks: the linker sends netwatch.c's calls here ---- */
+
+static int boot_offset_seconds;
+static int timer_fd = -1;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
+int __real_timerfd_settime(int fd, int flags, const struct itimerspec *new_value, struct itimerspec *old_value);
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *new_value, struct itimerspec *old_value);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+    int r = __real_clock_gettime(clock, ret_time);
+
+    if (clock == CLOCK_BOOTTIME)
+        ret_time->tv_sec += boot_offset_seconds;
+    return r;
+}
+
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *new_value, struct itimerspec *old_value)
+{
+    timer_fd = fd;
+    return __real_timerfd_settime(fd, flags, new_value, old_value);
+}
+
+/* As if the wall clock had jumped: the timer fires at once. */
+static void fire_clock(void)
+{
+    struct itimerspec now = {.it_value = {.tv_nsec = 1}};
+
+    ck_assert_int_eq(__real_timerfd_settime(timer_fd, 0, &now, NULL), 0);
+}
+
+/* ---- one watch and what it reported ---- */
+
+struct seen {
+    struct ev_loop *loop;
+    struct netwatch *netwatch;
+    int table_changes, network_changes, resumes;
+    char culprit[128];
+    bool free_in_callback;
+};
+
+static void end_callback(struct seen *seen)
+{
+    if (seen->free_in_callback) {
+        netwatch_free(seen->netwatch);
+        seen->netwatch = NULL;
+    }
+    ev_break(seen->loop, EVBREAK_ALL);
+}
+
+static void on_table(const char *culprit, void *data)
+{
+    struct seen *seen = data;
+
+    seen->table_changes++;
+    snprintf(seen->culprit, sizeof(seen->culprit), "%s", culprit);
+    end_callback(seen);
+}
+
+static void on_network(void *data)
+{
+    struct seen *seen = data;
+
+    seen->network_changes++;
+    end_callback(seen);
+}
+
+static void on_resumed(void *data)
+{
+    struct seen *seen = data;
+
+    seen->resumes++;
+    end_callback(seen);
+}
+
+static const struct netwatch_cbs cbs = {
+    .table_changed = on_table, .network_changed = on_network, .resumed = on_resumed};
+
+static void give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    (void)watcher;
+    (void)revents;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* Until something was reported, at most that long. */
+static void run(struct seen *seen, double seconds)
+{
+    ev_timer timer;
+
+    ev_timer_init(&timer, give_up, seconds, 0);
+    ev_now_update(seen->loop);
+    ev_timer_start(seen->loop, &timer);
+    ev_run(seen->loop, 0);
+    ev_timer_stop(seen->loop, &timer);
+}
+
+static bool enter_namespace(void)
+{
+    if (unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0)
+        return true;
+    fprintf(stderr, "skipped: cannot make a network namespace: %s\n", strerror(errno));
+    return false;
+}
+
+static struct seen start(void)
+{
+    struct seen seen = {.loop = ev_loop_new(EVFLAG_AUTO)};
+
+    ck_assert_ptr_nonnull(seen.loop);
+    return seen;
+}
+
+static void watch(struct seen *seen, uint32_t own_portid)
+{
+    char error[256] = "";
+
+    seen->netwatch = netwatch_new(seen->loop, own_portid, &cbs, seen, error, sizeof(error));
+    ck_assert_msg(seen->netwatch != NULL, "%s", error);
+}
+
+static void stop(struct seen *seen)
+{
+    netwatch_free(seen->netwatch);
+    ev_loop_destroy(seen->loop);
+}
+
+static struct conf *read_conf(void)
+{
+    static char text[] = "[Proxy]\nServers=192.0.2.1\nSecurePort=8081\n";
+    FILE *stream = fmemopen(text, sizeof(text) - 1, "r");
+    struct conf *conf = NULL;
+
+    ck_assert_ptr_nonnull(stream);
+    ck_assert_int_eq(conf_read(stream, "test", NULL, NULL, &conf), 0);
+    fclose(stream);
+    return conf;
+}
+
+static struct netfilter *open_netfilter(void)
+{
+    char error[NETFILTER_ERROR_MAX] = "";
+    struct netfilter *netfilter = netfilter_new(false, error);
+
+    ck_assert_msg(netfilter != NULL, "%s", error);
+    return netfilter;
+}
+
+static void apply(struct netfilter *netfilter, const struct conf *conf)
+{
+    struct ruleset_spec spec = {.mode = VERDICT_MODE_SECURE, .status = "", .conf = conf, .own_uid = 1};
+    char error[NETFILTER_ERROR_MAX] = "";
+
+    ck_assert_msg(netfilter_apply(netfilter, &spec, error) == 0, "%s", error);
+}
+
+static void set_loopback(bool up)
+{
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = (short)(up ? IFF_UP : 0)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+    close(fd);
+}
+
+/* ---- tests ---- */
+
+START_TEST(foreign_change_of_our_table_names_the_culprit)
+{
+    struct netfilter *ours, *other;
+    struct conf *conf = read_conf();
+    struct seen seen = start();
+    char expected[64];
+
+    if (!enter_namespace())
+        return;
+    ours = open_netfilter();
+    other = open_netfilter();
+    watch(&seen, netfilter_portid(ours));
+    apply(other, conf);
+    run(&seen, 5);
+    ck_assert_int_eq(seen.table_changes, 1);
+    snprintf(expected, sizeof(expected), "test_netwatch (pid %d)", getpid());
+    ck_assert_str_eq(seen.culprit, expected);
+    netfilter_free(other);
+    netfilter_free(ours);
+    stop(&seen);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(own_change_is_not_reported)
+{
+    struct netfilter *ours;
+    struct conf *conf = read_conf();
+    struct seen seen = start();
+
+    if (!enter_namespace())
+        return;
+    ours = open_netfilter();
+    watch(&seen, netfilter_portid(ours));
+    apply(ours, conf);
+    run(&seen, 0.3);
+    ck_assert_int_eq(seen.table_changes, 0);
+    netfilter_free(ours);
+    stop(&seen);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(lost_events_count_as_a_change_by_an_unknown)
+{
+    struct netfilter *ours;
+    struct conf *conf = read_conf();
+    struct seen seen = start();
+
+    if (!enter_namespace())
+        return;
+    ours = open_netfilter();
+    watch(&seen, netfilter_portid(ours));
+    /* Nobody reads meanwhile: the events of these transactions do not fit into the socket's buffer. */
+    for (int i = 0; i < 300; i++)
+        apply(ours, conf);
+    run(&seen, 5);
+    ck_assert_int_eq(seen.table_changes, 1);
+    ck_assert_str_eq(seen.culprit, "unknown");
+    netfilter_free(ours);
+    stop(&seen);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(network_events_are_reported_once_after_silence)
+{
+    struct seen seen = start();
+    ev_tstamp began, took;
+
+    if (!enter_namespace())
+        return;
+    watch(&seen, 0);
+    began = ev_time();
+    set_loopback(true); /* a link, two addresses, several routes */
+    run(&seen, 5);
+    took = ev_time() - began;
+    ck_assert_int_eq(seen.network_changes, 1);
+    ck_assert_msg(took >= 0.15 && took < 1.5, "reported after %f s", took);
+    run(&seen, 0.4);
+    ck_assert_int_eq(seen.network_changes, 1);
+    stop(&seen);
+}
+END_TEST
+
+static void flap(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    bool *up = watcher->data;
+
+    (void)loop;
+    (void)revents;
+    *up = !*up;
+    set_loopback(*up);
+}
+
+START_TEST(endless_network_events_are_reported_after_a_second)
+{
+    struct seen seen = start();
+    ev_timer flapping;
+    ev_tstamp took;
+    bool up = false;
+
+    if (!enter_namespace())
+        return;
+    watch(&seen, 0);
+    ev_timer_init(&flapping, flap, 0, 0.05);
+    flapping.data = &up;
+    ev_timer_start(seen.loop, &flapping);
+    took = -ev_time();
+    run(&seen, 5);
+    took += ev_time();
+    ck_assert_int_eq(seen.network_changes, 1);
+    ck_assert_msg(took >= 0.9 && took < 2.0, "reported after %f s", took);
+    ev_timer_stop(seen.loop, &flapping);
+    stop(&seen);
+}
+END_TEST
+
+START_TEST(sleep_is_reported_but_not_a_jump_of_the_wall_clock)
+{
+    struct seen seen = start();
+
+    if (!enter_namespace())
+        return;
+    watch(&seen, 0);
+    fire_clock();
+    run(&seen, 0.3);
+    ck_assert_int_eq(seen.resumes, 0);
+    boot_offset_seconds = 60;
+    fire_clock();
+    run(&seen, 5);
+    ck_assert_int_eq(seen.resumes, 1);
+    fire_clock();
+    run(&seen, 0.3);
+    ck_assert_int_eq(seen.resumes, 1);
+    stop(&seen);
+}
+END_TEST
+
+START_TEST(may_be_freed_in_any_callback)
+{
+    struct seen seen = start();
+    struct netfilter *other;
+    struct conf *conf = read_conf();
+
+    if (!enter_namespace())
+        return;
+    seen.free_in_callback = true;
+    other = open_netfilter();
+    watch(&seen, 0);
+    apply(other, conf);
+    run(&seen, 5);
+    ck_assert_ptr_null(seen.netwatch);
+    watch(&seen, 0);
+    set_loopback(true);
+    run(&seen, 5);
+    ck_assert_ptr_null(seen.netwatch);
+    watch(&seen, 0);
+    boot_offset_seconds = 60;
+    fire_clock();
+    run(&seen, 5);
+    ck_assert_ptr_null(seen.netwatch);
+    netfilter_free(other);
+    stop(&seen);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(without_the_right_an_error_says_why)
+{
+    struct seen seen = start();
+    char error[256] = "";
+
+    if (getuid() == 0)
+        ck_assert_int_eq(seteuid(65534), 0);
+    seen.netwatch = netwatch_new(seen.loop, 0, &cbs, &seen, error, sizeof(error));
+    ck_assert_ptr_null(seen.netwatch);
+    ck_assert_str_eq(error, "listening to nftables events: Operation not permitted");
+    stop(&seen);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("netwatch");
+    TCase *tcase = tcase_create("events");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, foreign_change_of_our_table_names_the_culprit);
+    tcase_add_test(tcase, own_change_is_not_reported);
+    tcase_add_test(tcase, lost_events_count_as_a_change_by_an_unknown);
+    tcase_add_test(tcase, network_events_are_reported_once_after_silence);
+    tcase_add_test(tcase, endless_network_events_are_reported_after_a_second);
+    tcase_add_test(tcase, sleep_is_reported_but_not_a_jump_of_the_wall_clock);
+    tcase_add_test(tcase, may_be_freed_in_any_callback);
+    tcase_add_test(tcase, without_the_right_an_error_says_why);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
