@@ -172,11 +172,8 @@ static int query_error(const struct resolve_query *query, char *text, size_t siz
                  query->lookups > 0 ? query->timeout_s : (double)(long)(waited * 10 + .5) / 10);
         return -ETIMEDOUT;
     }
-    if (status == ARES_ECONNREFUSED) {
-        snprintf(text, size, "resolve %s: the name servers cannot be reached", query->name);
-        return -ECONNREFUSED;
-    }
-    snprintf(text, size, "resolve %s: the name servers failed (%s)", query->name, ares_strerror(status));
+    /* c-ares calls it refused, too, when every server answered SERVFAIL. */
+    snprintf(text, size, "resolve %s: no usable answer from the name servers", query->name);
     return -EIO;
 }
 
