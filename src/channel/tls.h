@@ -31,9 +31,12 @@ enum tls_failure {
 };
 
 /* Reads CAs, certificate and key named in conf (which is not kept). 0, or -errno with one sentence that names the file
- * and what is wrong with it: missing, unreadable, expired, no match between certificate and key. */
+ * and what is wrong with it: missing, unreadable, encrypted, no match between certificate and key. An expired
+ * certificate of our own is no error here: the server will refuse it, and the failure text will say so. */
 int tls_context_new(const struct conf *conf, char ret_error[static TLS_TEXT_MAX], struct tls_context **ret_context);
-void tls_context_free(struct tls_context *context); /* takes NULL; wipes keys and sessions */
+/* Takes NULL. Connections that still use it keep it until the last of them is freed; then keys and sessions are wiped.
+ */
+void tls_context_free(struct tls_context *context);
 
 /* Expiry of our own certificate, seconds since the epoch; 0 when there is none. */
 int64_t tls_context_client_expires(const struct tls_context *context);

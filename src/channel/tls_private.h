@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of the TLS client share: tls_context.c (files, trust, remembered sessions), tls_wolfssl.c (one
+ * connection), tls_failure.c (why it failed, in words). Nobody else includes this. */
+#ifndef PENSTOCK_CHANNEL_TLS_PRIVATE_H
+#define PENSTOCK_CHANNEL_TLS_PRIVATE_H
+
+#include <wolfssl/options.h>
+/* wolfSSL's options come before everything else of it. */
+#include <wolfssl/ssl.h>
+
+#include "channel/tls.h"
+#include "channel/tls_engine.h"
+#include "common/addr.h"
+
+#define TLS_REMEMBERED_MAX CONF_SERVERS_MAX
+
+struct tls_remembered {
+    char *name;
+    WOLFSSL_SESSION *session;
+};
+
+struct tls_context {
+    unsigned users; /* connections, and one for the owner: what tls_context_free() leaves behind dies with the last */
+    WOLFSSL_CTX *ctx;
+    struct tls_engine *engine; /* NULL: wolfSSL does all of it */
+    int64_t client_expires;    /* 0: no client certificate */
+    bool only_tls13;
+    struct tls_remembered remembered[TLS_REMEMBERED_MAX];
+    size_t n_remembered, next_remembered;
+};
+
+/* What a refused certificate says of itself, cleaned for people; made by the verify callback. */
+struct tls_cert_note {
+    int depth;
+    bool self_signed;
+    int64_t not_before, not_after; /* seconds since the epoch; 0: unknown */
+    char names[128];               /* "gw.example", "192.0.2.7" and 3 more */
+    char issuer[96];
+};
+
+struct tls {
+    struct stream stream; /* first: a struct stream * is a struct tls * */
+    struct tls_context *context;
+    WOLFSSL *ssl;
+    struct stream *below;
+    struct {
+        unsigned char *buf; /* read ahead of wolfSSL, which asks for five bytes at a time; NULL: nothing */
+        size_t at, end;
+    } ahead;
+    enum stream_status below_status; /* the last from below that was not STREAM_OK */
+    enum stream_status read_end;     /* STREAM_OK: not ended */
+    bool resume, connected, heard, write_closed;
+    bool server_verified; /* the verify callback has passed the server's own certificate, name included */
+    bool send_broken;     /* the peer takes nothing any more; what it still has to say can be read */
+    enum tls_failure failure;
+    char *text; /* of failure; NULL: none, or no memory */
+    struct tls_cert_note *note;
+    struct addr peer, numeric; /* of the socket below; name as an address. Family 0: none */
+    char name[];               /* without a trailing dot */
+};
+
+/* ---- tls_context.c ---- */
+struct tls_context *tls_context_use(struct tls_context *context);
+/* Offers a session to ssl if one is remembered for name; remembers the one that ssl has now. */
+void tls_context_recall(struct tls_context *context, const char *name, WOLFSSL *ssl);
+void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL *ssl);
+
+/* ---- tls_failure.c ---- */
+/* For wolfSSL_set_verify(); the connection is the callback's context. Only ever adds refusals. */
+int tls_verify_cb(int verified, WOLFSSL_X509_STORE_CTX *store);
+/* Keeps the first failure. error: of wolfSSL_get_error(); what came from below and the alerts are looked at, too. */
+void tls_fail(struct tls *tls, int error);
+
+/* ---- tls_cert.c ---- */
+int64_t tls_cert_expires(WOLFSSL_X509 *x509);
+bool tls_cert_has_address(WOLFSSL_X509 *x509, const struct addr *address);
+void tls_cert_describe(WOLFSSL_X509 *x509, struct tls_cert_note *ret_note);
+
+#endif

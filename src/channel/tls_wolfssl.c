@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "channel/tls_private.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define AHEAD_SIZE 32768 /* two records at once: one system call instead of four */
+/* Of one write: wolfSSL encrypts at most this before others get their turn. */
+#define WRITE_MAX  65536
+
+static struct tls *tls_of(const struct stream *stream)
+{
+    return (struct tls *)stream;
+}
+
+/* ---- bytes from and to the stream below ---- */
+
+static size_t take_ahead(struct tls *tls, char *buf, size_t size)
+{
+    size_t count = tls->ahead.end - tls->ahead.at;
+
+    if (count > size)
+        count = size;
+    memcpy(buf, tls->ahead.buf + tls->ahead.at, count);
+    tls->ahead.at += count;
+    return count;
+}
+
+static void drop_ahead(struct tls *tls)
+{
+    free(tls->ahead.buf);
+    tls->ahead.buf = NULL;
+    tls->ahead.at = tls->ahead.end = 0;
+}
+
+static int cbio_error(enum stream_status status, int again)
+{
+    switch (status) {
+    case STREAM_AGAIN_READ:
+    case STREAM_AGAIN_WRITE:
+        return again;
+    case STREAM_EOF:
+        return WOLFSSL_CBIO_ERR_CONN_CLOSE;
+    case STREAM_RESET:
+        return WOLFSSL_CBIO_ERR_CONN_RST;
+    case STREAM_OK:
+    case STREAM_FAILED:
+        break;
+    }
+    return WOLFSSL_CBIO_ERR_GENERAL;
+}
+
+static int recv_cb(WOLFSSL *ssl, char *buf, int size, void *data)
+{
+    struct tls *tls = data;
+    enum stream_status status;
+    size_t count;
+
+    (void)ssl;
+    if (tls->ahead.at < tls->ahead.end)
+        return (int)take_ahead(tls, buf, (size_t)size);
+    if (!tls->ahead.buf)
+        tls->ahead.buf = malloc(AHEAD_SIZE);
+    if (!tls->ahead.buf) {
+        status = stream_read(tls->below, buf, (size_t)size, &count);
+        tls->below_status = status;
+        return status == STREAM_OK ? (int)count : cbio_error(status, WOLFSSL_CBIO_ERR_WANT_READ);
+    }
+    tls->ahead.at = tls->ahead.end = 0;
+    status = stream_read(tls->below, tls->ahead.buf, AHEAD_SIZE, &tls->ahead.end);
+    tls->below_status = status;
+    if (status != STREAM_OK)
+        return cbio_error(status, WOLFSSL_CBIO_ERR_WANT_READ);
+    return (int)take_ahead(tls, buf, (size_t)size);
+}
+
+/* A peer that refuses us may have closed before we wrote, with its alert still to be read; for wolfSSL a failed write
+ * is the end, so it must not see it. In the handshake it goes on as if written and finds the alert; later the write
+ * waits for ever, and tls_write() looks what there is to read. */
+static int send_cb(WOLFSSL *ssl, char *buf, int size, void *data)
+{
+    struct tls *tls = data;
+    enum stream_status status = STREAM_RESET;
+    size_t count;
+
+    (void)ssl;
+    if (!tls->send_broken) {
+        status = stream_write(tls->below, buf, (size_t)size, &count);
+        if (status == STREAM_OK)
+            return (int)count;
+        tls->below_status = status;
+        tls->send_broken = status != STREAM_AGAIN_READ && status != STREAM_AGAIN_WRITE;
+    }
+    if (tls->send_broken && !tls->connected)
+        return size;
+    return WOLFSSL_CBIO_ERR_WANT_WRITE;
+}
+
+/* ---- birth and death ---- */
+
+static void note_peer(struct tls *tls);
+
+static WOLFSSL *new_ssl(struct tls *tls)
+{
+    WOLFSSL *ssl = wolfSSL_new(tls->context->ctx);
+    bool named = tls->numeric.sa.sa_family == AF_UNSPEC;
+    bool ok = ssl != NULL;
+
+    if (named) {
+        ok = ok && wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, tls->name, (unsigned short)strlen(tls->name)) ==
+                       WOLFSSL_SUCCESS;
+        ok = ok && wolfSSL_check_domain_name(ssl, tls->name) == WOLFSSL_SUCCESS;
+    }
+    ok = ok && wolfSSL_UseKeyShare(ssl, WOLFSSL_ECC_X25519) == WOLFSSL_SUCCESS;
+    if (!ok) {
+        wolfSSL_free(ssl);
+        return NULL;
+    }
+    wolfSSL_SetCertCbCtx(ssl, tls);
+    wolfSSL_SSLSetIORecv(ssl, recv_cb);
+    wolfSSL_SSLSetIOSend(ssl, send_cb);
+    wolfSSL_SetIOReadCtx(ssl, tls);
+    wolfSSL_SetIOWriteCtx(ssl, tls);
+    if (tls->resume) {
+        (void)wolfSSL_UseSessionTicket(ssl);
+        tls_context_recall(tls->context, tls->name, ssl);
+    }
+    return ssl;
+}
+
+static const struct stream_ops tls_ops;
+
+struct tls *tls_new(struct tls_context *context, struct stream *below, const char *name, bool resume)
+{
+    size_t length = strlen(name);
+    struct tls *tls = calloc(1, sizeof(*tls) + length + 1);
+
+    if (!tls) {
+        stream_free(below, true);
+        return NULL;
+    }
+    memcpy(tls->name, name, length);
+    /* RFC 6066 section 3: the root's dot is not part of the name. */
+    if (length > 1 && tls->name[length - 1] == '.')
+        tls->name[length - 1] = '\0';
+    tls->stream.ops = &tls_ops;
+    tls->stream.fd = below->fd;
+    tls->below = below;
+    tls->resume = resume;
+    (void)addr_parse(tls->name, 0, &tls->numeric);
+    note_peer(tls);
+    tls->context = tls_context_use(context);
+    tls_engine_enter(context->engine, tls);
+    tls->ssl = new_ssl(tls);
+    if (!tls->ssl) {
+        stream_free(&tls->stream, true);
+        return NULL;
+    }
+    return tls;
+}
+
+/* Now, as getpeername() knows nothing of a socket that was reset. Inside a tunnel the socket's peer is another. */
+static void note_peer(struct tls *tls)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+
+    if (tls->below->ops != &tls_ops && getpeername(tls->below->fd, (struct sockaddr *)&peer, &length) == 0)
+        (void)addr_from_sockaddr((struct sockaddr *)&peer, length, &tls->peer);
+}
+
+static void tls_free(struct stream *stream, bool reset)
+{
+    struct tls *tls = tls_of(stream);
+
+    if (tls->ssl && tls->connected && !tls->write_closed && !reset) {
+        tls_engine_enter(tls->context->engine, tls);
+        (void)wolfSSL_shutdown(tls->ssl);
+    }
+    wolfSSL_free(tls->ssl);
+    tls_engine_forget(tls->context->engine, tls);
+    stream_free(tls->below, reset);
+    tls_context_free(tls->context);
+    drop_ahead(tls);
+    free(tls->text);
+    free(tls->note);
+    free(tls);
+}
+
+/* ---- one step of wolfSSL ---- */
+
+static void begin(struct tls *tls)
+{
+    tls_engine_enter(tls->context->engine, tls);
+    wolfSSL_ERR_clear_error();
+    tls->below_status = STREAM_OK;
+}
+
+/* What the caller has to wait for is what the stream below waits for. */
+static enum stream_status again(const struct tls *tls, int error)
+{
+    if (tls->below_status == STREAM_AGAIN_READ || tls->below_status == STREAM_AGAIN_WRITE)
+        return tls->below_status;
+    return error == WOLFSSL_ERROR_WANT_WRITE ? STREAM_AGAIN_WRITE : STREAM_AGAIN_READ;
+}
+
+static bool wants(int error)
+{
+    return error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE;
+}
+
+static enum stream_status failed(struct tls *tls, int error)
+{
+    tls_fail(tls, error);
+    drop_ahead(tls);
+    return tls->below_status == STREAM_RESET ? STREAM_RESET : STREAM_FAILED;
+}
+
+/* wolfSSL keeps 37 KB per connection for a chain of nine certificates. Most of it is never written but with zeros: such
+ * pages go back to the kernel, which gives zeros again should anybody look. */
+static void trim(struct tls *tls)
+{
+    static const unsigned char zeros[4096];
+    unsigned char *session = (unsigned char *)wolfSSL_get_session(tls->ssl);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *end, *first;
+
+    if (!session || page != sizeof(zeros))
+        return;
+    end = session + malloc_usable_size(session);
+    first = session + (page - (uintptr_t)session % page) % page;
+    for (unsigned char *at = first; at + page <= end; at += page) {
+        if (memcmp(at, zeros, page) == 0)
+            (void)madvise(at, page, MADV_DONTNEED);
+    }
+}
+
+static void remember(struct tls *tls)
+{
+    if (tls->resume)
+        tls_context_remember(tls->context, tls->name, tls->ssl);
+}
+
+enum stream_status tls_handshake(struct tls *tls)
+{
+    int result, error;
+
+    if (tls->failure != TLS_FAILURE_NONE)
+        return STREAM_FAILED;
+    begin(tls);
+    result = wolfSSL_connect(tls->ssl);
+    if (result != WOLFSSL_SUCCESS) {
+        error = wolfSSL_get_error(tls->ssl, result);
+        return wants(error) ? again(tls, error) : failed(tls, error);
+    }
+    /* Should wolfSSL have a way to succeed without asking us, it is not ours. */
+    if (!tls->server_verified && !wolfSSL_session_reused(tls->ssl))
+        return failed(tls, VERIFY_CERT_ERROR);
+    tls->connected = true;
+    if (wolfSSL_version(tls->ssl) < TLS1_3_VERSION)
+        remember(tls);
+    trim(tls);
+    return STREAM_OK;
+}
+
+/* ---- the stream ---- */
+
+static enum stream_status read_ended(struct tls *tls, enum stream_status status)
+{
+    drop_ahead(tls);
+    tls->read_end = status;
+    return status;
+}
+
+static enum stream_status tls_read(struct stream *stream, void *buf, size_t size, size_t *ret_count)
+{
+    struct tls *tls = tls_of(stream);
+    int result, error;
+
+    assert(tls->connected || tls->failure != TLS_FAILURE_NONE);
+    if (tls->read_end != STREAM_OK)
+        return tls->read_end;
+    begin(tls);
+    result = wolfSSL_read(tls->ssl, buf, size < INT_MAX ? (int)size : INT_MAX);
+    if (result > 0) {
+        /* In TLS 1.3 the tickets come after the handshake, before the first data. */
+        if (!tls->heard && wolfSSL_version(tls->ssl) >= TLS1_3_VERSION)
+            remember(tls);
+        tls->heard = true;
+        *ret_count = (size_t)result;
+        return STREAM_OK;
+    }
+    error = wolfSSL_get_error(tls->ssl, result);
+    if (wants(error)) {
+        assert(tls->ahead.at == tls->ahead.end);
+        drop_ahead(tls); /* an idle connection holds none */
+        return again(tls, error);
+    }
+    return read_ended(tls, error == WOLFSSL_ERROR_ZERO_RETURN ? STREAM_EOF : failed(tls, error));
+}
+
+/* Nothing can be sent any more: finds the reason, if it is to be read without taking data from the reader. */
+static enum stream_status write_broken(struct tls *tls)
+{
+    char byte;
+    int result, error;
+
+    begin(tls);
+    result = tls->read_end == STREAM_OK ? wolfSSL_peek(tls->ssl, &byte, 1) : 1;
+    if (result <= 0) {
+        error = wolfSSL_get_error(tls->ssl, result);
+        if (!wants(error) && error != WOLFSSL_ERROR_ZERO_RETURN)
+            return read_ended(tls, failed(tls, error));
+    }
+    return STREAM_RESET;
+}
+
+static enum stream_status tls_write(struct stream *stream, const void *buf, size_t size, size_t *ret_count)
+{
+    struct tls *tls = tls_of(stream);
+    int result, error;
+
+    assert(tls->connected && !tls->write_closed);
+    if (tls->failure != TLS_FAILURE_NONE)
+        return STREAM_FAILED;
+    begin(tls);
+    result = wolfSSL_write(tls->ssl, buf, size < WRITE_MAX ? (int)size : WRITE_MAX);
+    if (result > 0) {
+        *ret_count = (size_t)result;
+        return STREAM_OK;
+    }
+    if (tls->send_broken)
+        return write_broken(tls);
+    error = wolfSSL_get_error(tls->ssl, result);
+    return wants(error) ? again(tls, error) : failed(tls, error);
+}
+
+static enum stream_status tls_shutdown_write(struct stream *stream)
+{
+    struct tls *tls = tls_of(stream);
+    int result, error;
+
+    assert(tls->connected);
+    if (tls->write_closed)
+        return STREAM_OK;
+    if (tls->failure != TLS_FAILURE_NONE)
+        return STREAM_FAILED;
+    begin(tls);
+    /* Sends close_notify; a second call would wait for the peer's and throw its data away. */
+    result = wolfSSL_shutdown(tls->ssl);
+    if (result < 0) {
+        if (tls->send_broken)
+            return write_broken(tls);
+        error = wolfSSL_get_error(tls->ssl, result);
+        return wants(error) ? again(tls, error) : failed(tls, error);
+    }
+    tls->write_closed = true;
+    return STREAM_OK;
+}
+
+static bool tls_pending(const struct stream *stream)
+{
+    const struct tls *tls = tls_of(stream);
+
+    return tls->read_end == STREAM_OK && (tls->ahead.at < tls->ahead.end || wolfSSL_pending(tls->ssl) > 0);
+}
+
+static const char *tls_error(const struct stream *stream)
+{
+    return tls_failure_text(tls_of(stream));
+}
+
+static const struct stream_ops tls_ops = {
+    .read = tls_read,
+    .write = tls_write,
+    .shutdown_write = tls_shutdown_write,
+    .pending = tls_pending,
+    .error = tls_error,
+    .free = tls_free,
+};
+
+struct stream *tls_stream(struct tls *tls)
+{
+    return &tls->stream;
+}
+
+/* ---- afterwards ---- */
+
+enum tls_failure tls_failure(const struct tls *tls)
+{
+    return tls->failure;
+}
+
+void tls_summary(const struct tls *tls, struct tls_summary *ret_summary)
+{
+    struct tls_summary summary = {.client_expires = tls->context->client_expires};
+    const char *version = wolfSSL_get_version(tls->ssl);
+    const char *cipher = wolfSSL_get_cipher(tls->ssl);
+    WOLFSSL_X509 *x509 = wolfSSL_get_peer_certificate(tls->ssl);
+
+    strncpy(summary.version, version ? version : "", sizeof(summary.version) - 1);
+    strncpy(summary.cipher, cipher ? cipher : "", sizeof(summary.cipher) - 1);
+    if (x509)
+        summary.server_expires = tls_cert_expires(x509);
+    wolfSSL_X509_free(x509);
+    *ret_summary = summary;
+}
+
+bool tls_resumed(const struct tls *tls)
+{
+    return tls->connected && wolfSSL_session_reused(tls->ssl);
+}
