@@ -41,10 +41,13 @@ static bool stderr_is_journal(void)
 
 void log_init(const char *prefix, enum log_level level)
 {
+    bool journal = stderr_is_journal();
+
     settings.prefix = prefix;
     settings.level = level;
-    settings.to_journal = stderr_is_journal();
-    settings.with_levels = settings.to_journal || (getenv("SYSTEMD_EXEC_PID") != NULL && !isatty(STDERR_FILENO));
+    /* sd_journal_sendv() reports success when there is no socket, as in a container that inherited the stream. */
+    settings.to_journal = journal && access("/run/systemd/journal/socket", W_OK) == 0;
+    settings.with_levels = journal || (getenv("SYSTEMD_EXEC_PID") != NULL && !isatty(STDERR_FILENO));
 }
 
 void log_set_level(enum log_level level)
