@@ -23,7 +23,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -163,6 +162,7 @@ class Lab:
         self.reaper = None
         self.children = []
         self.haproxies = {}
+        self.dirty = set()  # servers whose certificates were changed
 
     # -- life --
 
@@ -450,7 +450,14 @@ listen secure
     def stop_haproxy(self, server):
         self.haproxies[server].kill()
         self.haproxies[server].wait()
-        self.children.remove(self.haproxies[server])
+        if self.haproxies[server] in self.children:
+            self.children.remove(self.haproxies[server])
+
+    def restart_haproxy(self, server, **kwargs):
+        """As start_haproxy(); a proxy that differs from the usual is marked as special."""
+        self.stop_haproxy(server)
+        self.start_haproxy(server, **kwargs)
+        self.haproxies[server].special = bool(kwargs)
 
     def haproxy(self, server, text):
         """One command on HAProxy's control socket; returns its answer."""
@@ -470,6 +477,7 @@ listen secure
         answer += self.haproxy(server, f"commit ssl {kind} {path}")
         if "Success" not in answer:
             raise LabError(f"haproxy {server}: {answer}")
+        self.dirty.add(server)
 
     def set_server_cert(self, server, name="server"):
         """name: of a certificate in the PKI: server (good), wrong-name, expired, wrong-issuer. The port stays open."""

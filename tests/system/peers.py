@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A proxy that does what a test tells it, and clients that misbehave."""
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+
+import lab as labs
+
+
+def reset(sock):
+    """Closes with RST."""
+    raw = sock
+    if isinstance(sock, ssl.SSLSocket):
+        raw = socket.socket(fileno=sock.detach())
+    with contextlib.suppress(OSError):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw.close()
+
+
+def end_writing(sock):
+    """Half-close: FIN, over TLS close_notify; reading goes on."""
+    if not isinstance(sock, ssl.SSLSocket):
+        sock.shutdown(socket.SHUT_WR)
+        return
+    timeout = sock.gettimeout()
+    sock.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        sock.unwrap()
+    sock.settimeout(timeout)
+
+
+def read_head(sock):
+    """Bytes up to and with the blank line, and what came behind it."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = sock.recv(4096)
+        if not chunk:
+            return data, b""
+        data += chunk
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head + b"\r\n\r\n", rest
+
+
+def read_all(sock):
+    data = b""
+    while chunk := sock.recv(65536):
+        data += chunk
+    return data
+
+
+def read_exactly(sock, size):
+    data = b""
+    while len(data) < size:
+        chunk = sock.recv(size - len(data))
+        if not chunk:
+            raise EOFError(f"{len(data)} of {size} bytes")
+        data += chunk
+    return data
+
+
+class FakeProxy:
+    """Listens at fake.example, IPv4 and IPv6, on the secure port (mutual TLS) and on the plain port.
+
+    behaviour(sock, head): what becomes of a CONNECT; its socket is closed afterwards. `OPTIONS *` gets 200, unless
+    ping is given: ping(sock, head). accepted(sock): instead of everything, on the raw socket of the secure port."""
+
+    def __init__(self, lab, behaviour=None, ping=None, accepted=None, secure=True, plain=True, maximum=None):
+        self.behaviour, self.ping, self.accepted = behaviour, ping, accepted
+        self.heads = []
+        self.errors = []
+        self.listeners = []
+        self.open = set()
+        self.lock = threading.Lock()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(f"{lab.dir}/pki/server.pem", f"{lab.dir}/pki/server.key")
+        self.context.load_verify_locations(f"{lab.dir}/pki/ca.pem")
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        if maximum:
+            self.context.maximum_version = maximum
+        for port, wanted in ((labs.SECURE_PORT, secure), (labs.PLAIN_PORT, plain)):
+            for address in (labs.FAKE4, labs.FAKE6) if wanted else ():
+                listener = lab.listen("gw", address, port)
+                self.listeners.append(listener)
+                threading.Thread(target=self._accept, args=(listener, port == labs.SECURE_PORT), daemon=True).start()
+
+    def _accept(self, listener, tls):
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock, tls), daemon=True).start()
+
+    def _serve(self, sock, tls):
+        with self.lock:
+            self.open.add(sock)
+        wrapped = sock
+        try:
+            sock.settimeout(60)
+            if tls and self.accepted:
+                self.accepted(sock)
+                return
+            if tls:
+                wrapped = self.context.wrap_socket(sock, server_side=True)
+                with self.lock:
+                    self.open.discard(sock)
+                    self.open.add(wrapped)
+            head, rest = read_head(wrapped)
+            if not head:
+                return
+            self.heads.append(head.decode(errors="replace"))
+            assert not rest, "bytes behind the request before its answer"
+            if head.startswith(b"CONNECT"):
+                self.behaviour(wrapped, self.heads[-1])
+            elif self.ping:
+                self.ping(wrapped, self.heads[-1])
+            else:
+                wrapped.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                wrapped.recv(1)
+        except (OSError, EOFError, AssertionError) as error:
+            self.errors.append(error)
+        finally:
+            with self.lock:
+                self.open.discard(wrapped)
+                self.open.discard(sock)
+            with contextlib.suppress(OSError):
+                wrapped.close()
+
+    def connects(self):
+        """The targets of every CONNECT so far."""
+        return [head.split()[1] for head in list(self.heads) if head.startswith("CONNECT")]
+
+    def close(self):
+        for listener in self.listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        with self.lock:
+            rest = list(self.open)
+        for sock in rest:
+            with contextlib.suppress(OSError):
+                reset(sock)
+
+
+OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+def tunnel(handler):
+    """A behaviour: accepts the CONNECT and is itself the origin, handler(sock)."""
+    def behaviour(sock, _head):
+        sock.sendall(OK)
+        handler(sock)
+    return behaviour
+
+
+def answer(data, then="close"):
+    """A behaviour: these bytes, then close, reset, or wait for the other end."""
+    def behaviour(sock, _head):
+        sock.sendall(data)
+        if then == "reset":
+            reset(sock)
+        elif then == "wait":
+            with contextlib.suppress(OSError):
+                while sock.recv(65536):
+                    pass
+    return behaviour
+
+
+def client_hello(name=None, padding=0):
+    """The bytes of a ClientHello record as a real client sends them; padding: size of an extra extension."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    record = outgoing.read()
+    if not padding:
+        return record
+    hello = bytearray(record[9:])  # behind the record's and the message's header
+    at = 2 + 32  # version, random
+    at += 1 + hello[at]
+    at += 2 + struct.unpack(">H", hello[at:at + 2])[0]
+    at += 1 + hello[at]
+    extra = struct.pack(">HH", 0xFDE8, padding) + bytes(padding)
+    length = struct.unpack(">H", hello[at:at + 2])[0] + len(extra)
+    hello[at:at + 2] = struct.pack(">H", length)
+    hello[at + 2:at + 2] = extra  # in front of the name, which then comes last
+    message = b"\x01" + struct.pack(">I", len(hello))[1:] + bytes(hello)
+    records = b""
+    for i in range(0, len(message), 16384):
+        part = message[i:i + 16384]
+        records += b"\x16\x03\x01" + struct.pack(">H", len(part)) + part
+    return records

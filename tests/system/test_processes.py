@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Privileges of the processes, and what happens when one of them dies."""
+
+import os
+import signal
+import subprocess
+
+import lab as labs
+import pytest
+
+SECURE = "Connected (Secure Channel)"
+CAP_NET_ADMIN = 1 << 12
+
+
+def fields(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return {key: value.split() for key, _, value in (line.partition(":") for line in file)}
+
+
+def capabilities(pid):
+    status = fields(pid)
+    return {name: int(status[f"Cap{name}"][0], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
+
+
+def daemon_uid():
+    return str(int(subprocess.run(["id", "-u", "daemon"], capture_output=True, text=True, check=True).stdout))
+
+
+def test_the_gate_has_only_cap_net_admin(daemon):
+    one = daemon()
+    caps = capabilities(one.pid)
+    assert caps["Eff"] == caps["Prm"] == CAP_NET_ADMIN
+    assert caps["Amb"] == caps["Inh"] == 0
+    status = fields(one.pid)
+    assert status["NoNewPrivs"] == ["1"]
+    assert status["Uid"] == [daemon_uid()] * 4
+    assert "0" not in status["Groups"]
+
+
+@pytest.mark.parametrize("kind", ["prober", "relay"])
+def test_children_have_nothing(daemon, kind):
+    one = daemon({"Relay": {"Processes": 2}})
+    pids = one.children()[kind]
+    assert len(pids) == {"prober": 1, "relay": 2}[kind]
+    for pid in pids:
+        caps = capabilities(pid)
+        assert caps["Eff"] == caps["Prm"] == caps["Amb"] == caps["Inh"] == caps["Bnd"] == 0
+        status = fields(pid)
+        assert status["NoNewPrivs"] == ["1"] and status["Seccomp"] == ["2"]
+        assert status["Uid"] == [daemon_uid()] * 4
+
+
+def test_children_hold_only_the_descriptors_they_need(daemon):
+    one = daemon()
+    for pids in one.children().values():
+        for pid in pids:
+            targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+            assert not [t for t in targets if "pki" in t or ".conf" in t or t.startswith("/etc")], targets
+
+
+def relay_count(one):
+    return len(one.children()["relay"])
+
+
+@pytest.mark.parametrize("kind", ["prober", "relay"])
+def test_a_killed_child_is_started_again(lab, daemon, kind):
+    one = daemon()
+    victim = one.children()[kind][0]
+    os.kill(victim, signal.SIGKILL)
+    labs.wait_for(lambda: victim not in one.children()[kind] and
+                  len(one.children()[kind]) == {"prober": 1, "relay": 2}[kind], 10, "a new one")
+    one.ask("test")
+    assert one.status()["status"] == SECURE
+    for _ in range(10):
+        assert lab.curl("https://www.example/")[:2] == (0, 200)
+    assert lab.leaked() == 0
+
+
+def test_a_killed_relay_takes_only_its_own_sessions_along(lab, daemon):
+    one = daemon()
+    socks = [lab.connect("host", labs.WWW4, 80) for _ in range(16)]
+    for sock in socks:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: www.example\r\n\r\n")
+        assert b"200" in sock.recv(65536)
+    os.kill(one.children()["relay"][0], signal.SIGKILL)
+    alive = 0
+    for sock in socks:
+        try:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: www.example\r\n\r\n")
+            alive += b"200" in sock.recv(65536)
+        except OSError:
+            pass
+        sock.close()
+    assert 0 < alive < 16
+    labs.wait_for(lambda: one.status()["sessions"]["open"] == 0, 10, "no session counted as open")
+
+
+def test_all_relays_killed_again_and_again_stay_bounded(lab, daemon):
+    """The backoff keeps the gate from spinning, and the last start succeeds."""
+    one = daemon()
+    for _ in range(5):
+        for pid in one.children()["relay"]:
+            os.kill(pid, signal.SIGKILL)
+        labs.wait_for(lambda: relay_count(one) > 0, 20, "a relay")
+    labs.wait_for(lambda: relay_count(one) == 2, 30, "both relays")
+    labs.wait_for(lambda: lab.curl("http://www.example/")[:2] == (0, 200), 30, "a page", interval=0.2)
+    assert lab.leaked() == 0
+
+
+def test_a_stopped_relay_is_found_and_replaced(lab, daemon):
+    one = daemon()
+    victim = one.children()["relay"][0]
+    os.kill(victim, signal.SIGSTOP)
+    labs.wait_for(lambda: victim not in one.children()["relay"] and relay_count(one) == 2, 60, "a new relay", 0.1)
+
+
+@pytest.mark.parametrize("owner", ["yes", "no"])
+def test_the_gates_death_ends_all_and_leaves_the_rules_closed(lab, daemon, owner):
+    one = daemon(environment={"PENSTOCK_TABLE_OWNER": owner})
+    children = [pid for pids in one.children().values() for pid in pids]
+    assert len(children) == 3
+    one.kill()
+    labs.wait_for(lambda: not any(labs.process_start(pid) for pid in children), 5, "the children's end")
+    assert "table inet penstock" in one.table()
+    for url in ("https://www4.example/", "https://www6.example/", "http://www4.example/"):
+        code, http, _ = lab.curl(url, timeout=4)
+        assert (code, http) == (7, 0), "the gate is dead and the way is open"
+    assert lab.leaked() == 0
+
+
+@pytest.mark.parametrize("owner", ["yes", "no"])
+def test_a_restart_after_death_adopts_the_table(lab, daemon, owner):
+    environment = {"PENSTOCK_TABLE_OWNER": owner}
+    daemon(environment=environment).kill()
+    daemon(environment=environment)
+    assert lab.curl("https://www.example/")[:2] == (0, 200)
+    assert lab.leaked() == 0
+
+
+def test_a_second_daemon_does_not_disturb_the_first(lab, daemon):
+    one = daemon()
+    second = labs.Daemon(lab, lab.config())
+    second.control = one.control
+    child = lab.spawn("host", [f"{lab.build}/penstockd", "-c", second.path, "-u", "daemon", "-S", one.control],
+                      second.log_path)
+    assert child.wait(10) != 0
+    assert second.log()
+    assert one.status()["status"] == SECURE
+    assert lab.curl("https://www.example/")[:2] == (0, 200)
+
+
+def test_without_privilege_it_says_so(lab):
+    done = lab.run("host", ["setpriv", "--reuid=1", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+                            f"{lab.build}/penstockd", "-c", "/dev/null", "-S", f"{lab.dir}/nothing"], timeout=20)
+    assert done.returncode not in (0, -6, -11)
+    assert done.stderr.strip()
+
+
+def test_started_as_its_user_with_cap_net_admin(lab, daemon):
+    one = labs.Daemon(lab, lab.config())
+    argv = ["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", "--inh-caps=-all,+net_admin",
+            "--ambient-caps=-all,+net_admin", f"{lab.build}/penstockd", "-c", one.path, "-S", one.control]
+    one.child = lab.spawn("host", argv, one.log_path)
+    try:
+        one.wait_status(SECURE)
+        assert lab.curl("https://www.example/")[:2] == (0, 200)
+        assert capabilities(one.pid)["Eff"] == CAP_NET_ADMIN
+    finally:
+        one.stop()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A new configuration for a running daemon, good or bad."""
+
+import os
+import signal
+
+import lab as labs
+import pytest
+
+SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
+PORT = "Blocked - Secure channel port not available"
+AUTH_FAILED = "Blocked - Mutual Auth Failed"
+
+
+def reload(lab, one, changes):
+    one.write(lab.config(changes))
+    return one.ask("reload")
+
+
+def test_a_good_one_takes_effect(lab, daemon):
+    lab.fault("reject")
+    one = daemon(status=PORT)
+    assert reload(lab, one, {"SecureChannel": {"AllowFallback": "yes"}}) == [{"ok": True}]
+    one.wait_status(PLAIN)
+    assert reload(lab, one, {"SecureChannel": {"AllowFallback": "no"}}) == [{"ok": True}]
+    one.wait_status(PORT)
+    assert lab.leaked() == 0
+
+
+def test_sighup_reloads(lab, daemon):
+    one = daemon()
+    one.write(lab.config({"Proxy": {"Servers": "gw2.example"}}))
+    os.kill(one.pid, signal.SIGHUP)
+    labs.wait_for(lambda: (one.status()["proxy"] or {}).get("server") == "gw2.example", 10, "gw2.example")
+
+
+def test_a_bad_one_keeps_the_old_and_names_every_mistake(lab, daemon):
+    one = daemon()
+    good = one.ask("config")
+    one.write("[Proxy]\nServers=gw.example\nPort=99999\n[Nonsense]\nKey=1\n[Test]\nInterval=soon\n")
+    answer = one.ask("reload")[0]
+    assert answer["ok"] is False
+    errors = "\n".join(answer["errors"])
+    for line in (3, 4, 7):
+        assert f"{one.path}:{line}: " in errors, errors
+    assert one.ask("config") == good
+    assert one.status()["status"] == SECURE
+    assert lab.curl("https://www.example/")[:2] == (0, 200)
+
+
+def test_a_bad_one_by_sighup_is_logged(lab, daemon):
+    one = daemon()
+    one.write("[Proxy]\nServers=\n[Redirect]\nIntercept=forwarded\n")
+    os.kill(one.pid, signal.SIGHUP)
+    one.wait_log(f"{one.path}:4: ")
+    assert one.status()["status"] == SECURE
+
+
+def test_a_file_that_is_gone_keeps_the_old(lab, daemon):
+    one = daemon()
+    os.unlink(one.path)
+    answer = one.ask("reload")[0]
+    assert answer["ok"] is False and one.path in answer["errors"][0]
+    assert one.status()["status"] == SECURE
+
+
+def test_key_files_that_are_gone_keep_the_old_channel_or_block(lab, daemon):
+    """Never a way out: either the old certificate goes on, or the verdict blocks and names the file."""
+    one = daemon()
+    reload(lab, one, {"SecureChannel": {"Certificate": f"{lab.dir}/pki/nothing.pem"}})
+    one.ask("test")
+    assert one.status()["status"] in (SECURE, AUTH_FAILED)
+    one.wait_log("nothing.pem")
+    assert lab.leaked() == 0 and lab.to_plain_port() == 0
+    reload(lab, one, {})
+    one.ask("test")
+    one.wait_status(SECURE)
+    assert lab.curl("https://www.example/")[:2] == (0, 200)
+
+
+def test_a_new_client_certificate_is_used(lab, daemon):
+    pki = f"{lab.dir}/pki"
+    one = daemon()
+    revoked = {"Certificate": f"{pki}/client-revoked.pem", "PrivateKey": f"{pki}/client-revoked.key"}
+    reload(lab, one, {"SecureChannel": revoked})
+    one.wait_status(AUTH_FAILED)
+    reload(lab, one, {})
+    one.wait_status(SECURE)
+
+
+def test_open_sessions_survive(lab, daemon):
+    one = daemon()
+    with lab.connect("host", labs.WWW4, 80) as sock:
+        for changes in ({"Log": {"Level": "debug"}}, {"Relay": {"Processes": 3}}, {"Redirect": {"Ports": "80 443 8000"}}):
+            assert reload(lab, one, changes) == [{"ok": True}]
+            one.wait_status(SECURE)
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: www.example\r\n\r\n")
+            assert b"200" in sock.recv(65536)
+    labs.wait_for(lambda: len(one.children()["relay"]) == 2 or len(one.children()["relay"]) == 3, 5, "relays")
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_number_of_relays_follows(lab, daemon, count):
+    one = daemon({"Relay": {"Processes": 2}})
+    reload(lab, one, {"Relay": {"Processes": count}})
+    labs.wait_for(lambda: len(one.children()["relay"]) == count, 10, f"{count} relays")
+    for _ in range(8):
+        assert lab.curl("https://www.example/")[:2] == (0, 200)
+
+
+def test_another_listen_port_is_taken(lab, daemon):
+    one = daemon()
+    assert reload(lab, one, {"Redirect": {"ListenPort": "16443"}}) == [{"ok": True}]
+    labs.wait_for(lambda: "16443" in one.table(), 10, "the new port in the rules")
+    labs.wait_for(lambda: lab.curl("https://www.example/")[:2] == (0, 200), 5, "a page")
+    assert lab.leaked() == 0
+
+
+def test_bypass_networks_follow(lab, daemon):
+    one = daemon()
+    assert "203.0.113.1" in lab.curl("http://www4.example/")[2]
+    reload(lab, one, {"Bypass": {"Networks": f"{labs.WWW4}/32"}})
+    labs.wait_for(lambda: labs.HOST4 in lab.curl("http://www4.example/")[2], 5, "the direct way")
+    reload(lab, one, {})
+    labs.wait_for(lambda: "203.0.113.1" in lab.curl("http://www4.example/")[2], 5, "the proxy's way")
+
+
+def test_drop_ins_are_read(lab, daemon):
+    one = daemon()
+    os.makedirs(f"{one.path}.d")
+    with open(f"{one.path}.d/50-more.conf", "w", encoding="ascii") as file:
+        file.write("[Proxy]\nServers=\nServers=gw2.example\n")
+    assert one.ask("reload") == [{"ok": True}]
+    labs.wait_for(lambda: (one.status()["proxy"] or {}).get("server") == "gw2.example", 10, "gw2.example")

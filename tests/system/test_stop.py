@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What systemctl stop does, and starts that must not happen."""
+
+import pytest
+
+SECURE = "Connected (Secure Channel)"
+
+
+def test_on_stop_open_removes_the_rules(lab, daemon):
+    one = daemon({"Failure": {"OnStop": "open"}})
+    assert one.stop() == 0
+    assert one.table() == ""
+    code, http, text = lab.curl("https://www4.example/")
+    assert (code, http) == (0, 200) and "192.0.2.100" in text
+
+
+def test_on_stop_block_leaves_a_closed_gate(lab, daemon):
+    one = daemon({"Failure": {"OnStop": "block"}})
+    assert one.stop() == 0
+    assert "table inet penstock" in one.table() and "redirect to" not in one.table()
+    assert lab.curl("https://www4.example/", timeout=4)[0] == 7
+    assert lab.curl("https://www6.example/", timeout=4)[0] == 7
+    assert lab.leaked() == 0
+    daemon()  # and the next one opens it
+    assert lab.curl("https://www4.example/")[:2] == (0, 200)
+
+
+def test_stop_is_quick_with_open_sessions(lab, daemon):
+    one = daemon()
+    socks = [lab.connect("host", "203.0.113.80", 80) for _ in range(20)]
+    for sock in socks:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: www.example\r\n\r\n")
+        assert b"200" in sock.recv(65536)
+    assert one.stop(timeout=5) == 0
+    for sock in socks:
+        sock.close()
+
+
+def test_stop_while_testing(lab, daemon):
+    lab.fault("drop")
+    one = daemon({"Test": {"ConnectTimeout": "10s"}}, status="Blocked - Testing")
+    assert one.stop(timeout=5) == 0
+
+
+def test_nothing_is_left_behind_but_what_on_stop_says(lab, daemon):
+    before = lab.run("host", ["nft", "list", "ruleset"]).stdout
+    one = daemon()
+    one.stop()
+    assert lab.run("host", ["nft", "list", "ruleset"]).stdout == before
+
+
+@pytest.mark.parametrize("text,line", [
+    ("[Proxy]\nServers=gw.example\nSecurePort=8081\nNonsense=1\n", 4),
+    ("[Proxy]\nServers=gw.example\nSecurePort=none\n", 3),
+    ("[Proxy]\nServers=gw.example\nSecurePort=8081\nSelect=fastest\n", 4),
+    ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Block]\nPorts=25\n", 4),
+    ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Redirect]\nIntercept=forwarded\n", 5),
+    ("Servers=gw.example\n", 1),
+])
+def test_a_bad_configuration_is_refused_with_its_place_and_78(lab, tmp_path, text, line):
+    path = tmp_path / "bad.conf"
+    path.write_text(text)
+    for arguments in (["-t"], ["-u", "daemon", "-S", str(tmp_path / "sock")]):
+        done = lab.run("host", [f"{lab.build}/penstockd", "-c", str(path), *arguments], timeout=20)
+        assert done.returncode == 78, done
+        assert f"{path}:{line}" in done.stderr, done.stderr
+    assert lab.run("host", ["nft", "list", "tables"]).stdout == "", "rules although the configuration is bad"
