@@ -21,7 +21,7 @@ static const char usage_text[] =
     "  config [--json]              print the daemon's effective configuration\n"
     "  reload [--json]              make the daemon read its configuration again\n"
     "\n"
-    "  -S, --socket=SOCKET          control socket (else $PENSTOCK_CONTROL, else " CLI_CONTROL_PATH ")\n"
+    "  -S, --socket=SOCKET          control socket; else $PENSTOCK_CONTROL or " CLI_CONTROL_PATH "\n"
     "  -h, --help                   this text\n"
     "  -V, --version                the version\n"
     "\n"

@@ -69,6 +69,15 @@ int cli_exit_of(const json_t *status)
     return CLI_EXIT_BLOCKED;
 }
 
+int cli_conclude(const json_t *status)
+{
+    int result = cli_exit_of(status);
+
+    if (result == CLI_EXIT_FAILED)
+        cli_problem("the daemon's answer has no mode that this version knows");
+    return result;
+}
+
 static int64_t now_ms(void)
 {
     struct timespec now;

@@ -48,6 +48,8 @@ json_t *cli_json_text(const char *text);
 void cli_put_json(const json_t *object);
 /* What a status object says: the exit status of status and test; CLI_EXIT_FAILED when it makes no sense. */
 int cli_exit_of(const json_t *status);
+/* The same; that it makes no sense has been written. */
+int cli_conclude(const json_t *status);
 
 /* ---- the control socket ---- */
 

@@ -21,17 +21,16 @@ static int status_once(const struct cli_options *options)
 {
     json_t *status = cli_ask(options, "status", CLI_STATUS_WAIT_S);
     struct text_style style;
-    int result = status ? cli_exit_of(status) : CLI_EXIT_FAILED;
+    int result;
 
     if (!status)
-        return result;
+        return CLI_EXIT_FAILED;
     text_style_of(stdout, &style);
     if (options->json)
         cli_put_json(status);
     else
         page_render(stdout, &style, status, time(NULL));
-    if (result == CLI_EXIT_FAILED)
-        cli_problem("the daemon's answer has no mode that this version knows");
+    result = cli_conclude(status);
     json_decref(status);
     return result;
 }

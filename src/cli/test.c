@@ -37,7 +37,7 @@ static int put_end(const struct cli_options *options, const json_t *status)
         putchar('\n');
         page_render_verdict(stdout, &style, status, time(NULL));
     }
-    return cli_exit_of(status);
+    return cli_conclude(status);
 }
 
 /* ---- through the daemon ---- */

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The status page against files in golden/, which UPDATE_GOLDEN=1 writes anew; and hints, and answers that make no
+ * sense. */
+#include "config.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/cli.h"
+#include "cli/hint.h"
+#include "cli/page.h"
+
+#define NOW 1767323045 /* 2026-01-02T03:04:05Z */
+
+#define PROXY            "'proxy': {'server': 'gw2.example', 'address': '192.0.2.7', 'port': 8081},"
+#define NOTHING          "'proxy': null, 'tls': null,"
+#define PASSED           "{'result': 'passed', 'ms': 12.1}"
+#define FAILED           "{'result': 'failed', 'ms': 31.04}"
+#define NOT              "{'result': 'not done'}"
+#define TESTS(tcp, auth) "'tests': {'tcp': " tcp ", 'mutual_auth': " auth ", 'at': '2026-01-02T03:03:59Z'},"
+#define REST                                                                                                           \
+    "'rules': {'table': 'inet penstock', 'installed': true, 'changes': 3, 'repaired': 1},"                             \
+    "'sessions': {'open': 12, 'total': 10342, 'failed': 3}, 'bytes': {'up': 1234567, 'down': 99999999999},"            \
+    "'pid': 4711, 'version': '0.1.0'"
+
+static const struct {
+    const char *name;
+    int exit;
+    const char *json; /* ' stands for " */
+} pages[] = {
+    {"secure", CLI_EXIT_SECURE,
+     "{'status': 'Connected (Secure Channel)', 'connection_status': 'Proxy Trusted', 'mode': 'secure', 'reason': null,"
+     "'detail': null, 'since': '2026-01-02T00:51:00Z'," PROXY
+     "'tls': {'version': 'TLSv1.3', 'cipher': 'TLS_AES_128_GCM_SHA256', 'server_expires': '2027-01-02T03:04:05Z',"
+     "'client_expires': '2026-01-10T00:00:00Z'}," TESTS(PASSED, PASSED) REST "}"},
+    {"secure-expired", CLI_EXIT_SECURE,
+     "{'status': 'Connected (Secure Channel)', 'connection_status': 'Proxy Trusted', 'mode': 'secure', 'reason': null,"
+     "'detail': null, 'since': '2025-12-24T00:51:00Z',"
+     "'proxy': {'server': '2001:db8::1', 'address': '2001:db8::1', 'port': 8081},"
+     "'tls': {'version': 'TLSv1.2', 'cipher': 'ECDHE-RSA-AES128-GCM-SHA256', 'server_expires': '2026-01-03T03:04:06Z',"
+     "'client_expires': '2026-01-01T00:00:00Z'}," TESTS(
+         PASSED,
+         PASSED) "'rules': {'table': 'inet penstock', 'installed': true, 'changes': 1, 'repaired': 0, 'owned': true},"
+                 "'uptime': 788000, 'pid': 4711, 'version': '0.1.0'}"},
+    {"plain", CLI_EXIT_PLAIN,
+     "{'status': 'Connected (Non-secure)', 'connection_status': 'Proxy Connected', 'mode': 'plain', 'reason': null,"
+     "'detail': null, 'since': '2026-01-02T03:01:00Z',"
+     "'proxy': {'server': 'gw2.example', 'address': '192.0.2.7', 'port': 8080}, 'tls': null," TESTS(PASSED, NOT) REST
+     "}"},
+    {"auth-failed", CLI_EXIT_BLOCKED,
+     "{'status': 'Blocked - Mutual Auth Failed', 'connection_status': 'Proxy Mistrust', 'mode': 'blocked',"
+     "'reason': 'Mutual Auth Failed', 'detail': 'certificate of 192.0.2.7 is for \\'gw.example\\', expected "
+     "\\'mcp.wgcs.skyhigh.cloud\\'', 'since': '2026-01-02T03:03:59Z'," PROXY "'tls': null," TESTS(PASSED, FAILED) REST
+     "}"},
+    {"port-not-available", CLI_EXIT_BLOCKED,
+     "{'status': 'Blocked - Secure channel port not available', 'connection_status': 'Proxy Unreachable', 'mode':"
+     "'blocked', 'reason': 'Secure channel port not available', 'detail': 'connect to 192.0.2.7:8081: connection "
+     "refused', 'since': '2026-01-02T03:03:59Z'," NOTHING TESTS(FAILED, NOT) REST "}"},
+    {"no-proxy", CLI_EXIT_BLOCKED,
+     "{'status': 'Blocked - No proxy available', 'connection_status': 'Proxy Unreachable', 'mode': 'blocked',"
+     "'reason': 'No proxy available', 'detail': 'connect to 192.0.2.7:8080: no answer within 3 s',"
+     "'since': '2026-01-02T03:03:59Z'," NOTHING TESTS(FAILED, NOT) REST "}"},
+    {"no-proxy-direct", CLI_EXIT_PLAIN,
+     "{'status': 'Direct - No proxy available', 'connection_status': 'Proxy Unreachable', 'mode': 'direct',"
+     "'reason': 'No proxy available', 'detail': 'resolve gw2.example: no such name',"
+     "'since': '2026-01-02T03:03:59Z'," NOTHING TESTS(FAILED, NOT) REST "}"},
+    {"testing", CLI_EXIT_UNDECIDED,
+     "{'status': 'Blocked - Testing', 'connection_status': 'Testing', 'mode': 'blocked', 'reason': 'Testing',"
+     "'detail': null, 'since': '2026-01-02T03:04:05Z'," NOTHING
+     "'tests': {'tcp': {'result': 'running'}, 'mutual_auth': {'result': 'not done'}, 'at': null}," REST "}"},
+    {"no-network", CLI_EXIT_UNDECIDED,
+     "{'status': 'Blocked - No network', 'connection_status': 'No Connectivity', 'mode': 'blocked',"
+     "'reason': 'No network', 'detail': 'connect to 192.0.2.7:8081: network is unreachable',"
+     "'since': '2026-01-02T03:03:59Z'," NOTHING TESTS(
+         FAILED, NOT) "'rules': {'table': 'inet penstock', 'installed': false, 'changes': 3, 'repaired': 1, 'error': "
+                      "'the kernel "
+                      "refuses: Operation not permitted'}, 'pid': 4711, 'version': '0.1.0'}"},
+};
+
+#define PAGES ((int)(sizeof(pages) / sizeof(pages[0])))
+
+static const struct text_style terminal = {.terminal = true, .colour = true, .utf8 = true, .width = 100};
+static const struct text_style ascii = {.width = 80};
+static const struct text_style narrow = {.utf8 = true, .width = 40};
+
+static json_t *load(const char *text)
+{
+    json_error_t why;
+    char *copy = strdup(text);
+    json_t *object;
+
+    for (char *c = copy; *c; c++)
+        if (*c == '\'')
+            *c = '"';
+    object = json_loads(copy, 0, &why);
+    ck_assert_msg(object != NULL, "%s: %s", why.text, text);
+    free(copy);
+    return object;
+}
+
+/* The caller frees it. */
+static char *render(const json_t *status, const struct text_style *style)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    page_render(out, style, status, NOW);
+    ck_assert_int_eq(fclose(out), 0);
+    return text;
+}
+
+static void compare(const char *name, const char *variant, const char *text)
+{
+    char path[512], golden[16384];
+    FILE *file;
+    size_t n;
+
+    snprintf(path, sizeof path, "%s/page-%s%s.txt", GOLDEN_DIR, name, variant);
+    if (getenv("UPDATE_GOLDEN")) {
+        file = fopen(path, "w");
+        ck_assert_ptr_nonnull(file);
+        fputs(text, file);
+        ck_assert_int_eq(fclose(file), 0);
+        return;
+    }
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s is missing", path);
+    n = fread(golden, 1, sizeof golden - 1, file);
+    fclose(file);
+    golden[n] = '\0';
+    ck_assert_str_eq(text, golden);
+}
+
+START_TEST(each_verdict_has_its_page)
+{
+    json_t *status = load(pages[_i].json);
+    char *text = render(status, &ascii);
+
+    compare(pages[_i].name, "", text);
+    free(text);
+    text = render(status, &terminal);
+    compare(pages[_i].name, ".terminal", text);
+    free(text);
+    json_decref(status);
+}
+END_TEST
+
+START_TEST(each_verdict_has_its_exit_status)
+{
+    json_t *status = load(pages[_i].json);
+
+    ck_assert_int_eq(cli_exit_of(status), pages[_i].exit);
+    json_decref(status);
+}
+END_TEST
+
+START_TEST(no_line_is_wider_than_the_terminal)
+{
+    json_t *status = load(pages[_i].json);
+    char *text = render(status, &narrow);
+    char *rest = text;
+
+    for (char *line; (line = strsep(&rest, "\n"));)
+        ck_assert_msg(text_columns(line) <= narrow.width, "%s", line);
+    free(text);
+    json_decref(status);
+}
+END_TEST
+
+START_TEST(every_blocked_page_says_what_to_do)
+{
+    json_t *status = load(pages[_i].json);
+    char *text = render(status, &ascii);
+    bool reason = json_is_string(json_object_get(status, "reason"));
+
+    ck_assert_int_eq(strstr(text, "What to do") != NULL, reason);
+    free(text);
+    json_decref(status);
+}
+END_TEST
+
+/* Each member in turn is missing, or is something else. */
+START_TEST(odd_answers_do_no_harm)
+{
+    static const char *const odd[] = {"null",
+                                      "true",
+                                      "-1",
+                                      "1e300",
+                                      "''",
+                                      "'x'",
+                                      "[]",
+                                      "[1]",
+                                      "{}",
+                                      "{'result': 'passed', 'ms': 'x'}",
+                                      "{'up': -1, 'down': 9223372036854775807}",
+                                      "{'server': 1, 'address': '::', 'port': -1}",
+                                      "'9999-99-99T99:99:99Z'"};
+    json_t *status = load(pages[_i].json), *copy, *value, *wrapped;
+    const char *key;
+
+    json_object_foreach(status, key, value)
+    {
+        for (size_t i = 0; i <= sizeof odd / sizeof odd[0]; i++) {
+            char *text, json[256];
+
+            copy = json_deep_copy(status);
+            if (i == sizeof odd / sizeof odd[0]) {
+                json_object_del(copy, key);
+            } else {
+                snprintf(json, sizeof json, "[%s]", odd[i]);
+                wrapped = load(json);
+                json_object_set(copy, key, json_array_get(wrapped, 0));
+                json_decref(wrapped);
+            }
+            text = render(copy, &terminal);
+            ck_assert_ptr_nonnull(text);
+            free(text);
+            cli_exit_of(copy);
+            json_decref(copy);
+        }
+    }
+    json_decref(status);
+}
+END_TEST
+
+START_TEST(no_object_at_all_does_no_harm)
+{
+    char *text = render(NULL, &ascii);
+
+    ck_assert_ptr_nonnull(strstr(text, "Status unknown"));
+    ck_assert_int_eq(cli_exit_of(NULL), CLI_EXIT_FAILED);
+    free(text);
+}
+END_TEST
+
+START_TEST(control_characters_do_not_reach_the_terminal)
+{
+    json_t *status = load(pages[3].json);
+    char *text;
+
+    json_object_set_new(status, "detail",
+                        json_string("red \033[31m bell \a line\nfeed \xc2\x9b"
+                                    "31m \xe2\x80\xae"));
+    json_object_set_new(status, "status", json_string("\033]0;title\a"));
+    text = render(status, &narrow);
+    ck_assert_ptr_null(strchr(text, '\033'));
+    ck_assert_ptr_null(strchr(text, '\a'));
+    ck_assert_ptr_null(strstr(text, "\xc2\x9b"));
+    ck_assert_ptr_null(strstr(text, "\xe2\x80\xae"));
+    ck_assert_ptr_nonnull(strstr(text, "red ?[31m bell ?"));
+    free(text);
+    json_decref(status);
+}
+END_TEST
+
+static const struct {
+    const char *reason, *detail, *words; /* words of the hint; NULL: no hint */
+} hints[] = {
+    {"Mutual Auth Failed", "certificate of 192.0.2.7 is for \"a\", expected \"b\"", "ServerName="},
+    {"Mutual Auth Failed", "server rejected the client certificate (alert 48, unknown ca)", "Certificate="},
+    {"Mutual Auth Failed",
+     "192.0.2.7:8081 closed the connection after the handshake without an alert; it may refuse the client certificate",
+     "Certificate="},
+    {"Mutual Auth Failed", "AuthURL https://a.example/: proxy answered 403 Forbidden", "AuthURL="},
+    {"Mutual Auth Failed", "certificate of 192.0.2.7 has expired", "Renew"},
+    {"Mutual Auth Failed", "/etc/penstock/tls/client.key: permission denied", "file"},
+    {"Mutual Auth Failed", "something else", "TLS handshake fails"},
+    {"Mutual Auth Failed", NULL, "TLS handshake fails"},
+    {"Secure channel port not available", "connect to 192.0.2.7:8081: connection refused", "Nothing listens"},
+    {"Secure channel port not available", "connect to 192.0.2.7:8081: no answer within 3 s", "firewall"},
+    {"Secure channel port not available", "resolve gw.example: no such name", "DNS"},
+    {"Secure channel port not available", "connect to 192.0.2.7:8081: host is unreachable", "AllowFallback="},
+    {"No proxy available", "connect to 192.0.2.7:8080: connection refused", "Port="},
+    {"Testing", NULL, "first test"},
+    {"No network", "connect to 192.0.2.7:8080: network is unreachable", "route"},
+    {"Something new", "connection refused", NULL},
+    {NULL, "connection refused", NULL},
+};
+
+START_TEST(hints_fit_the_detail)
+{
+    const char *hint = hint_for(hints[_i].reason, hints[_i].detail);
+
+    if (hints[_i].words)
+        ck_assert_msg(hint && strstr(hint, hints[_i].words), "%s: %s", hints[_i].detail, hint);
+    else
+        ck_assert_ptr_null(hint);
+}
+END_TEST
+
+START_TEST(stages_are_lines)
+{
+    json_t *stage = load("{'stage': 'mutual_auth', 'server': 'gw2.example', 'address': '[2001:db8::7]:8081', 'result':"
+                         "'failed', 'ms': 31.04, 'detail': 'server rejected the client certificate (alert 48)'}");
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    page_render_stage(out, &ascii, stage);
+    json_object_set_new(stage, "result", json_string("passed"));
+    json_object_set_new(stage, "detail", json_null());
+    page_render_stage(out, &terminal, stage);
+    page_render_stage(out, &ascii, NULL);
+    fclose(out);
+    ck_assert_str_eq(text, "FAILED mutual authentication, gw2.example ([2001:db8::7]:8081), 31.0 ms\n"
+                           "       server rejected the client certificate (alert 48)\n"
+                           "\033[32m✓ \033[0mmutual authentication, gw2.example ([2001:db8::7]:8081), 31.0 ms\n"
+                           "-      test, -, 0.0 ms\n");
+    free(text);
+    json_decref(stage);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("page");
+    TCase *golden = tcase_create("golden"), *odd = tcase_create("odd"), *hint = tcase_create("hint");
+    SRunner *runner;
+    int failed;
+
+    setenv("TZ", "UTC", 1);
+    tzset();
+    tcase_add_loop_test(golden, each_verdict_has_its_page, 0, PAGES);
+    tcase_add_loop_test(golden, each_verdict_has_its_exit_status, 0, PAGES);
+    tcase_add_loop_test(golden, no_line_is_wider_than_the_terminal, 0, PAGES);
+    tcase_add_loop_test(golden, every_blocked_page_says_what_to_do, 0, PAGES);
+    tcase_add_test(golden, stages_are_lines);
+    tcase_add_loop_test(odd, odd_answers_do_no_harm, 0, PAGES);
+    tcase_add_test(odd, no_object_at_all_does_no_harm);
+    tcase_add_test(odd, control_characters_do_not_reach_the_terminal);
+    tcase_add_loop_test(hint, hints_fit_the_detail, 0, sizeof(hints) / sizeof(hints[0]));
+    suite_add_tcase(suite, golden);
+    suite_add_tcase(suite, odd);
+    suite_add_tcase(suite, hint);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
