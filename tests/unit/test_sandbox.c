@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every test runs in a process of its own (check forks): what it gives up is gone only there. Without root the parts
+ * that need it are skipped. */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <cap-ng.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/sandbox.h"
+
+#define SOMEBODY "daemon"
+
+#if defined(PENSTOCK_SANITIZERS)
+#define SANITIZERS true
+#else
+#define SANITIZERS false
+#endif
+
+static bool is_root(void)
+{
+    return geteuid() == 0;
+}
+
+static uid_t somebody(void)
+{
+    const struct passwd *entry = getpwnam(SOMEBODY);
+
+    ck_assert_ptr_nonnull(entry);
+    return entry->pw_uid;
+}
+
+static void assert_capabilities(bool net_admin)
+{
+    ck_assert_int_eq(capng_get_caps_process(), 0);
+    for (unsigned cap = 0; cap <= CAP_AUDIT_READ; cap++) {
+        bool expected = net_admin && cap == CAP_NET_ADMIN;
+
+        ck_assert_int_eq(capng_have_capability(CAPNG_EFFECTIVE, cap), expected);
+        ck_assert_int_eq(capng_have_capability(CAPNG_PERMITTED, cap), expected);
+        ck_assert_int_eq(capng_have_capability(CAPNG_INHERITABLE, cap), 0);
+        ck_assert_int_eq(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0), 0);
+        if (is_root())
+            ck_assert_int_eq(capng_have_capability(CAPNG_BOUNDING_SET, cap), 0);
+    }
+    ck_assert_int_eq(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+    if (!SANITIZERS)
+        ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+}
+
+/* ---- identity ---- */
+
+START_TEST(root_becomes_the_user_with_one_capability)
+{
+    uid_t uid = 12345;
+
+    if (!is_root())
+        return;
+    ck_assert_int_eq(sandbox_become_gate(SOMEBODY, &uid), 0);
+    ck_assert_uint_eq(uid, somebody());
+    ck_assert_uint_eq(getuid(), somebody());
+    ck_assert_uint_eq(geteuid(), somebody());
+    ck_assert_int_eq(setuid(0), -1);
+    ck_assert_int_lt(getgroups(0, NULL), 10);
+    assert_capabilities(true);
+}
+END_TEST
+
+START_TEST(the_gate_can_start_itself_again_without_capability)
+{
+    uid_t uid;
+    int status;
+    pid_t child;
+
+    if (!is_root())
+        return;
+    ck_assert_int_eq(sandbox_become_gate(SOMEBODY, &uid), 0);
+    child = fork();
+    if (child == 0) {
+        /* As the gate does; not dumpable, it must still find its own file. */
+        setenv("TEST_SANDBOX_AS_CHILD", "1", 1);
+        execl("/proc/self/exe", "test_sandbox", NULL);
+        _exit(99);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    /* The build directory may be closed to that user: then nothing could be shown here. */
+    if (WEXITSTATUS(status) == 99)
+        return;
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
+/* What the test above starts. */
+static int as_child(void)
+{
+    capng_get_caps_process();
+    if (capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN) || geteuid() == 0)
+        return 1;
+    if (sandbox_drop_all() < 0 || sandbox_filter_syscalls() < 0)
+        return 2;
+    return open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 ? 3 : 0;
+}
+
+START_TEST(wrong_users_are_refused)
+{
+    uid_t uid = 12345;
+
+    if (is_root()) {
+        ck_assert_int_eq(sandbox_become_gate("no-such-user-here", &uid), -ENOENT);
+        ck_assert_int_eq(sandbox_become_gate("root", &uid), -EINVAL);
+        ck_assert_int_eq(sandbox_become_gate(NULL, &uid), -EINVAL);
+        ck_assert_int_eq(setresuid(somebody(), somebody(), somebody()), 0);
+    }
+    ck_assert_int_eq(sandbox_become_gate(NULL, &uid), -EPERM);
+    ck_assert_int_eq(sandbox_become_gate(SOMEBODY, &uid), -EPERM);
+    ck_assert_uint_eq(uid, 12345);
+}
+END_TEST
+
+/* As systemd starts it with User= and AmbientCapabilities=. */
+static void become_with_capability(void)
+{
+    ck_assert_int_eq(capng_get_caps_process(), 0);
+    capng_clear(CAPNG_SELECT_BOTH);
+    capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_NET_ADMIN);
+    capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_NET_RAW);
+    ck_assert_int_eq(capng_change_id((int)somebody(), -1, CAPNG_DROP_SUPP_GRP), 0);
+    ck_assert_int_eq(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0), 0);
+}
+
+START_TEST(a_user_with_the_capability_keeps_that_alone)
+{
+    uid_t uid;
+
+    if (!is_root())
+        return;
+    become_with_capability();
+    ck_assert_int_eq(sandbox_become_gate("root", &uid), -EPERM);
+    ck_assert_int_eq(sandbox_become_gate("no-such-user-here", &uid), -ENOENT);
+    ck_assert_int_eq(sandbox_become_gate(_i == 0 ? NULL : SOMEBODY, &uid), 0);
+    ck_assert_uint_eq(uid, somebody());
+    assert_capabilities(true);
+}
+END_TEST
+
+START_TEST(all_is_dropped_for_good)
+{
+    struct rlimit limit;
+    int signal_number = 0;
+
+    ck_assert_int_eq(sandbox_drop_all(), 0);
+    assert_capabilities(false);
+    ck_assert_int_eq(getrlimit(RLIMIT_CORE, &limit), 0);
+    ck_assert_uint_eq(limit.rlim_max, 0);
+    ck_assert_int_eq(prctl(PR_GET_PDEATHSIG, &signal_number, 0, 0, 0), 0);
+    ck_assert_int_eq(signal_number, SIGKILL);
+    ck_assert_int_eq(sandbox_drop_all(), 0);
+}
+END_TEST
+
+START_TEST(descriptors_are_raised_to_the_hard_limit)
+{
+    struct rlimit limit;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = 64;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_uint_eq(sandbox_raise_nofile(), (unsigned)limit.rlim_max);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_uint_eq(limit.rlim_cur, limit.rlim_max);
+}
+END_TEST
+
+/* ---- system calls ---- */
+
+/* From here on check cannot take the time a test needed, for which it uses timer_create(): a confined test ends by
+ * _exit(0). */
+static void confine(void)
+{
+    ck_assert_int_eq(sandbox_drop_all(), 0);
+    ck_assert_int_eq(sandbox_filter_syscalls(), 0);
+}
+
+static void use_sockets(int family, const struct sockaddr *address, socklen_t length)
+{
+    int listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+
+    ck_assert_int_ge(listener, 0);
+    ck_assert_int_eq(setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+    /* There may be no IPv6 here. */
+    if (bind(listener, address, length) == 0)
+        ck_assert_int_eq(listen(listener, 4), 0);
+    else
+        ck_assert_int_eq(errno, EADDRNOTAVAIL);
+    ck_assert_int_eq(accept4(listener, NULL, NULL, SOCK_CLOEXEC), -1);
+    ck_assert_int_ne(errno, EPERM);
+    close(listener);
+}
+
+START_TEST(a_relays_work_is_allowed)
+{
+    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct epoll_event event = {.events = EPOLLIN};
+    int epoll, timer, counter, pipes[2], pair[2];
+    char buf[64], *memory;
+
+    confine();
+    use_sockets(AF_INET, (struct sockaddr *)&in4, sizeof(in4));
+    use_sockets(AF_INET6, (struct sockaddr *)&in6, sizeof(in6));
+    ck_assert_int_ge(epoll = epoll_create1(EPOLL_CLOEXEC), 0);
+    ck_assert_int_ge(timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), 0);
+    ck_assert_int_eq(epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event), 0);
+    ck_assert_int_eq(epoll_wait(epoll, &event, 1, 0), 0);
+    ck_assert_int_ge(counter = eventfd(0, EFD_CLOEXEC), 0);
+    close(counter);
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
+    ck_assert_int_ge(fcntl(pipes[0], F_SETPIPE_SZ, 65536), 65536);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    ck_assert_int_eq(write(pair[0], "bytes", 5), 5);
+    ck_assert_int_eq(splice(pair[1], NULL, pipes[1], NULL, 64, SPLICE_F_NONBLOCK), 5);
+    ck_assert_int_eq(getrandom(buf, sizeof(buf), 0), sizeof(buf));
+    ck_assert_ptr_nonnull(memory = malloc(8 << 20));
+    memset(memory, 1, 8 << 20);
+    ck_assert_ptr_nonnull(memory = realloc(memory, 16 << 20));
+    free(memory);
+    log_init("test", LOG_LEVEL_ERROR);
+    log_debug("not seen");
+    ck_assert_int_gt(time(NULL), 0);
+    _exit(EXIT_SUCCESS);
+}
+END_TEST
+
+START_TEST(files_can_be_read_and_not_written)
+{
+    static const int flags[] = {O_WRONLY, O_RDWR, O_RDONLY | O_CREAT, O_RDONLY | O_TRUNC, O_WRONLY | O_APPEND};
+    char name[] = "/tmp/test_sandbox.XXXXXX", buf[16];
+    int file = mkstemp(name), fd;
+    struct stat st;
+
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(write(file, "kept", 4), 4);
+    confine();
+    ck_assert_int_ge(fd = open(name, O_RDONLY | O_CLOEXEC), 0);
+    ck_assert_int_eq(read(fd, buf, sizeof(buf)), 4);
+    ck_assert_int_eq(stat(name, &st), 0);
+    ck_assert_int_ge(open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0);
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        ck_assert_int_eq(open(name, flags[i] | O_CLOEXEC, 0600), -1);
+        ck_assert_int_eq(errno, EPERM);
+    }
+    ck_assert_int_eq(unlink(name), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq(mkdir("/tmp/test_sandbox_directory", 0700), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq(chmod(name, 0777), -1);
+    ck_assert_int_eq(fstat(file, &st), 0);
+    ck_assert_int_eq(st.st_size, 4);
+    _exit(EXIT_SUCCESS);
+}
+END_TEST
+
+START_TEST(other_things_are_refused)
+{
+    void *memory;
+
+    confine();
+    ck_assert_int_eq(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq(setuid(getuid()), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq((int)syscall(SYS_io_uring_setup, 1, NULL), -1);
+    ck_assert_int_eq(errno, EPERM);
+    if (SANITIZERS)
+        _exit(EXIT_SUCCESS);
+    ck_assert_int_eq(kill(getppid(), 0), -1);
+    ck_assert_int_eq(errno, EPERM);
+    ck_assert_int_eq((int)syscall(SYS_fork), -1);
+    ck_assert_int_eq(errno, EPERM);
+    memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_eq(memory, MAP_FAILED);
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), -1);
+    _exit(EXIT_SUCCESS);
+}
+END_TEST
+
+static void do_exec(void)
+{
+    execl("/bin/true", "true", NULL);
+}
+static void do_mount(void)
+{
+    syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL);
+}
+static void do_unshare(void)
+{
+    syscall(SYS_unshare, 0);
+}
+static void do_bpf(void)
+{
+    syscall(SYS_bpf, 0, NULL, 0);
+}
+static void do_write_memory(void)
+{
+    syscall(SYS_process_vm_writev, 1, NULL, 0, NULL, 0, 0);
+}
+static void do_ptrace(void)
+{
+    if (SANITIZERS)
+        raise(SIGSYS);
+    syscall(SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL);
+}
+
+static void (*const deeds[])(void) = {do_exec, do_mount, do_unshare, do_bpf, do_write_memory, do_ptrace};
+
+START_TEST(what_only_an_intruder_does_kills)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        if (sandbox_drop_all() < 0 || sandbox_filter_syscalls() < 0)
+            _exit(1);
+        deeds[_i]();
+        _exit(2);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %x", status);
+}
+END_TEST
+
+START_TEST(an_assertion_still_aborts)
+{
+    confine();
+    abort();
+}
+END_TEST
+
+/* Three generations: this test, a gate, its child; the child reports its life through a pipe. */
+START_TEST(a_child_dies_with_its_gate)
+{
+    struct pollfd poll_end = {.events = POLLIN};
+    int alive[2], ready[2];
+    pid_t gate;
+    char byte;
+
+    ck_assert_int_eq(pipe(alive), 0);
+    ck_assert_int_eq(pipe(ready), 0);
+    gate = fork();
+    if (gate == 0) {
+        if (fork() == 0) {
+            byte = sandbox_drop_all() == 0 ? 'y' : 'n';
+            close(alive[0]);
+            ck_assert_int_eq(write(ready[1], &byte, 1), 1);
+            pause();
+        }
+        close(alive[1]);
+        pause();
+    }
+    close(alive[1]);
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    ck_assert_int_eq(byte, 'y');
+    ck_assert_int_eq(kill(gate, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(gate, NULL, 0), gate);
+    poll_end.fd = alive[0];
+    ck_assert_int_eq(poll(&poll_end, 1, 10000), 1);
+    ck_assert_int_eq(read(alive[0], &byte, 1), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sandbox");
+    TCase *identity = tcase_create("identity"), *calls = tcase_create("system calls");
+    SRunner *runner;
+    int failed;
+
+    if (getenv("TEST_SANDBOX_AS_CHILD") != NULL)
+        return as_child();
+    tcase_add_test(identity, root_becomes_the_user_with_one_capability);
+    tcase_add_test(identity, the_gate_can_start_itself_again_without_capability);
+    tcase_add_test(identity, wrong_users_are_refused);
+    tcase_add_loop_test(identity, a_user_with_the_capability_keeps_that_alone, 0, 2);
+    tcase_add_test(identity, all_is_dropped_for_good);
+    tcase_add_test(identity, descriptors_are_raised_to_the_hard_limit);
+    tcase_add_test(identity, a_child_dies_with_its_gate);
+    suite_add_tcase(suite, identity);
+    tcase_add_exit_test(calls, a_relays_work_is_allowed, EXIT_SUCCESS);
+    tcase_add_exit_test(calls, files_can_be_read_and_not_written, EXIT_SUCCESS);
+    tcase_add_exit_test(calls, other_things_are_refused, EXIT_SUCCESS);
+    tcase_add_loop_test(calls, what_only_an_intruder_does_kills, 0, sizeof(deeds) / sizeof(deeds[0]));
+    tcase_add_test_raise_signal(calls, an_assertion_still_aborts, SIGABRT);
+    suite_add_tcase(suite, calls);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
