@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/gate.h"
+
+#include <ev.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/log.h"
+#include "gate/children.h"
+#include "gate/control.h"
+#include "gate/netfilter.h"
+#include "gate/netwatch.h"
+#include "gate/notify.h"
+#include "gate/requests.h"
+#include "gate/rules.h"
+#include "gate/state.h"
+#include "gate/tester.h"
+
+#define PROGRAM "/proc/self/exe"
+
+struct gate {
+    const struct gate_options *options;
+    struct conf *conf;
+    struct ev_loop *loop;
+    struct rules *rules;
+    struct netwatch *netwatch;
+    struct children *children;
+    struct requests *requests;
+    struct control *control;
+    struct notify notify;
+    struct state state;
+
+    struct tester tester;
+    time_t started;
+    struct status_texts conf_warnings; /* of the children, about the configuration in force */
+    ev_signal terminate, interrupt, hangup;
+};
+
+/* ---- tests ---- */
+
+/* The service manager waits for rules in the kernel and a relay behind them. */
+static void update_ready(struct gate *gate)
+{
+    struct status_rules rules;
+
+    rules_status(gate->rules, &rules);
+    if (rules.installed && gate->state.relays_ready)
+        notify_ready(&gate->notify);
+}
+
+static void on_report(const struct test_report *report, void *data)
+{
+    struct gate *gate = data;
+
+    if (tester_on_report(&gate->tester, report))
+        update_ready(gate);
+}
+
+static void on_prober_ready(void *data)
+{
+    struct gate *gate = data;
+
+    tester_request(&gate->tester, SCHEDULE_START);
+}
+
+static void on_prober_lost(void *data)
+{
+    struct gate *gate = data;
+
+    tester_on_prober_lost(&gate->tester);
+}
+
+static void on_trouble(const struct ipc_trouble *trouble, void *data)
+{
+    struct gate *gate = data;
+
+    tester_on_trouble(&gate->tester, trouble);
+}
+
+/* ---- network and rules ---- */
+
+static void on_network_changed(void *data)
+{
+    struct gate *gate = data;
+
+    tester_request(&gate->tester, SCHEDULE_NETWORK);
+}
+
+static void on_resumed(void *data)
+{
+    struct gate *gate = data;
+
+    log_info("the host was asleep, testing again");
+    tester_request(&gate->tester, SCHEDULE_RESUMED);
+}
+
+static void on_table_changed(const char *culprit, void *data)
+{
+    struct gate *gate = data;
+
+    rules_check(gate->rules, culprit);
+}
+
+static void on_rules_lost(const char *why, void *data)
+{
+    struct gate *gate = data;
+
+    state_rules_lost(&gate->state, why);
+}
+
+static void on_rules_retry(void *data)
+{
+    struct gate *gate = data;
+
+    state_retry(&gate->state);
+    update_ready(gate);
+}
+
+/* ---- children ---- */
+
+static void on_relays_ready(bool ready, void *data)
+{
+    struct gate *gate = data;
+
+    if (!ready)
+        log_error("no relay is listening any more; redirected connections are refused until one is back");
+    state_relays_ready(&gate->state, ready);
+    update_ready(gate);
+}
+
+static void on_session(const struct ipc_session *session, void *data)
+{
+    struct gate *gate = data;
+
+    requests_on_session(gate->requests, session);
+}
+
+static void on_sessions_end(uint64_t request_id, void *data)
+{
+    struct gate *gate = data;
+
+    requests_on_sessions_end(gate->requests, request_id);
+}
+
+/* All children read the same files, so one line is enough. */
+static bool is_known_warning(const struct gate *gate, const char *detail)
+{
+    for (size_t i = 0; i < gate->conf_warnings.n; i++)
+        if (strncmp(gate->conf_warnings.lines[i], detail, STATUS_TEXT_SIZE - 1) == 0)
+            return true;
+    return false;
+}
+
+static void on_conf_done(const char *child, bool ok, const char *detail, bool settled, void *data)
+{
+    struct gate *gate = data;
+
+    if (!ok && detail[0] == '\0')
+        detail = "the configuration could not be taken";
+    if (detail[0] != '\0' && !is_known_warning(gate, detail)) {
+        log_warning("%s: %s", child, detail);
+        status_add_text(&gate->conf_warnings, "%s", detail);
+    }
+    if (settled)
+        requests_on_reloaded(gate->requests, &gate->conf_warnings);
+}
+
+/* ---- requests ---- */
+
+static void add_warnings(const struct gate *gate, struct status_texts *texts)
+{
+    unsigned ready, wanted;
+
+    children_count_relays(gate->children, &ready, &wanted);
+    if (ready == 0)
+        status_add_text(texts, "no relay is listening: redirected connections are refused");
+    else if (ready < wanted)
+        status_add_text(texts, "only %u of %u relays are listening", ready, wanted);
+    if (!tester_can_test(&gate->tester))
+        status_add_text(texts, "no test can run: the prober is being started");
+    if (gate->state.verdict.fallback_detail[0] != '\0')
+        status_add_text(texts, "the secure channel is not used: %s", gate->state.verdict.fallback_detail);
+    for (size_t i = 0; i < gate->conf_warnings.n; i++)
+        status_add_text(texts, "%s", gate->conf_warnings.lines[i]);
+}
+
+static char *do_status(void *data)
+{
+    const struct gate *gate = data;
+    struct status_info *info = calloc(1, sizeof(*info));
+    char *json;
+
+    if (!info)
+        return NULL;
+    info->verdict = gate->state.verdict;
+    info->since = gate->state.since;
+    info->started = gate->started;
+    info->tested_at = gate->tester.tested_at;
+    rules_status(gate->rules, &info->rules);
+    children_read_stats(gate->children, &info->stats);
+    add_warnings(gate, &info->warnings);
+    json = status_json(info);
+    free(info);
+    return json;
+}
+
+static char *do_config(void *data)
+{
+    const struct gate *gate = data;
+    char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+
+    if (!stream)
+        return NULL;
+    conf_print(gate->conf, stream);
+    if (fclose(stream) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static bool do_test(void *data)
+{
+    struct gate *gate = data;
+
+    return tester_test_now(&gate->tester);
+}
+
+static void do_list_sessions(uint64_t id, void *data)
+{
+    struct gate *gate = data;
+
+    children_list_sessions(gate->children, id);
+}
+
+/* ---- reload ---- */
+
+static void on_conf_error(const char *text, void *data)
+{
+    log_error("%s", text);
+    status_add_text(data, "%s", text);
+}
+
+/* What is in force may be something that the new configuration does not allow. */
+static bool is_allowed(enum verdict_kind kind, const struct conf *conf)
+{
+    switch (verdict_mode(kind)) {
+    case VERDICT_MODE_SECURE:
+    case VERDICT_MODE_BLOCKED:
+        return true;
+    case VERDICT_MODE_PLAIN:
+        return !conf->secure || conf->allow_fallback;
+    case VERDICT_MODE_DIRECT:
+        return conf->on_unavailable == CONF_UNAVAILABLE_DIRECT;
+    }
+    return false;
+}
+
+static void take_conf(struct gate *gate, struct conf *conf)
+{
+    static const struct verdict testing = {.kind = VERDICT_TESTING};
+    struct conf *old = gate->conf;
+
+    gate->conf = conf;
+    log_set_level(conf->log_level);
+    rules_set_conf(gate->rules, conf);
+    tester_set_conf(&gate->tester, conf); /* the prober asks for a test when it has taken it, too */
+    state_pursue(&gate->state, is_allowed(gate->state.wanted.kind, conf) ? &gate->state.wanted : &testing);
+    conf_free(old);
+}
+
+static bool load_conf(struct gate *gate, struct status_texts *ret_errors)
+{
+    struct conf *conf;
+    int r;
+
+    if (conf_load(gate->options->conf_path, on_conf_error, ret_errors, &conf) < 0)
+        return false;
+    memset(&gate->conf_warnings, 0, sizeof(gate->conf_warnings));
+    r = children_configure(gate->children, conf);
+    if (r < 0) {
+        status_add_text(ret_errors, "the children cannot be told: %s", strerror(-r));
+        conf_free(conf);
+        return false;
+    }
+    take_conf(gate, conf);
+    return true;
+}
+
+/* False: the old configuration stays in force, ret_errors says why. */
+static bool do_reload(struct status_texts *ret_errors, void *data)
+{
+    bool done;
+
+    notify_reloading();
+    done = load_conf(data, ret_errors);
+    if (done)
+        log_notice("configuration is reloaded");
+    else
+        log_error("configuration is not reloaded, the old one stays in force");
+    notify_reloaded();
+    return done;
+}
+
+static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int revents)
+{
+    struct status_texts *errors = calloc(1, sizeof(*errors));
+
+    (void)loop;
+    (void)revents;
+    if (errors)
+        do_reload(errors, watcher->data);
+    free(errors);
+}
+
+/* ---- start and stop ---- */
+
+static void on_terminate(struct ev_loop *loop, ev_signal *watcher, int revents)
+{
+    (void)watcher;
+    (void)revents;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void watch_signals(struct gate *gate)
+{
+    ev_signal_init(&gate->terminate, on_terminate, SIGTERM);
+    ev_signal_init(&gate->interrupt, on_terminate, SIGINT);
+    ev_signal_init(&gate->hangup, on_hangup, SIGHUP);
+    gate->hangup.data = gate;
+    ev_signal_start(gate->loop, &gate->terminate);
+    ev_signal_start(gate->loop, &gate->interrupt);
+    ev_signal_start(gate->loop, &gate->hangup);
+}
+
+/* The control socket first: it tells of another penstockd before that one's rules are touched. */
+static int open_control(struct gate *gate)
+{
+    static const struct requests_ops ops = {.status = do_status,
+                                            .config = do_config,
+                                            .test = do_test,
+                                            .list_sessions = do_list_sessions,
+                                            .reload = do_reload};
+    char error[CONTROL_ERROR_MAX];
+
+    gate->requests = requests_new(gate->loop, &ops, gate);
+    if (!gate->requests)
+        return EX_OSERR;
+    gate->control = control_new(gate->loop, gate->options->control_path, &requests_control_cbs, gate->requests, error);
+    if (gate->control)
+        return EX_OK;
+    log_error("%s", error);
+    return EX_CANTCREAT;
+}
+
+static int open_rules(struct gate *gate)
+{
+    static const struct rules_cbs rules_cbs = {.lost = on_rules_lost, .retry = on_rules_retry};
+    static const struct netwatch_cbs netwatch_cbs = {
+        .table_changed = on_table_changed, .network_changed = on_network_changed, .resumed = on_resumed};
+    const char *owner = getenv("PENSTOCK_TABLE_OWNER");
+    char error[NETFILTER_ERROR_MAX];
+    struct netfilter *netfilter = netfilter_new(!owner || strcmp(owner, "no") != 0, error);
+
+    if (!netfilter) {
+        log_error("%s", error);
+        return strstr(error, "CAP_NET_ADMIN") ? EX_NOPERM : EX_UNAVAILABLE;
+    }
+    gate->netwatch = netwatch_new(gate->loop, netfilter_portid(netfilter), &netwatch_cbs, gate, error, sizeof(error));
+    if (!gate->netwatch) {
+        log_error("%s", error);
+        netfilter_free(netfilter);
+        return EX_OSERR;
+    }
+    gate->rules = rules_new(gate->loop, netfilter, gate->options->own_uid, &rules_cbs, gate);
+    if (!gate->rules)
+        return EX_OSERR;
+    rules_set_conf(gate->rules, gate->conf);
+    return EX_OK;
+}
+
+static int open_children(struct gate *gate)
+{
+    static const struct children_cbs cbs = {.report = on_report,
+                                            .prober_ready = on_prober_ready,
+                                            .prober_lost = on_prober_lost,
+                                            .relays_ready = on_relays_ready,
+                                            .trouble = on_trouble,
+                                            .session = on_session,
+                                            .sessions_end = on_sessions_end,
+                                            .conf_done = on_conf_done};
+
+    gate->children = children_new(gate->loop, PROGRAM, &cbs, gate);
+    return gate->children ? EX_OK : EX_OSERR;
+}
+
+static int start(struct gate *gate)
+{
+    static const struct verdict testing = {.kind = VERDICT_TESTING};
+    int status = open_control(gate);
+    int r;
+
+    if (status == EX_OK)
+        status = open_rules(gate);
+    if (status == EX_OK)
+        status = open_children(gate);
+    if (status != EX_OK)
+        return status;
+    state_init(&gate->state, gate->rules, gate->children);
+    tester_init(&gate->tester, gate->loop, gate->children, gate->requests, &gate->state, gate->conf);
+    state_pursue(&gate->state, &testing); /* the gate is closed before anything else happens */
+    r = children_configure(gate->children, gate->conf);
+    if (r == 0)
+        return EX_OK;
+    log_error("children cannot be started: %s", strerror(-r));
+    return EX_OSERR;
+}
+
+/* OnStop=block: rules first. OnStop=open: the redirect stays until nobody listens behind it. */
+static void stop(struct gate *gate)
+{
+    bool block = gate->conf->on_stop == CONF_STOP_BLOCK;
+
+    log_notice("stopping; web traffic will be %s", block ? "blocked (OnStop=block)" : "open (OnStop=open)");
+    notify_stopping();
+    if (block)
+        rules_stop(gate->rules);
+    control_free(gate->control);
+    gate->control = NULL;
+    children_free(gate->children);
+    gate->children = NULL;
+    if (!block)
+        rules_stop(gate->rules);
+}
+
+static struct gate *gate_new(const struct gate_options *options, struct conf *conf)
+{
+    struct gate *gate = calloc(1, sizeof(*gate));
+
+    if (!gate)
+        return NULL;
+    gate->options = options;
+    gate->conf = conf;
+    gate->loop = ev_default_loop(EVFLAG_NOENV);
+    gate->started = time(NULL);
+    notify_init(&gate->notify, gate->loop);
+    return gate;
+}
+
+static void gate_free(struct gate *gate)
+{
+    if (gate->tester.loop)
+        tester_fini(&gate->tester);
+    ev_signal_stop(gate->loop, &gate->terminate);
+    ev_signal_stop(gate->loop, &gate->interrupt);
+    ev_signal_stop(gate->loop, &gate->hangup);
+    notify_fini(&gate->notify);
+    control_free(gate->control);
+    requests_free(gate->requests);
+    children_free(gate->children);
+    netwatch_free(gate->netwatch);
+    rules_free(gate->rules);
+    conf_free(gate->conf);
+    free(gate);
+}
+
+int gate_main(const struct gate_options *options, struct conf *conf)
+{
+    struct gate *gate = gate_new(options, conf);
+    int status;
+
+    if (!gate) {
+        log_error("out of memory");
+        conf_free(conf);
+        return EX_OSERR;
+    }
+    watch_signals(gate);
+    status = start(gate);
+    if (status == EX_OK) {
+        ev_run(gate->loop, 0);
+        stop(gate);
+    }
+    gate_free(gate);
+    return status;
+}
