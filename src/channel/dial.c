@@ -218,21 +218,27 @@ static void dial_answered(struct dial *dial, const struct connect_answer *answer
     dial_finish(dial, &result);
 }
 
-/* The proxy ended the connection instead of an answer. Over TLS and before its first byte that is how some servers
- * refuse a client certificate (TLS 1.3: the handshake was over before the server had judged it). */
-static void dial_ended(struct dial *dial, const char *verb)
+/* The connection ended before the answer did. Over TLS and before its first byte that is how some servers refuse a
+ * client certificate (TLS 1.3: the handshake was over before the server had judged it). */
+static void dial_ended(struct dial *dial, enum exchange_result how)
 {
     bool heard = exchange_has_heard(&dial->exchange);
     enum tls_failure failure = dial->tls ? tls_failure(dial->tls) : TLS_FAILURE_NONE;
+    const char *verb = how == EXCHANGE_RESET ? "reset" : "closed";
     char address[ADDR_TEXT_MAX];
 
     addr_text(&dial->address, address);
-    if (!heard && failure != TLS_FAILURE_NONE && failure != TLS_FAILURE_CLOSED)
+    if (!heard && failure == TLS_FAILURE_CLOSED)
+        dial_fail(dial, REASON_PROXY_CLOSED, true, "%s", tls_failure_text(dial->tls));
+    else if (!heard && failure != TLS_FAILURE_NONE)
         dial_fail_tls(dial);
     else if (!heard && dial->tls)
         dial_fail(dial, REASON_PROXY_CLOSED, true,
                   "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
                   address, verb);
+    else if (how == EXCHANGE_FAILED && failure != TLS_FAILURE_CLOSED)
+        dial_fail(dial, REASON_PROXY_CLOSED, false, "answer of %s to %s: %s", address, dial_question(dial),
+                  stream_error(dial->stream));
     else
         dial_fail(dial, REASON_PROXY_CLOSED, false, "%s %s the connection %s to %s", address, verb,
                   heard ? "in the middle of its answer" : "instead of an answer", dial_question(dial));
@@ -243,9 +249,10 @@ static void dial_exchange(struct dial *dial)
     struct connect_answer answer;
     bool want_write;
     char address[ADDR_TEXT_MAX];
+    enum exchange_result result = exchange_step(&dial->exchange, dial->stream, &want_write, &answer);
 
     addr_text(&dial->address, address);
-    switch (exchange_step(&dial->exchange, dial->stream, &want_write, &answer)) {
+    switch (result) {
     case EXCHANGE_AGAIN:
         dial->wants = want_write ? EV_READ | EV_WRITE : EV_READ;
         dial_watch(dial);
@@ -261,10 +268,9 @@ static void dial_exchange(struct dial *dial)
                   dial_question(dial), CONNECT_ANSWER_MAX);
         return;
     case EXCHANGE_CLOSED:
-        dial_ended(dial, "closed");
-        return;
     case EXCHANGE_RESET:
-        dial_ended(dial, "reset");
+    case EXCHANGE_FAILED:
+        dial_ended(dial, result);
         return;
     case EXCHANGE_NO_MEMORY:
         dial_fail_memory(dial);

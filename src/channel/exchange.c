@@ -64,8 +64,10 @@ static enum exchange_result read_answer(struct exchange *exchange, struct stream
 
         if (status == STREAM_EOF)
             return EXCHANGE_CLOSED;
-        if (status == STREAM_RESET || status == STREAM_FAILED)
+        if (status == STREAM_RESET)
             return EXCHANGE_RESET;
+        if (status == STREAM_FAILED)
+            return EXCHANGE_FAILED;
         if (status == STREAM_AGAIN_READ || status == STREAM_AGAIN_WRITE) {
             *want_write |= status == STREAM_AGAIN_WRITE;
             break;

@@ -26,7 +26,8 @@ enum exchange_result {
     EXCHANGE_BAD,       /* not HTTP */
     EXCHANGE_TOO_LARGE, /* header without an end */
     EXCHANGE_CLOSED,    /* in order, before the end of the answer */
-    EXCHANGE_RESET,     /* reset, or a TLS failure: the stream tells */
+    EXCHANGE_RESET,
+    EXCHANGE_FAILED, /* stream_error() tells */
     EXCHANGE_NO_MEMORY,
 };
 

@@ -173,11 +173,13 @@ void peer_remove_pki(void)
 
 const char *peer_pki(const char *name)
 {
-    char *path;
+    static char paths[64][sizeof(pki_directory) + 40]; /* kept for configurations that point to them */
+    static size_t n;
 
-    if (asprintf(&path, "%s/%s", pki_directory, name) < 0)
+    if (n == sizeof(paths) / sizeof(paths[0]))
         abort();
-    return path;
+    snprintf(paths[n], sizeof(paths[n]), "%s/%s", pki_directory, name);
+    return paths[n++];
 }
 
 /* ---- plain scripts ---- */

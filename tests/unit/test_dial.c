@@ -27,6 +27,7 @@ struct run {
     bool called, free_in_callback;
     struct dial_result result;
     struct tls_summary tls;
+    struct tls_context *context;
 };
 
 static struct run run;
@@ -45,6 +46,7 @@ static void setup(void)
 static void teardown(void)
 {
     dial_free(run.dial);
+    tls_context_free(run.context);
     free(run.conf);
     ev_loop_destroy(run.loop);
 }
@@ -507,7 +509,6 @@ END_TEST
 
 static struct tls_context *make_context(const char *client)
 {
-    struct tls_context *context;
     char error[TLS_TEXT_MAX], certificate[64], key[64];
 
     snprintf(certificate, sizeof(certificate), "%s.pem", client);
@@ -516,8 +517,8 @@ static struct tls_context *make_context(const char *client)
     run.conf->n_ca_paths = 1;
     run.conf->certificate = (char *)peer_pki(certificate);
     run.conf->private_key = (char *)peer_pki(key);
-    ck_assert_msg(tls_context_new(run.conf, error, &context) == 0, "%s", error);
-    return context;
+    ck_assert_msg(tls_context_new(run.conf, error, &run.context) == 0, "%s", error);
+    return run.context;
 }
 
 struct tls_script {
@@ -553,10 +554,8 @@ static void dial_tls_proxy(const char *client, const struct tls_script *script, 
     ck_assert(peer_start(ret_peer, AF_INET, 0, script_tls, (void *)script));
     dial(&(struct dial_request){
         .address = ret_peer->address, .tls = context, .tls_name = "gw.example", .host = "www.example", .port = 443});
-    if (!run.result.up) {
+    if (!run.result.up)
         peer_stop(ret_peer);
-        tls_context_free(context);
-    }
 }
 
 static void check_channel(bool tls12, const char *version)
@@ -636,39 +635,42 @@ START_TEST(client_certificate_refused_in_tls12)
 }
 END_TEST
 
+/* Whether the end came before or after the request was written decides between "closed" and "reset". */
+static void check_suspect(const char *client, const struct tls_script *script)
+{
+    struct peer peer;
+
+    dial_tls_proxy(client, script, &peer);
+    ck_assert(!run.result.up);
+    ck_assert_msg(run.result.reason == REASON_PROXY_CLOSED, "%s", run.result.detail);
+    ck_assert(run.result.proxy_at_fault);
+    ck_assert_ptr_nonnull(strstr(run.result.detail,
+                                 " the connection after the handshake without an alert; it may refuse "
+                                 "the client certificate"));
+}
+
 START_TEST(close_after_the_handshake_is_suspect)
 {
     struct tls_script script = {.tls = good_server()};
-    struct peer peer;
 
-    dial_tls_proxy("client", &script, &peer);
-    check_failed(REASON_PROXY_CLOSED, true, &peer.address,
-                 "%s closed the connection after the handshake without an alert; it may refuse the client certificate");
+    check_suspect("client", &script);
 }
 END_TEST
 
 START_TEST(reset_after_the_handshake_is_suspect)
 {
     struct tls_script script = {.tls = good_server(), .reset = true};
-    struct peer peer;
 
-    dial_tls_proxy("client", &script, &peer);
-    ck_assert(!run.result.up);
-    ck_assert_msg(run.result.reason == REASON_PROXY_CLOSED, "%s", run.result.detail);
-    ck_assert(run.result.proxy_at_fault);
+    check_suspect("client", &script);
 }
 END_TEST
 
 START_TEST(refusal_without_an_alert_is_suspect)
 {
     struct tls_script script = {.tls = good_server()};
-    struct peer peer;
 
     script.tls.mute = true;
-    dial_tls_proxy("client-wrong-issuer", &script, &peer);
-    ck_assert(!run.result.up);
-    ck_assert_msg(run.result.reason == REASON_PROXY_CLOSED, "%s", run.result.detail);
-    ck_assert(run.result.proxy_at_fault);
+    check_suspect("client-wrong-issuer", &script);
 }
 END_TEST
 
@@ -696,7 +698,6 @@ START_TEST(half_an_answer_through_the_channel)
                                 .port = 443,
                                 .answer_ms = 200});
     check_failed(REASON_PROXY_TIMEOUT, false, &peer.address, "%s did not answer CONNECT within 0.2 s");
-    tls_context_free(context);
     peer_stop(&peer);
 }
 END_TEST
@@ -714,7 +715,6 @@ static void dial_handshake(peer_script *script, struct peer *ret_peer)
     ck_assert(peer_start(ret_peer, AF_INET, 0, script, NULL));
     dial(&(struct dial_request){.address = ret_peer->address, .tls = context, .tls_name = "gw.example"});
     peer_stop(ret_peer);
-    tls_context_free(context);
 }
 
 START_TEST(port_that_does_not_speak_tls)
@@ -757,7 +757,6 @@ START_TEST(listening_before_speaking)
     ck_assert_double_ge(ev_time() - before, 0.14);
     dial_free(run.dial);
     run.dial = NULL;
-    tls_context_free(context);
     peer_stop(&peer);
 }
 END_TEST
