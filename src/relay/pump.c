@@ -115,7 +115,8 @@ static void pump_run_flow(struct pump *pump, enum pump_side source)
     pump_take_fault(pump, source);
 }
 
-/* TLS may have to read before it can write, and the other direction's call may have read just that. */
+/* TLS may have to read before it can write. The other direction's call may have read just that, and then no event will
+ * tell of it: a flow that waits so runs again whenever the other one has run. */
 static bool waits_crosswise(const struct flow *flow)
 {
     return flow->wait == FLOW_WAIT_SOURCE_WRITE || flow->wait == FLOW_WAIT_SINK_READ;
@@ -140,9 +141,10 @@ static void pump_run(struct pump *pump, bool up, bool down)
 {
     if (up)
         pump_run_flow(pump, PUMP_CLIENT);
-    if (down || waits_crosswise(&pump->down))
+    down |= waits_crosswise(&pump->down);
+    if (down)
         pump_run_flow(pump, PUMP_PROXY);
-    if (!up && waits_crosswise(&pump->up))
+    if (down && waits_crosswise(&pump->up))
         pump_run_flow(pump, PUMP_CLIENT);
     pump_settle(pump);
 }
