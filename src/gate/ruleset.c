@@ -17,7 +17,7 @@
 #include "gate/ruleset_chains.h"
 #include "gate/ruleset_sets.h"
 
-#define TABLE_COMMENT "web traffic goes through the proxy or not at all, see penstockd(8)"
+#define TABLE_COMMENT "rules for web traffic, see penstockd(8)"
 #define COUNT_OF(a)   (sizeof(a) / sizeof((a)[0]))
 
 struct chain_type {
