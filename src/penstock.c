@@ -43,29 +43,31 @@ static int config(const struct cli_options *options)
     return text ? CLI_EXIT_OK : CLI_EXIT_FAILED;
 }
 
+static void put_texts(const json_t *texts)
+{
+    for (size_t i = 0; i < json_array_size(texts); i++) {
+        const char *text = json_string_value(json_array_get(texts, i));
+
+        cli_mistake(text ? text : "message without a text");
+    }
+}
+
 static int reload(const struct cli_options *options)
 {
     json_t *answer = cli_ask(options, "reload", CLI_TEST_WAIT_S);
     const json_t *ok = json_object_get(answer, "ok");
-    const json_t *errors = json_object_get(answer, "errors");
+    int result = json_is_true(ok) ? CLI_EXIT_OK : json_is_false(ok) ? CLI_EXIT_CONFIG : CLI_EXIT_FAILED;
 
     if (options->json && answer)
         cli_put_json(answer);
-    if (!json_is_boolean(ok)) {
-        if (answer)
-            cli_problem("the daemon's answer is not understood");
-        json_decref(answer);
-        return CLI_EXIT_FAILED;
-    }
-    for (size_t i = 0; i < json_array_size(errors); i++) {
-        const char *error = json_string_value(json_array_get(errors, i));
-
-        cli_mistake(error ? error : "error without a text");
-    }
+    put_texts(json_object_get(answer, "errors"));
+    put_texts(json_object_get(answer, "warnings"));
     if (json_is_false(ok))
         cli_problem("the configuration in force stays as it was");
+    else if (answer && !json_is_true(ok))
+        cli_problem("the daemon's answer is not understood");
     json_decref(answer);
-    return json_is_true(ok) ? CLI_EXIT_OK : CLI_EXIT_CONFIG;
+    return result;
 }
 
 static void on_mistake(const char *text, void *data)

@@ -3,6 +3,7 @@
 
 #include "cli/hint.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -10,30 +11,32 @@
 #define PORT    "Secure channel port not available"
 #define NOPROXY "No proxy available"
 
-/* In this order: the first one whose reason is equal and whose word occurs in the detail (NULL: any detail). */
+/* In this order: the first one whose reason is equal and whose word occurs in the detail (NULL: any detail; with '^':
+ * at its start). */
 static const struct {
     const char *reason, *word, *hint;
 } hints[] = {
+    {AUTH, "proxy answered 407",
+     "The proxy asks for authentication. Header= in [Proxy] can carry it: Header=Proxy-Authorization: Basic ..."},
     {AUTH, "AuthURL",
      "The channel to the proxy is up; the address in AuthURL= of [SecureChannel] cannot be reached or verified through "
      "it. Correct AuthURL=, or ask the proxy's administrator whether it is allowed; empty means no such test."},
-    {AUTH, "407",
-     "The proxy asks for authentication. Header= in [Proxy] can carry it: Header=Proxy-Authorization: Basic ..."},
-    {AUTH, "the client certificate",
+    {AUTH, "^/",
+     "Look at the file that is named above: it must exist, be readable for penstock's user and hold what its setting "
+     "in [SecureChannel] says."},
+    {AUTH, "expired on",
+     "Renew the certificate that is named above; if its dates look right, this host's clock is wrong (timedatectl)."},
+    {AUTH, "not valid before", "Compare this host's clock (timedatectl) with the dates of the certificate."},
+    {AUTH, "client certificate",
      "The proxy does not accept this host's certificate. Look at Certificate= and PrivateKey= in [SecureChannel], and "
      "ask the proxy's administrator which issuers it accepts."},
     {AUTH, "expected \"",
      "The proxy's certificate carries another name. Set ServerName= in [SecureChannel] to the name that it must carry, "
      "or have the proxy's certificate replaced."},
-    {AUTH, "not yet valid", "Compare this host's clock (timedatectl) with the dates of the certificate."},
-    {AUTH, "expired",
-     "Renew the certificate that is named above; if its dates look right, this host's clock is wrong (timedatectl)."},
-    {AUTH, "issue",
+    {AUTH, "not trusted",
      "This host does not trust the issuer of the proxy's certificate. Add the issuer's CA certificate to TrustedCA= in "
      "[SecureChannel]."},
-    {AUTH, "/etc/",
-     "Look at the file that is named above: it must exist, be readable for penstock's user and hold what its setting "
-     "in [SecureChannel] says."},
+    {AUTH, "does not speak TLS", "SecurePort= in [Proxy] must be the proxy's TLS port."},
     {AUTH, NULL,
      "The port answers, the TLS handshake fails. Look at ServerName=, TrustedCA=, Certificate=, PrivateKey= and "
      "MinimumVersion= in [SecureChannel]; SecurePort= must be the proxy's TLS port."},
@@ -52,10 +55,19 @@ static const struct {
     {"No network", NULL, "This host has no usable route. Check its network (ip address, ip route)."},
 };
 
+static bool fits(const char *word, const char *detail)
+{
+    if (!word)
+        return true;
+    if (!detail)
+        return false;
+    return word[0] == '^' ? strncmp(detail, word + 1, strlen(word + 1)) == 0 : strstr(detail, word) != NULL;
+}
+
 const char *hint_for(const char *reason, const char *detail)
 {
     for (size_t i = 0; reason && i < sizeof hints / sizeof hints[0]; i++)
-        if (strcmp(reason, hints[i].reason) == 0 && (!hints[i].word || (detail && strstr(detail, hints[i].word))))
+        if (strcmp(reason, hints[i].reason) == 0 && fits(hints[i].word, detail))
             return hints[i].hint;
     return NULL;
 }

@@ -267,7 +267,6 @@ static void put_rules(const struct page *page, const json_t *status)
 {
     const json_t *rules = json_object_get(status, "rules");
     const char *table = text_at(rules, "table");
-    const char *owner = text_at(rules, "owner");
     const char *error = text_at(rules, "error");
     const json_t *installed = json_object_get(rules, "installed");
     uint64_t changes = count_at(rules, "changes"), repaired = count_at(rules, "repaired");
@@ -275,9 +274,9 @@ static void put_rules(const struct page *page, const json_t *status)
     if (!json_is_object(rules))
         return;
     if (json_is_true(installed))
-        field(page, "Rules", TEXT_PLAIN, "%s installed%s%s%s, %" PRIu64 " change%s, %" PRIu64 " repaired",
-              table ? table : "table", json_is_true(json_object_get(rules, "owned")) ? " and owned" : "",
-              owner ? ", owned by " : "", owner ? owner : "", changes, changes == 1 ? "" : "s", repaired);
+        field(page, "Rules", TEXT_PLAIN, "%s installed%s, %" PRIu64 " change%s, %" PRIu64 " repaired",
+              table ? table : "table", json_is_true(json_object_get(rules, "owned")) ? " and owned" : "", changes,
+              changes == 1 ? "" : "s", repaired);
     else
         field(page, "Rules", TEXT_BAD, "%s %s is not installed", mark_of(page->style, TEXT_BAD),
               table ? table : "the table");
@@ -299,12 +298,28 @@ static void put_traffic(const struct page *page, const json_t *status)
               text_bytes(count_at(bytes, "down"), down));
 }
 
+static void put_warnings(const struct page *page, const json_t *status)
+{
+    const json_t *warnings = json_object_get(status, "warnings"), *warning;
+    const char *label = "Warning";
+    size_t i;
+
+    json_array_foreach(warnings, i, warning)
+    {
+        const char *text = json_string_value(warning);
+
+        if (!text)
+            continue;
+        field(page, label, TEXT_WARN, "%s", text);
+        label = "";
+    }
+}
+
 static void put_daemon(const struct page *page, const json_t *status)
 {
     const char *version = text_at(status, "version");
     uint64_t pid = count_at(status, "pid");
     char raw[256], age[64];
-    double uptime;
     int64_t started;
     int at;
 
@@ -313,9 +328,7 @@ static void put_daemon(const struct page *page, const json_t *status)
     at = snprintf(raw, sizeof raw, "penstockd%s%.100s", version ? " " : "", version ? version : "");
     if (pid > 0)
         at += snprintf(raw + at, sizeof raw - (size_t)at, ", pid %" PRIu64, pid);
-    if (number_at(status, "uptime", &uptime) && uptime >= 0 && uptime < 1e12)
-        snprintf(raw + at, sizeof raw - (size_t)at, ", up %s", text_duration((int64_t)uptime, age));
-    else if (text_parse_time(text_at(status, "started"), &started))
+    if (text_parse_time(text_at(status, "started"), &started))
         snprintf(raw + at, sizeof raw - (size_t)at, ", up %s", text_duration(page->now - started, age));
     field(page, "Daemon", TEXT_DIM, "%s", raw);
 }
@@ -331,6 +344,7 @@ void page_render(FILE *out, const struct text_style *style, const json_t *status
     putc('\n', out);
     put_rules(&page, status);
     put_traffic(&page, status);
+    put_warnings(&page, status);
     put_daemon(&page, status);
 }
 

@@ -131,12 +131,10 @@ static json_t *time_or_null(int64_t when)
 
 static json_t *stage_result(const struct test_stage *stage)
 {
-    json_t *object = json_object();
+    bool ended = stage->outcome == TEST_PASSED || stage->outcome == TEST_FAILED;
 
-    json_object_set_new(object, "result", json_string(result_text(stage)));
-    if (stage->outcome == TEST_PASSED || stage->outcome == TEST_FAILED)
-        json_object_set_new(object, "ms", json_real(stage->us / 1000.0));
-    return object;
+    return json_pack("{s:s, s:o}", "result", result_text(stage), "ms",
+                     ended ? json_real((stage->us / 100 + (stage->us % 100 >= 50)) / 10.) : json_null());
 }
 
 static void show_stage(const struct alone *alone, const struct server_report *server, enum stage which)

@@ -44,7 +44,7 @@ def status(**changes):
 
 
 BLOCKED = status(status="Blocked - Mutual Auth Failed", connection_status="Proxy Mistrust", mode="blocked",
-                 reason="Mutual Auth Failed", detail="certificate of 192.0.2.7 has expired", tls=None)
+                 reason="Mutual Auth Failed", detail="certificate of 192.0.2.7 expired on 2026-01-01", tls=None)
 TESTING = status(status="Blocked - Testing", mode="blocked", reason="Testing", proxy=None, tls=None)
 
 EXITS = [
@@ -369,7 +369,7 @@ STAGES = [
     {"stage": "tcp", "server": "gw2.example", "address": "192.0.2.7:8081", "result": "passed", "ms": 12.1,
      "detail": None},
     {"stage": "mutual_auth", "server": "gw2.example", "address": "192.0.2.7:8081", "result": "failed", "ms": 31.0,
-     "detail": "certificate of 192.0.2.7 has expired"},
+     "detail": "certificate of 192.0.2.7 expired on 2026-01-01"},
 ]
 
 
@@ -388,7 +388,7 @@ def test_stages_come_as_they_end(daemon):
         rest = process.stdout.read().decode()
     assert process.returncode == 4
     assert rest.startswith("✗ mutual authentication, gw2.example (192.0.2.7:8081), 31.0 ms\n"
-                           "  certificate of 192.0.2.7 has expired\n\n● Blocked - Mutual Auth Failed\n")
+                           "  certificate of 192.0.2.7 expired on 2026-01-01\n\n● Blocked - Mutual Auth Failed\n")
     assert "What to do" in rest
 
 
@@ -466,6 +466,12 @@ def test_reload(daemon):
     result = ask(daemon, "reload")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert fake.verbs == [b"reload\n"]
+
+
+def test_reload_passes_warnings_on(daemon):
+    daemon(lines({"ok": True, "warnings": ["Ports= is in force after a restart"]}))
+    result = ask(daemon, "reload")
+    assert (result.returncode, result.stderr) == (0, "Ports= is in force after a restart\n")
 
 
 def test_reload_prints_every_error(daemon):

@@ -45,7 +45,8 @@ static const struct {
      "'client_expires': '2026-01-01T00:00:00Z'}," TESTS(
          PASSED,
          PASSED) "'rules': {'table': 'inet penstock', 'installed': true, 'changes': 1, 'repaired': 0, 'owned': true},"
-                 "'uptime': 788000, 'pid': 4711, 'version': '0.1.0'}"},
+                 "'started': '2025-12-24T00:50:00Z', 'warnings': ['the rules were changed by nft (pid 7)', 'and 3 "
+                 "more'], 'pid': 4711, 'version': '0.1.0'}"},
     {"plain", CLI_EXIT_PLAIN,
      "{'status': 'Connected (Non-secure)', 'connection_status': 'Proxy Connected', 'mode': 'plain', 'reason': null,"
      "'detail': null, 'since': '2026-01-02T03:01:00Z',"
@@ -267,8 +268,17 @@ static const struct {
      "192.0.2.7:8081 closed the connection after the handshake without an alert; it may refuse the client certificate",
      "Certificate="},
     {"Mutual Auth Failed", "AuthURL https://a.example/: proxy answered 403 Forbidden", "AuthURL="},
-    {"Mutual Auth Failed", "certificate of 192.0.2.7 has expired", "Renew"},
+    {"Mutual Auth Failed", "certificate of 192.0.2.7 expired on 2026-01-01", "Renew"},
     {"Mutual Auth Failed", "/etc/penstock/tls/client.key: permission denied", "file"},
+    {"Mutual Auth Failed",
+     "server rejected the client certificate (alert 45, certificate expired); it expired on 2026-01-01", "Renew"},
+    {"Mutual Auth Failed", "server wants a client certificate, and none is configured (alert 116, x)", "Certificate="},
+    {"Mutual Auth Failed", "certificate of 192.0.2.7 is signed by \"Some CA\", which is not trusted", "TrustedCA="},
+    {"Mutual Auth Failed", "certificate of 192.0.2.7 is not valid before 2036-01-01", "clock"},
+    {"Mutual Auth Failed", "192.0.2.7 does not speak TLS", "SecurePort="},
+    {"Mutual Auth Failed",
+     "AuthURL https://a.example/: proxy answered 407 Proxy Authentication Required (it asks for authentication)",
+     "Header="},
     {"Mutual Auth Failed", "something else", "TLS handshake fails"},
     {"Mutual Auth Failed", NULL, "TLS handshake fails"},
     {"Secure channel port not available", "connect to 192.0.2.7:8081: connection refused", "Nothing listens"},
