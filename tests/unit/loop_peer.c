@@ -154,7 +154,8 @@ const char *peer_make_pki(void)
 
     if (!mkdtemp(pki_directory))
         abort();
-    snprintf(command, sizeof(command), "sh '%s/tests/lab/pki' %s", source ? source : ".", pki_directory);
+    snprintf(command, sizeof(command), "sh '%s/tests/lab/pki' %s gw.example localhost 127.0.0.1 ::1 auth.example",
+             source ? source : ".", pki_directory);
     if (system(command) != 0) {
         fprintf(stderr, "no certificates: %s\n", command);
         exit(EXIT_FAILURE);
