@@ -115,13 +115,21 @@ START_TEST(the_gate_can_start_itself_again_without_capability)
 }
 END_TEST
 
+/* It runs the program in a simulation and has no seccomp to offer. */
+static bool under_valgrind(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+
+    return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
 /* What the test above starts. */
 static int as_child(void)
 {
     capng_get_caps_process();
     if (capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN) || geteuid() == 0)
         return 1;
-    if (sandbox_drop_all() < 0 || sandbox_filter_syscalls() < 0)
+    if (sandbox_drop_all() < 0 || (!under_valgrind() && sandbox_filter_syscalls() < 0))
         return 2;
     return open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 ? 3 : 0;
 }
@@ -395,15 +403,11 @@ START_TEST(a_child_dies_with_its_gate)
 }
 END_TEST
 
-int main(void)
+static Suite *all_tests(void)
 {
     Suite *suite = suite_create("sandbox");
-    TCase *identity = tcase_create("identity"), *calls = tcase_create("system calls");
-    SRunner *runner;
-    int failed;
+    TCase *identity = tcase_create("identity"), *calls;
 
-    if (getenv("TEST_SANDBOX_AS_CHILD") != NULL)
-        return as_child();
     tcase_add_test(identity, root_becomes_the_user_with_one_capability);
     tcase_add_test(identity, the_gate_can_start_itself_again_without_capability);
     tcase_add_test(identity, wrong_users_are_refused);
@@ -412,13 +416,28 @@ int main(void)
     tcase_add_test(identity, descriptors_are_raised_to_the_hard_limit);
     tcase_add_test(identity, a_child_dies_with_its_gate);
     suite_add_tcase(suite, identity);
+    if (under_valgrind()) {
+        puts("sandbox: valgrind has no seccomp, these tests are left out");
+        return suite;
+    }
+    calls = tcase_create("system calls");
     tcase_add_exit_test(calls, a_relays_work_is_allowed, EXIT_SUCCESS);
     tcase_add_exit_test(calls, files_can_be_read_and_not_written, EXIT_SUCCESS);
     tcase_add_exit_test(calls, other_things_are_refused, EXIT_SUCCESS);
     tcase_add_loop_test(calls, what_only_an_intruder_does_kills, 0, sizeof(deeds) / sizeof(deeds[0]));
     tcase_add_test_raise_signal(calls, an_assertion_still_aborts, SIGABRT);
     suite_add_tcase(suite, calls);
-    runner = srunner_create(suite);
+    return suite;
+}
+
+int main(void)
+{
+    SRunner *runner;
+    int failed;
+
+    if (getenv("TEST_SANDBOX_AS_CHILD") != NULL)
+        return as_child();
+    runner = srunner_create(all_tests());
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
