@@ -46,7 +46,8 @@ int tcp_connect(const struct addr *address, int *ret_fd)
 
 const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX])
 {
-    snprintf(buf, TCP_WORDS_MAX, "%s", error == EADDRNOTAVAIL ? "no local address or port is free" : strerrordesc_np(error));
+    snprintf(buf, TCP_WORDS_MAX, "%s",
+             error == EADDRNOTAVAIL ? "no local address or port is free" : strerrordesc_np(error));
     buf[0] = (char)tolower((unsigned char)buf[0]);
     return buf;
 }

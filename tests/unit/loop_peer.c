@@ -49,7 +49,7 @@ static int bind_any(int family, int type, uint16_t port, struct addr *ret_addr)
     return fd;
 }
 
-static void serve(int listener, struct peer *peer, peer_script *script, void *data)
+static void serve(int listener, struct peer *peer, peer_script *script, const void *data)
 {
     for (;;) {
         int fd = accept(listener, NULL, NULL);
@@ -57,7 +57,7 @@ static void serve(int listener, struct peer *peer, peer_script *script, void *da
         if (fd < 0)
             continue;
         ++*peer->accepted;
-        script(fd, data);
+        script(fd, (void *)data);
         close(fd);
     }
 }
@@ -69,7 +69,7 @@ static void become_peer(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-bool peer_start(struct peer *peer, int family, uint16_t port, peer_script *script, void *data)
+bool peer_start(struct peer *peer, int family, uint16_t port, peer_script *script, const void *data)
 {
     int fd = bind_any(family, SOCK_STREAM, port, &peer->address);
 
@@ -88,7 +88,7 @@ bool peer_start(struct peer *peer, int family, uint16_t port, peer_script *scrip
     return true;
 }
 
-bool peer_start_udp(struct peer *peer, peer_script *script, void *data)
+bool peer_start_udp(struct peer *peer, peer_script *script, const void *data)
 {
     int fd = bind_any(AF_INET, SOCK_DGRAM, 0, &peer->address);
 
@@ -98,7 +98,7 @@ bool peer_start_udp(struct peer *peer, peer_script *script, void *data)
     ck_assert_int_ge(peer->pid, 0);
     if (peer->pid == 0) {
         become_peer();
-        script(fd, data);
+        script(fd, (void *)data);
         _exit(0);
     }
     close(fd);

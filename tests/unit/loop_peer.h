@@ -21,9 +21,9 @@ struct peer {
 
 /* Listens on 127.0.0.1 or ::1 (AF_INET, AF_INET6), any port, or that one; scripts run one after the other. False: no
  * such family here. */
-bool peer_start(struct peer *peer, int family, uint16_t port, peer_script *script, void *data);
+bool peer_start(struct peer *peer, int family, uint16_t port, peer_script *script, const void *data);
 /* The same for datagrams: the script reads and answers on fd for ever. */
-bool peer_start_udp(struct peer *peer, peer_script *script, void *data);
+bool peer_start_udp(struct peer *peer, peer_script *script, const void *data);
 void peer_stop(struct peer *peer);
 
 /* An address of 127.0.0.1 where nobody listens, for as long as the test runs. */
