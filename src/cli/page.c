@@ -205,7 +205,6 @@ static void put_proxy(const struct page *page, const json_t *status)
 
     if (port > 0)
         snprintf(port_text, sizeof port_text, ":%" PRIu64, port);
-    putc('\n', page->out);
     if (server || address)
         field(page, "Proxy", TEXT_PLAIN, "%s%s%s%s%s%s", server ? server : "", server && address ? " at " : "",
               v6 ? "[" : "", address ? address : "", v6 ? "]" : "", port_text);
@@ -339,6 +338,7 @@ void page_render(FILE *out, const struct text_style *style, const json_t *status
 
     put_title(&page, status);
     put_reason(&page, status);
+    putc('\n', out);
     put_proxy(&page, status);
     put_tests(&page, status);
     putc('\n', out);
@@ -354,6 +354,9 @@ void page_render_verdict(FILE *out, const struct text_style *style, const json_t
 
     put_title(&page, status);
     put_reason(&page, status);
+    if (json_is_object(json_object_get(status, "proxy")) || json_is_object(json_object_get(status, "tls")))
+        putc('\n', out);
+    put_proxy(&page, status);
 }
 
 static const char *stage_name(const char *stage)

@@ -11,7 +11,7 @@
 
 /* now: seconds since the epoch, for ages and days left. */
 void page_render(FILE *out, const struct text_style *style, const json_t *status, int64_t now);
-/* Only status, reason, detail and what to do: the end of penstock test. */
+/* Only status, reason, what to do, proxy and certificates: the end of penstock test. */
 void page_render_verdict(FILE *out, const struct text_style *style, const json_t *status, int64_t now);
 /* One stage of penstock test: {"stage", "server", "address", "result", "ms", "detail"}. */
 void page_render_stage(FILE *out, const struct text_style *style, const json_t *stage);

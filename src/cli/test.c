@@ -183,12 +183,14 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 static json_t *status_of(const struct verdict *verdict)
 {
     const char *reason = verdict_reason(verdict->kind);
+    bool in_use = addr_port(&verdict->address) > 0;
     char host[ADDR_TEXT_MAX];
     json_t *status, *proxy = json_null(), *tls = json_null();
 
-    if (addr_port(&verdict->address) > 0)
-        proxy = json_pack("{s:o, s:s, s:i}", "server", text_or_null(verdict->server), "address",
-                          addr_host_text(&verdict->address, host), "port", (int)addr_port(&verdict->address));
+    if (*verdict->server)
+        proxy = json_pack("{s:o, s:o, s:o}", "server", cli_json_text(verdict->server), "address",
+                          in_use ? json_string(addr_host_text(&verdict->address, host)) : json_null(), "port",
+                          in_use ? json_integer(addr_port(&verdict->address)) : json_null());
     if (*verdict->tls.version)
         tls = json_pack("{s:s, s:o, s:o, s:o}", "version", verdict->tls.version, "cipher",
                         text_or_null(verdict->tls.cipher), "server_expires", time_or_null(verdict->tls.server_expires),

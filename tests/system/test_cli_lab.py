@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""penstock(1) with real proxies: a test alone, and with the daemon."""
+
+import json
+import os
+import pwd
+
+import pytest
+
+from lab import RAW4, RAW6, wait_for
+
+SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
+MISTRUST, NO_PORT = "Blocked - Mutual Auth Failed", "Blocked - Secure channel port not available"
+NO_PROXY, DIRECT = "Blocked - No proxy available", "Direct - No proxy available"
+
+
+@pytest.fixture
+def alone(lab, tmp_path):
+    """alone({section: {key: value}}): the exit status and the objects of penstock test -c FILE --json."""
+    def test(changes=None, *options):
+        path = tmp_path / "alone.conf"
+        path.write_text(lab.config(changes))
+        done = lab.run("host", [f"{lab.build}/penstock", "test", "-c", str(path), "--json", *options])
+        assert done.stderr == ""
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    return test
+
+
+FALLBACK = {"SecureChannel": {"AllowFallback": "yes"}}
+
+ALONE = [
+    # (both ports refused?, changes, exit status, status, stages)
+    ([], {}, 0, SECURE, ["tcp passed", "mutual_auth passed"]),
+    ([8081], {}, 4, NO_PORT, ["tcp failed"]),
+    ([8081], FALLBACK, 3, PLAIN, ["tcp failed", "plain_tcp passed"]),
+    ([8081, 8080], FALLBACK, 4, NO_PROXY, ["tcp failed", "plain_tcp failed"]),
+    ([8081, 8080], {**FALLBACK, "Failure": {"OnUnavailable": "direct"}}, 3, DIRECT, ["tcp failed", "plain_tcp failed"]),
+    ([], {"SecureChannel": {"ServerName": "nobody.example", "AllowFallback": "yes"}}, 4, MISTRUST,
+     ["tcp passed", "mutual_auth failed"]),
+    ([], {"SecureChannel": {"PrivateKey": "/nonexistent"}}, 4, MISTRUST, ["tcp passed", "mutual_auth failed"]),
+    ([], {"SecureChannel": {"Enabled": "no"}}, 3, PLAIN, ["plain_tcp passed"]),
+]
+
+
+@pytest.mark.parametrize("refused, changes, exit_status, status, stages", ALONE)
+def test_alone_comes_to_the_verdict_of_the_table(lab, alone, refused, changes, exit_status, status, stages):
+    for port in refused:
+        lab.fault("reject", port)
+    returned, objects = alone(changes)
+    assert (returned, objects[-1]["status"]) == (exit_status, status)
+    assert [f"{o['stage']} {o['result']}" for o in objects[:-1]] == stages
+    assert (objects[-1]["detail"] is None) == status.startswith("Connected")
+    assert [bool(o["detail"]) for o in objects[:-1]] == ["failed" in stage for stage in stages]
+
+
+def test_alone_without_a_network_is_undecided(lab, alone):
+    lab.network(False)
+    try:
+        returned, objects = alone()
+    finally:
+        lab.network(True)
+    assert (returned, objects[-1]["status"]) == (5, "Blocked - No network")
+
+
+def test_alone_and_the_daemon_agree(alone, daemon):
+    one = daemon()
+    _, objects = alone()
+    status = one.status()
+    for key in ("status", "connection_status", "mode", "reason", "detail", "proxy"):
+        assert objects[-1][key] == status[key]
+    for key in ("version", "cipher", "server_expires", "client_expires"):
+        assert objects[-1]["tls"][key] == status["tls"][key]
+
+
+def test_the_page_of_a_real_daemon(daemon):
+    one = daemon()
+    page = one.cli("status", "-S", one.control)
+    assert (page.returncode, page.stderr) == (0, "")
+    for text in (SECURE, "Proxy Trusted, since ", "gw.example at [", "TLSv1.3, ", "server valid until ",
+                 "client valid until ", "mutual authentication, ", "inet penstock installed", "Sessions ", f"pid {one.pid}"):
+        assert text in page.stdout, text
+    assert json.loads(one.cli("status", "--json").stdout)["pid"] == one.pid
+
+
+def test_test_reports_stages_and_the_new_verdict(lab, daemon):
+    one = daemon()
+    done = one.cli("test")
+    assert done.returncode == 0, done.stderr
+    assert "TCP to the secure port, gw.example (" in done.stdout
+    assert "mutual authentication, gw.example (" in done.stdout
+    lab.fault("reject", 8081)
+    done = one.cli("test")
+    assert (done.returncode, done.stderr) == (4, "")
+    assert "connection refused" in done.stdout
+    assert NO_PORT in done.stdout
+
+
+@pytest.mark.parametrize("address", [RAW4, RAW6])
+def test_a_redirected_session_leads_to_user_and_process(lab, daemon, address):
+    """The kernel knows the program's socket by the original destination."""
+    one = daemon()
+    host = f"[{address}]" if ":" in address else address
+    with lab.listen("web", address, 443):
+        child = lab.spawn("host", ["setpriv", "--reuid=games", "--clear-groups", "curl", "-sk", "-m", "60",
+                                   f"https://{host}/"], f"{one.dir}/curl")
+
+        def found():
+            lines = one.cli("sessions", "--json").stdout.splitlines()
+            return [s for s in map(json.loads, lines) if s["destination"] == f"{host}:443" and s["process"] == "curl"]
+
+        session, = wait_for(found, 10, "the session of curl")
+        table = one.cli("sessions").stdout
+        child.kill()
+        child.wait()
+        lab.children.remove(child)
+    assert (session["uid"], session["pid"], session["user"]) == (pwd.getpwnam("games").pw_uid, child.pid, "games")
+    assert session["route"] == "secure"
+    assert f"games  curl[{child.pid}]" in table
+
+
+def test_the_printed_configuration_can_be_read_again(daemon, tmp_path):
+    one = daemon({"Bypass": {"Users": "games", "Networks": ["203.0.113.0/24", "2001:db8:5::/48"]}})
+    text = one.cli("config")
+    assert text.returncode == 0
+    path = tmp_path / "printed.conf"
+    path.write_text(text.stdout)
+    done = one.cli("check", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_reload_through_the_socket(daemon):
+    one = daemon()
+    done = one.cli("reload")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    with open(one.path, "a", encoding="utf-8") as file:
+        file.write("[Proxy]\nNonsense=1\nPort=x\n")
+    lines = sum(1 for _ in open(one.path, encoding="utf-8"))
+    done = one.cli("reload")
+    assert done.returncode == 78
+    assert f"{one.path}:{lines - 1}: unknown key Nonsense=" in done.stderr
+    assert f"{one.path}:{lines}: Port=x" in done.stderr
+    assert one.status()["status"] == SECURE
+
+
+def test_only_the_status_is_for_everybody(lab, daemon):
+    one = daemon()
+    os.chmod(lab.dir, 0o755)
+    for verb, code in (("status", 0), ("test", 1), ("sessions", 1), ("config", 1), ("reload", 1)):
+        done = lab.run("host", ["setpriv", "--reuid=nobody", "--clear-groups", f"{lab.build}/penstock", verb],
+                       env=one.environment)
+        assert done.returncode == code, (verb, done.stdout, done.stderr)
+        assert ("permission denied" in done.stderr) == (code == 1)
