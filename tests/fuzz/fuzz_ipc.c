@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Any bytes as a message: the first says how many descriptors come along. What is taken can be sent on and arrives
+ * the same; every string in it has an end. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/ipc.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define FDS_MAX 6
+
+static void send_bytes(int fd, const uint8_t *data, size_t size, unsigned n_fds)
+{
+    struct iovec iov = {.iov_base = (void *)data, .iov_len = size};
+    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+    union {
+        char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+
+    if (n_fds > 0) {
+        header.msg_control = &control;
+        header.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        control.align.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        control.align.cmsg_level = SOL_SOCKET;
+        control.align.cmsg_type = SCM_RIGHTS;
+        for (unsigned i = 0; i < n_fds; i++)
+            memcpy(CMSG_DATA(&control.align) + i * sizeof(int), &fd, sizeof(int));
+    }
+    if (sendmsg(fd, &header, MSG_NOSIGNAL) != (ssize_t)size)
+        abort();
+}
+
+/* As the gate would use them. */
+static size_t read_strings(const struct ipc_message *message)
+{
+    const struct test_report *report = &message->report;
+    char buf[ADDR_TEXT_MAX];
+    size_t length = 0;
+
+    if (message->type == IPC_REPORT) {
+        for (uint32_t i = 0; i < report->n_servers; i++)
+            length += strlen(report->servers[i].server) + strlen(report->servers[i].mutual_auth.detail) +
+                      strlen(report->servers[i].tls.cipher) +
+                      strlen(addr_text(&report->servers[i].secure_address, buf));
+    } else if (message->type == IPC_SESSION) {
+        length = strlen(message->session.name) + strlen(message->session.state) +
+                 strlen(addr_text(&message->session.client, buf));
+    } else if (message->type == IPC_TROUBLE) {
+        length = strlen(message->trouble.detail) + strlen(reason_text(message->trouble.reason));
+    }
+    return length;
+}
+
+static void send_on(const int ends[2], const struct ipc_message *message, int passed)
+{
+    static struct ipc_message again;
+    int passed_again;
+
+    if (ipc_send(ends[1], message, passed) != 0 || ipc_receive(ends[0], &again, &passed_again) != 1)
+        abort();
+    if (memcmp(message, &again, sizeof(again)) != 0 || (passed >= 0) != (passed_again >= 0))
+        abort();
+    if (passed_again >= 0)
+        close(passed_again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct ipc_message message;
+    int ends[2], passed = -1, result;
+
+    if (size < 2 || size > sizeof(message) + 16)
+        return 0;
+    if (ipc_pair(ends) < 0)
+        abort();
+    send_bytes(ends[0], data + 1, size - 1, data[0] % (FDS_MAX + 1));
+    result = ipc_receive(ends[1], &message, &passed);
+    if (result != 1 && result != -EBADMSG)
+        abort();
+    if (result == 1) {
+        if (read_strings(&message) > sizeof(message))
+            abort();
+        send_on(ends, &message, passed);
+    }
+    if (passed >= 0)
+        close(passed);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
