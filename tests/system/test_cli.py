@@ -541,6 +541,24 @@ def test_the_example_configuration_is_good_once_the_servers_are_filled_in(tmp_pa
     assert run("check", path).returncode == 0
 
 
+def configurations():
+    """Those that README.md and penstock.conf(5) show, but for the example with every key and for drop-in files."""
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as file:
+        found = re.findall(r"```ini\n(.*?)```", file.read(), re.S)
+    with open(os.path.join(TOP, "man", "penstock.conf.5"), encoding="utf-8") as file:
+        found += re.findall(r"\.Bd -literal\n(.*?)\.Ed", file.read(), re.S)
+    return [text for text in found if re.search(r"^Servers=\S", text, re.M)]
+
+
+def test_the_documentation_shows_good_configurations(tmp_path):
+    assert len(configurations()) == 2
+    for text in configurations():
+        path = tmp_path / "penstock.conf"
+        path.write_text(text)
+        result = run("check", path)
+        assert result.returncode == 0, result.stderr
+
+
 def test_a_test_alone_refuses_a_bad_configuration(tmp_path):
     path = tmp_path / "bad.conf"
     path.write_text(BAD)
@@ -688,6 +706,25 @@ def test_watch_does_not_scroll_a_small_terminal(daemon, terminal):
     assert screen.end(signal.SIGINT) == 4
     page = screen.seen.split("\033[H")[1].split("\033[J")[0]
     assert page.count("\n") < 8
+
+
+def test_watch_can_be_stopped_and_goes_on(daemon, terminal):
+    daemon(lines(STATUS))
+    screen = terminal("-S", daemon.path, "status", "--watch")
+    at = screen.wait_for("Connected (Secure Channel)")
+    screen.process.send_signal(signal.SIGTSTP)
+    at = screen.wait_for("\033[?1049l", at)
+    end = time.monotonic() + DEADLINE
+    while True:
+        with open(f"/proc/{screen.process.pid}/stat", encoding="ascii") as stat:
+            if stat.read().rsplit(")", 1)[1].split()[0] == "T":
+                break
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    screen.process.send_signal(signal.SIGCONT)
+    at = screen.wait_for("\033[?1049h", at)
+    screen.wait_for("Connected (Secure Channel)", at)
+    assert screen.end(signal.SIGINT) == 0
 
 
 def test_watch_json_is_one_object_a_second(daemon):

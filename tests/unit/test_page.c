@@ -151,6 +151,21 @@ START_TEST(each_verdict_has_its_page)
 }
 END_TEST
 
+START_TEST(each_verdict_has_its_short_page)
+{
+    json_t *status = load(pages[_i].json);
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    page_render_verdict(out, &ascii, status, NOW);
+    ck_assert_int_eq(fclose(out), 0);
+    compare(pages[_i].name, ".verdict", text);
+    free(text);
+    json_decref(status);
+}
+END_TEST
+
 START_TEST(each_verdict_has_its_exit_status)
 {
     json_t *status = load(pages[_i].json);
@@ -336,6 +351,7 @@ int main(void)
     setenv("TZ", "UTC", 1);
     tzset();
     tcase_add_loop_test(golden, each_verdict_has_its_page, 0, PAGES);
+    tcase_add_loop_test(golden, each_verdict_has_its_short_page, 0, PAGES);
     tcase_add_loop_test(golden, each_verdict_has_its_exit_status, 0, PAGES);
     tcase_add_loop_test(golden, no_line_is_wider_than_the_terminal, 0, PAGES);
     tcase_add_loop_test(golden, every_blocked_page_says_what_to_do, 0, PAGES);
