@@ -31,6 +31,7 @@ static const struct chain_type chains[] = {
     {CHAIN_REDIRECT_LOCAL, "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST},
     {CHAIN_GUARD_CLOSING, NULL, 0, 0},
     {CHAIN_GUARD_LOCAL, "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER},
+    {CHAIN_GUARD_BOUND, "filter", NF_INET_POST_ROUTING, NF_IP_PRI_FILTER},
     {CHAIN_RELAY_PORT, "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER},
 };
 
@@ -46,6 +47,7 @@ static const char *const counters[] = {
     "marked_packets",
     "foreign_mark",
     "closing_packets",
+    "redirected_packets",
     "relay_packets",
     "direct_packets",
     "rejected_bound",

@@ -107,27 +107,42 @@ static void fill_guard_owners(struct ruleset_batch *batch, const struct ruleset_
     rule_counter(rule, "marked_packets");
     rule_jump(rule, CHAIN_GUARD_CLOSING);
     rule_finish(rule, "may be a closing socket");
-}
-
-static void fill_guard_places(struct ruleset_batch *batch, const struct ruleset_spec *spec)
-{
-    const char *chain = CHAIN_GUARD_LOCAL;
-    struct rule *rule;
 
     rule = rule_new(batch, chain);
     rule_oif_loopback(rule);
     rule_counter(rule, "local_packets");
     rule_accept(rule);
     rule_finish(rule, "stays on this host");
+}
 
-    /* Towards 127.0.0.1 through another interface: it would never arrive, and the client would wait for it. */
+/* A redirected packet of a socket that is bound to an interface keeps to it: it would leave towards a gateway, for
+ * 127.0.0.1, and the client would wait for an answer. The output interface is still the old one here, the next hop is
+ * the new one. */
+static void fill_guard_redirected(struct ruleset_batch *batch, const struct ruleset_spec *spec, int family)
+{
+    const char *chain = CHAIN_GUARD_LOCAL;
+    struct rule *rule;
+
     rule = rule_new(batch, chain);
+    rule_daddr_loopback(rule, family);
     rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
-    rule_ct_original(rule);
-    rule_ct_dnat(rule);
+    rule_nexthop_other(rule, family);
     rule_counter(rule, "rejected_bound");
     rule_reject_reset(rule);
     rule_finish(rule, "redirected, but the socket is bound to an interface");
+
+    rule = rule_new(batch, chain);
+    rule_daddr_loopback(rule, family);
+    rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
+    rule_counter(rule, "redirected_packets");
+    rule_accept(rule);
+    rule_finish(rule, "on its way to the relay");
+}
+
+static void fill_guard_bypass(struct ruleset_batch *batch)
+{
+    const char *chain = CHAIN_GUARD_LOCAL;
+    struct rule *rule;
 
     rule = rule_new(batch, chain);
     rule_daddr_set(rule, AF_INET, SET_BYPASS4);
@@ -188,6 +203,19 @@ static void fill_guard_web(struct ruleset_batch *batch, const struct ruleset_spe
     rule_finish(rule, blocked ? spec->status : "QUIC, which cannot go through the proxy");
 }
 
+/* Where no gateway is in between, the next hop does not tell: such packets end here, unanswered. */
+static void fill_guard_bound(struct ruleset_batch *batch, const struct ruleset_spec *spec, int family)
+{
+    struct rule *rule = rule_new(batch, CHAIN_GUARD_BOUND);
+
+    rule_oif_other(rule);
+    rule_daddr_loopback(rule, family);
+    rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
+    rule_counter(rule, "rejected_bound");
+    rule_drop(rule);
+    rule_finish(rule, "redirected, but the socket is bound to an interface");
+}
+
 /* A connection to the relay that was not redirected has no destination. One that left this host from the same port
  * number has its answers let in. */
 static void fill_relay_port(struct ruleset_batch *batch, const struct ruleset_spec *spec)
@@ -215,10 +243,14 @@ void ruleset_chains_fill(struct ruleset_batch *batch, const struct ruleset_spec 
     fill_redirect_local(batch, spec);
     fill_guard_closing(batch, spec);
     fill_guard_owners(batch, spec);
-    fill_guard_places(batch, spec);
+    fill_guard_redirected(batch, spec, AF_INET);
+    fill_guard_redirected(batch, spec, AF_INET6);
+    fill_guard_bypass(batch);
     if (spec->mode == VERDICT_MODE_DIRECT)
         fill_guard_direct(batch, spec);
     else
         fill_guard_web(batch, spec);
+    fill_guard_bound(batch, spec, AF_INET);
+    fill_guard_bound(batch, spec, AF_INET6);
     fill_relay_port(batch, spec);
 }

@@ -8,6 +8,7 @@
 #define CHAIN_REDIRECT_LOCAL "redirect_local"
 #define CHAIN_GUARD_LOCAL    "guard_local"
 #define CHAIN_GUARD_CLOSING  "guard_closing"
+#define CHAIN_GUARD_BOUND    "guard_bound"
 #define CHAIN_RELAY_PORT     "relay_port"
 
 /* Appends them to the chains, which are empty. */

@@ -209,12 +209,22 @@ void rule_skuid_set(struct rule *rule, const char *set)
     lookup(rule, set);
 }
 
-void rule_oif_loopback(struct rule *rule)
+static void match_oif(struct rule *rule, enum nft_cmp_ops op)
 {
     uint32_t index = LOOPBACK_IFINDEX;
 
     load_meta(rule, NFT_META_OIF);
-    compare(rule, NFT_CMP_EQ, &index, sizeof(index));
+    compare(rule, op, &index, sizeof(index));
+}
+
+void rule_oif_loopback(struct rule *rule)
+{
+    match_oif(rule, NFT_CMP_EQ);
+}
+
+void rule_oif_other(struct rule *rule)
+{
+    match_oif(rule, NFT_CMP_NEQ);
 }
 
 void rule_daddr_local(struct rule *rule)
@@ -230,7 +240,7 @@ void rule_daddr_local(struct rule *rule)
     compare(rule, NFT_CMP_EQ, &type, sizeof(type));
 }
 
-void rule_daddr_set(struct rule *rule, int family, const char *set)
+static void load_daddr(struct rule *rule, int family)
 {
     uint8_t protocol = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
 
@@ -240,7 +250,40 @@ void rule_daddr_set(struct rule *rule, int family, const char *set)
         load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), sizeof(struct in_addr));
     else
         load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct ip6_hdr, ip6_dst), sizeof(struct in6_addr));
+}
+
+void rule_daddr_set(struct rule *rule, int family, const char *set)
+{
+    load_daddr(rule, family);
     lookup(rule, set);
+}
+
+/* Where redirect sends to. */
+static void compare_loopback(struct rule *rule, enum nft_cmp_ops op, int family)
+{
+    struct in_addr loopback4 = {htonl(INADDR_LOOPBACK)};
+
+    if (family == AF_INET)
+        compare(rule, op, &loopback4, sizeof(loopback4));
+    else
+        compare(rule, op, &in6addr_loopback, sizeof(in6addr_loopback));
+}
+
+void rule_daddr_loopback(struct rule *rule, int family)
+{
+    load_daddr(rule, family);
+    compare_loopback(rule, NFT_CMP_EQ, family);
+}
+
+void rule_nexthop_other(struct rule *rule, int family)
+{
+    struct nftnl_expr *expr = add_expr(rule, "rt");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_KEY, family == AF_INET ? NFT_RT_NEXTHOP4 : NFT_RT_NEXTHOP6);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_DREG, NFT_REG_1);
+    compare_loopback(rule, NFT_CMP_NEQ, family);
 }
 
 /* TCP and UDP have the destination port at the same place. */
@@ -321,6 +364,11 @@ void rule_counter(struct rule *rule, const char *counter)
 void rule_accept(struct rule *rule)
 {
     verdict(rule, NF_ACCEPT, NULL);
+}
+
+void rule_drop(struct rule *rule)
+{
+    verdict(rule, NF_DROP, NULL);
 }
 
 void rule_return(struct rule *rule)

@@ -79,6 +79,12 @@ class Space:
         assert not ok or done.returncode == 0, f"{argv}: {done.stderr}"
         return done
 
+    def batch(self, *commands):
+        """Commands of ip, all in one go."""
+        done = subprocess.run(self.argv("ip", "-batch", "-"), input="\n".join(commands) + "\n", capture_output=True,
+                              text=True)
+        assert done.returncode == 0, done.stderr
+
     def nft(self, command, ok=True):
         return self.run("nft", command, ok=ok)
 

@@ -1,0 +1,528 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the rules do to packets: a host, a web server behind a veth pair, and a stand-in for the relay.
+
+    host 203.0.113.1, 2001:db8:cb::1 ── web 203.0.113.2, 2001:db8:cb::2
+
+The web's side counts every packet that arrives at a web port: in the end that decides whether something leaked."""
+
+import contextlib
+import errno
+import os
+import re
+import select
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+import rules as lib
+
+HOST = {4: "203.0.113.1", 6: "2001:db8:cb::1"}
+WEB = {4: "203.0.113.2", 6: "2001:db8:cb::2"}
+MAC = {"host": "02:00:00:00:00:01", "web": "02:00:00:00:00:02"}
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+ANY = {4: "0.0.0.0", 6: "::"}
+BOTH = pytest.mark.parametrize("ip", [4, 6], ids=["IPv4", "IPv6"])
+CLOSED = pytest.mark.parametrize("mode", ["secure", "blocked"])
+AT_ONCE = 0.3  # seconds; a packet that is dropped in silence costs at least one
+OTHER_UID = 65501
+MPTCP = 262
+WEB_COUNTER = """
+table inet count {
+    counter web { }
+    chain arriving {
+        type filter hook prerouting priority -300; policy accept;
+        tcp dport { 80, 443, 15443 } counter name web
+        udp dport { 80, 443 } counter name web
+        ip frag-off & 0x1fff != 0 counter name web
+        iif "up0" ip daddr 127.0.0.0/8 counter name web
+        iif "up0" ip6 daddr ::1 counter name web
+    }
+}"""
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    """These tests do without the lab."""
+    yield
+
+
+class Servers:
+    """Listeners in a space that greet everybody with what greeting() says about the connection, in one thread."""
+
+    def __init__(self):
+        self.sockets = {}
+        self.kept = []
+        self.poll = select.poll()
+        self.wake, self.waker = os.pipe()
+        self.poll.register(self.wake, select.POLLIN)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def listen(self, space, ip, address, port, greeting):
+        with space.inside():
+            sock = socket.socket(FAMILY[ip], socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+        sock.listen(256)
+        self.sockets[sock.fileno()] = (sock, greeting)
+        self.poll.register(sock, select.POLLIN)
+
+    def run(self):
+        while True:
+            for descriptor, _ in self.poll.poll():
+                if descriptor == self.wake:
+                    return
+                sock, greeting = self.sockets[descriptor]
+                with contextlib.suppress(OSError):
+                    client, _ = sock.accept()
+                    self.kept.append(client)
+                    client.send(greeting(client))
+
+    def close(self):
+        os.write(self.waker, b"x")
+        self.thread.join()
+        for sock in [sock for sock, _ in self.sockets.values()] + self.kept:
+            sock.close()
+        os.close(self.wake)
+        os.close(self.waker)
+
+
+def original_destination(client):
+    """As the relay asks for it."""
+    if client.family == socket.AF_INET:
+        raw = client.getsockopt(socket.SOL_IP, 80, 16)
+        return f"relay {socket.inet_ntop(socket.AF_INET, raw[4:8])} {struct.unpack('!H', raw[2:4])[0]}".encode()
+    raw = client.getsockopt(socket.IPPROTO_IPV6, 80, 28)
+    return f"relay {socket.inet_ntop(socket.AF_INET6, raw[8:24])} {struct.unpack('!H', raw[2:4])[0]}".encode()
+
+
+class World:
+    def __init__(self, helper, directory):
+        self.host, self.web = lib.Space(), lib.Space()
+        self.helper, self.directory = helper, directory
+        self.rules = None
+        self.host.run("ip", "link", "add", "up0", "address", MAC["host"], "type", "veth", "peer", "name", "up0",
+                      "address", MAC["web"], "netns", self.web.path)
+        # Neighbours are given: finding an IPv6 one takes a second on an interface that has just come up.
+        self.web.batch(f"addr add {WEB[4]}/24 dev up0", f"addr add {WEB[6]}/64 dev up0 nodad", "link set up0 up",
+                       f"neigh add {HOST[4]} lladdr {MAC['host']} dev up0",
+                       f"neigh add {HOST[6]} lladdr {MAC['host']} dev up0")
+        self.host.batch(f"addr add {HOST[4]}/24 dev up0", f"addr add {HOST[6]}/64 dev up0 nodad", "link set up0 up",
+                        f"neigh add {WEB[4]} lladdr {MAC['web']} dev up0",
+                        f"neigh add {WEB[6]} lladdr {MAC['web']} dev up0",
+                        f"route add default via {WEB[4]}", f"route add ::/0 via {WEB[6]}")
+        self.web.nft(WEB_COUNTER)
+        self.servers = Servers()
+        for ip in (4, 6):
+            for port in (80, 443, 8443):
+                self.servers.listen(self.web, ip, WEB[ip], port, lambda client: b"web")
+            self.servers.listen(self.host, ip, LOOPBACK[ip], lib.LISTEN_PORT, original_destination)
+            self.servers.listen(self.host, ip, HOST[ip], 443, lambda client: b"own service")
+        self.servers.thread.start()
+
+    def start(self, mode, bypass="", **kwargs):
+        conf = lib.CONF + f"[Bypass]\n{bypass}\n"
+        self.rules = lib.Rules(self.host, self.helper, self.directory, conf=conf, **kwargs)
+        self.rules.apply(mode)
+
+    def close(self):
+        self.servers.close()
+        if self.rules is not None:
+            self.rules.close()
+        self.host.close()
+        self.web.close()
+
+    def arrived(self):
+        """Packets at the web's ports 80 and 443, and pieces of packets."""
+        text = self.web.run("nft", "list", "counter", "inet", "count", "web").stdout
+        return int(re.search(r"packets (\d+)", text).group(1))
+
+    def socket(self, ip, kind=socket.SOCK_STREAM, protocol=0, uid=OTHER_UID, space=None):
+        """Of that user, in the host's namespace."""
+        with (space or self.host).inside():
+            os.seteuid(uid)
+            try:
+                sock = socket.socket(FAMILY[ip], kind, protocol)
+            finally:
+                os.seteuid(0)
+        sock.settimeout(5)
+        return sock
+
+    def get(self, ip, port=443, address=None, **kwargs):
+        """What greets a client."""
+        with self.socket(ip, **kwargs) as sock:
+            sock.connect((address or WEB[ip], port))
+            return sock.recv(100)
+
+    def refused(self, ip, port=443, prepare=None, **kwargs):
+        with self.socket(ip, **kwargs) as sock:
+            if prepare is not None:
+                prepare(sock)
+            began = time.monotonic()
+            with pytest.raises(ConnectionRefusedError):
+                sock.connect((WEB[ip], port))
+            took = time.monotonic() - began
+        assert took < AT_ONCE, f"refused only after {took} s"
+
+
+@pytest.fixture
+def world(request, tmp_path):
+    helper = lib.find_helper(request.config.getoption("--build"))
+    assert helper, "no tests/system/ruleset_apply: make check builds it"
+    one = World(helper, tmp_path)
+    yield one
+    one.close()
+
+
+@BOTH
+@pytest.mark.parametrize("port", [80, 443])
+def test_web_traffic_is_redirected_and_keeps_its_destination(world, ip, port):
+    world.start("secure")
+    assert world.get(ip, port) == f"relay {WEB[ip]} {port}".encode()
+    assert world.arrived() == 0
+    assert world.host.counter("redirected") == 1
+
+
+@BOTH
+def test_blocked_is_refused_at_once(world, ip):
+    world.start("blocked")
+    world.refused(ip, 80)
+    world.refused(ip, 443)
+    assert world.arrived() == 0
+    assert world.host.counter("rejected_tcp") == 2
+
+
+@BOTH
+@CLOSED
+@pytest.mark.parametrize("connected", [False, True])
+def test_quic_is_refused_at_once(world, ip, mode, connected):
+    world.start(mode)
+    with world.socket(ip, socket.SOCK_DGRAM) as sock:
+        began = time.monotonic()
+        with pytest.raises(OSError) as caught:
+            if connected:
+                sock.connect((WEB[ip], 443))
+                sock.send(b"x")
+            else:
+                sock.sendto(b"x", (WEB[ip], 443))
+        assert time.monotonic() - began < AT_ONCE
+        assert caught.value.errno in (errno.EPERM, errno.ECONNREFUSED)
+    assert world.arrived() == 0
+    assert world.host.counter("rejected_udp") == 1
+
+
+def ping(world, ip):
+    """One echo request, by hand."""
+    protocol, request, reply = ((socket.IPPROTO_ICMP, 8, 0), (socket.IPPROTO_ICMPV6, 128, 129))[ip == 6]
+    checksum = ~((request << 8) + 7) & 0xffff  # the kernel fills in ICMPv6's
+    with world.socket(ip, socket.SOCK_RAW, protocol, uid=0) as sock:
+        sock.sendto(struct.pack("!BBHHH", request, 0, checksum, 7, 0), (WEB[ip], 0))
+        while True:
+            data = sock.recv(100)
+            if data[20 if ip == 4 else 0] == reply:
+                return
+
+
+@BOTH
+@CLOSED
+def test_other_traffic_passes(world, ip, mode):
+    world.start(mode)
+    assert world.get(ip, 8443) == b"web"
+    with world.socket(ip, socket.SOCK_DGRAM) as sock, world.socket(ip, socket.SOCK_DGRAM, space=world.web) as server:
+        server.bind((WEB[ip], 53))
+        sock.sendto(b"question", (WEB[ip], 53))
+        assert server.recv(100) == b"question"
+    ping(world, ip)
+
+
+@BOTH
+def test_direct_lets_everything_out(world, ip):
+    world.start("direct")
+    assert world.get(ip) == b"web"
+    with world.socket(ip, socket.SOCK_DGRAM) as sock, world.socket(ip, socket.SOCK_DGRAM, space=world.web) as server:
+        server.bind((WEB[ip], 443))
+        sock.sendto(b"quic", (WEB[ip], 443))
+        assert server.recv(100) == b"quic"
+    assert world.host.counter("direct_packets") > 1
+
+
+@CLOSED
+@pytest.mark.parametrize("bypass, ip, port", [
+    ("Networks=203.0.113.0/24", 4, 443), ("Networks=2001:db8:cb::/48", 6, 443), ("Ports=443", 4, 443),
+    ("Ports=443", 6, 443), ("Users=65501", 4, 80), ("Users=65501", 6, 80)])
+def test_bypassed_traffic_passes(world, mode, bypass, ip, port):
+    world.start(mode, bypass)
+    assert world.get(ip, port) == b"web"
+
+
+@BOTH
+@CLOSED
+def test_bypass_of_one_kind_opens_nothing_else(world, ip, mode):
+    world.start(mode, "Networks=198.51.100.0/24 2001:db8:cc::/48\nPorts=80\nUsers=65502")
+    if mode == "blocked":
+        world.refused(ip, 443)
+    else:
+        assert world.get(ip, 443).startswith(b"relay")
+    assert world.arrived() == 0
+
+
+@BOTH
+@CLOSED
+def test_own_traffic_passes(world, ip, mode):
+    world.start(mode)
+    assert world.get(ip, 443, uid=lib.OWN_UID) == b"web"
+    assert world.host.counter("own") == 1
+
+
+@BOTH
+@CLOSED
+@pytest.mark.parametrize("uid", [lib.OWN_UID, OTHER_UID], ids=["own", "bypassed"])
+def test_last_bytes_of_a_closed_socket_arrive(world, ip, mode, uid):
+    """After close() the socket has no owner; what it still has to send must leave all the same."""
+    world.start(mode, f"Users={OTHER_UID}")
+    sock = world.socket(ip, uid=uid)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    sock.connect((WEB[ip], 443))
+    assert sock.recv(100) == b"web"
+    sent = sock.send(bytes(1 << 22), socket.MSG_DONTWAIT)  # more than the server, which reads later, has room for
+    sock.close()
+    server = world.servers.kept[-1]
+    server.settimeout(5)
+    got = 0
+    while chunk := server.recv(65536):
+        got += len(chunk)
+    assert got == sent > 1000000
+    assert world.host.counter("closing_packets") > 0
+
+
+@BOTH
+@CLOSED
+def test_foreign_connection_marks_open_nothing(world, ip, mode):
+    world.host.nft("table inet other { chain out { type filter hook output priority -50; "
+                   "tcp dport 443 ct mark set 0x30000000; }; }")
+    world.start(mode)
+    if mode == "blocked":
+        world.refused(ip)
+        assert world.host.counter("foreign_mark") > 0
+    else:
+        assert world.get(ip).startswith(b"relay")
+    assert world.arrived() == 0
+
+
+@BOTH
+def test_other_bits_of_the_connection_mark_are_left_alone(world, ip):
+    world.host.nft("table inet other { counter both { }; chain out { type filter hook output priority -150; ct mark set 0x12345; }; "
+                   "chain late { type filter hook output priority 50; "
+                   "ct mark 0x10012345 counter name both; }; }")
+    world.start("secure")
+    assert world.get(ip, uid=lib.OWN_UID) == b"web"
+    assert "packets 0 " not in world.host.run("nft", "list", "counter", "inet", "other", "both").stdout
+
+
+@BOTH
+@CLOSED
+def test_socket_bound_to_an_interface_is_refused_at_once(world, ip, mode):
+    world.start(mode)
+    world.refused(ip, prepare=lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"up0"))
+    assert world.arrived() == 0
+    assert world.host.counter("rejected_bound" if mode == "secure" else "rejected_tcp") > 0
+
+
+@BOTH
+def test_socket_bound_to_an_interface_without_a_gateway_leaks_nothing(world, ip):
+    world.host.batch(f"route del default via {WEB[4]}", f"route del ::/0 via {WEB[6]}",
+                     "route add default dev up0", "route add ::/0 dev up0")
+    world.start("secure")
+    with world.socket(ip) as sock, pytest.raises(TimeoutError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"up0")
+        sock.settimeout(0.1)
+        sock.connect((WEB[ip], 443))
+    assert world.arrived() == 0
+    assert world.host.counter("rejected_bound") > 0
+
+
+@BOTH
+def test_multipath_tcp_is_redirected(world, ip):
+    world.start("secure")
+    assert world.get(ip, protocol=MPTCP) == f"relay {WEB[ip]} 443".encode()
+    assert world.arrived() == 0
+
+
+@BOTH
+def test_multipath_tcp_is_refused_when_blocked(world, ip):
+    world.start("blocked")
+    world.refused(ip, protocol=MPTCP)
+    assert world.arrived() == 0
+
+
+@BOTH
+@CLOSED
+@pytest.mark.parametrize("conntrack", [False, True], ids=["unknown to conntrack", "known to conntrack"])
+def test_connection_from_before_the_rules_is_cut(world, ip, mode, conntrack):
+    if conntrack:
+        world.host.nft("table inet firewall { chain in { type filter hook input priority 0; ct state established; }; }")
+    with world.socket(ip) as sock:
+        sock.connect((WEB[ip], 443))
+        assert sock.recv(100) == b"web"
+        world.start(mode)
+        before = world.arrived()
+        began = time.monotonic()
+        with pytest.raises(ConnectionError):
+            sock.send(b"x")
+            sock.recv(100)
+        assert time.monotonic() - began < AT_ONCE
+    assert world.arrived() == before
+
+
+@BOTH
+@CLOSED
+def test_web_server_that_talks_first_on_an_old_connection_gets_no_answer(world, ip, mode):
+    """Conntrack may take such a connection for one that came in; still nothing may leave."""
+    with world.socket(ip) as sock:
+        sock.connect((WEB[ip], 443))
+        assert sock.recv(100) == b"web"
+        world.start(mode)
+        before = world.arrived()
+        with contextlib.suppress(OSError):
+            world.servers.kept[-1].send(b"news")
+        with contextlib.suppress(ConnectionError):
+            sock.recv(100)
+            sock.send(b"answer")
+            sock.send(b"answer")
+    assert world.arrived() == before
+
+
+@BOTH
+def test_relay_port_takes_only_redirected_connections(world, ip):
+    world.start("secure")
+    with world.socket(ip) as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect((LOOPBACK[ip], lib.LISTEN_PORT))
+    assert world.host.counter("rejected_relay") > 0
+
+
+@BOTH
+def test_connection_from_the_relay_ports_number_works(world, ip):
+    world.start("secure")
+    with world.socket(ip) as sock:
+        sock.bind((HOST[ip], lib.LISTEN_PORT))
+        sock.connect((WEB[ip], 8443))
+        assert sock.recv(100) == b"web"
+
+
+@BOTH
+@CLOSED
+def test_services_of_this_host_are_reachable(world, ip, mode):
+    world.start(mode)
+    assert world.get(ip, 443, address=HOST[ip]) == b"own service"
+    with world.socket(ip, space=world.web) as outsider:
+        outsider.connect((HOST[ip], 443))
+        assert outsider.recv(100) == b"own service"
+
+
+@BOTH
+@CLOSED
+def test_untracked_packets_are_refused(world, ip, mode):
+    world.host.nft("table inet raw { chain out { type filter hook output priority -300; meta l4proto tcp notrack; }; }")
+    world.start(mode)
+    world.refused(ip)
+    assert world.arrived() == 0
+
+
+@CLOSED
+def test_ipv6_extension_headers_hide_nothing(world, mode):
+    world.start(mode)
+    with world.socket(6, uid=0) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+        if mode == "blocked":
+            with pytest.raises(ConnectionRefusedError):
+                sock.connect((WEB[6], 443))
+        else:
+            sock.connect((WEB[6], 443))
+            assert sock.recv(100).startswith(b"relay")
+    assert world.arrived() == 0
+
+
+def tcp_syn(source_port, destination_port):
+    return struct.pack("!HHIIBBHHH", source_port, destination_port, 1, 0, 5 << 4, 2, 1000, 0, 0)
+
+
+@CLOSED
+def test_fragments_hide_nothing(world, mode):
+    """A SYN in pieces of eight bytes: the first has the ports but not the flags."""
+    world.start(mode)
+    segment = tcp_syn(4000, 443)
+    with world.socket(4, socket.SOCK_RAW, socket.IPPROTO_RAW, uid=0) as sock:
+        for at in range(0, len(segment), 8):
+            piece = segment[at:at + 8]
+            more = 0x2000 if at + 8 < len(segment) else 0
+            header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(piece), 77, more | at // 8, 64, 6, 0,
+                                 socket.inet_aton(HOST[4]), socket.inet_aton(WEB[4]))
+            with contextlib.suppress(OSError):
+                sock.sendto(header + piece, (WEB[4], 0))
+        sock.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 24, 78, 0, 64, 253, 0, socket.inet_aton(HOST[4]),
+                                socket.inet_aton(WEB[4])) + b"end!", (WEB[4], 0))
+    assert world.arrived() == 0
+
+
+def test_lockdown_refuses_web_traffic_and_nothing_else(world):
+    world.host.run("nft", "-f", f"{lib.TOP}/nft/lockdown.nft")
+    for ip in (4, 6):
+        world.refused(ip, 80)
+        world.refused(ip, 443)
+        assert world.get(ip, 8443) == b"web"
+        assert world.get(ip, 443, address=HOST[ip]) == b"own service"
+    assert world.arrived() == 0
+
+
+class Hammer:
+    """Tries to connect all the time, and counts what comes of it."""
+
+    def __init__(self, world, ip):
+        self.world, self.ip, self.ended = world, ip, False
+        self.relayed = self.refused = 0
+        self.others = []
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        lib.check(lib.LIBC.setns(self.world.host.fd, lib.CLONE_NEWNET))
+        while not self.ended:
+            with socket.socket(FAMILY[self.ip], socket.SOCK_STREAM) as sock:
+                sock.settimeout(2)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                try:
+                    sock.connect((WEB[self.ip], 443))
+                    self.relayed += sock.recv(100).startswith(b"relay")
+                except (ConnectionRefusedError, ConnectionResetError):
+                    self.refused += 1
+                except OSError as error:
+                    self.others.append(error)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended = True
+        self.thread.join()
+
+
+@pytest.mark.parametrize("owned", [False, True], ids=["plain", "owned"])
+def test_nothing_leaves_while_rules_change(world, owned):
+    """Verdicts, configurations, take-overs, crashes: each is one transaction, with no packet between two."""
+    world.host.run("nft", "-f", f"{lib.TOP}/nft/lockdown.nft")
+    with Hammer(world, 4) as four, Hammer(world, 6) as six:
+        for round_ in range(8):
+            world.start("blocked", owned=owned)  # takes over what is there
+            for step in range(12):
+                world.rules.apply(("secure", "blocked", "plain")[step % 3])
+                if step % 4 == 3:
+                    world.rules.configure(lib.CONF + f"[Bypass]\nNetworks=198.51.{round_}.{step}\n")
+            world.rules.apply("secure")
+            world.rules.kill()
+        lib.wait_until(lambda: four.relayed and six.relayed, "redirected connection")
+    assert world.arrived() == 0
+    for hammer in (four, six):
+        assert hammer.refused > 10 and not hammer.others, (hammer.refused, hammer.others)
