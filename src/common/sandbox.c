@@ -360,7 +360,7 @@ static int add_sockets(scmp_filter_ctx filter)
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < sizeof(families) / sizeof(families[0]); i++)
-        result = add_if(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+        result = add_if(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
     return result;
 }
 
@@ -392,11 +392,11 @@ static int add_various(scmp_filter_ctx filter)
     for (size_t i = 0; result == 0 && i < sizeof(requests) / sizeof(requests[0]); i++)
         result = add_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, requests[i]));
     if (result == 0)
-        result = add_if(filter, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0)); /* reading limits */
+        result = add_if(filter, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0, 0)); /* reading limits */
     if (result == 0)
-        result = add_if(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+        result = add_if(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
     if (result == 0) /* abort() */
-        result = add_if(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        result = add_if(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     return result;
 }
 
