@@ -3,6 +3,7 @@
 
 #include "channel/tls_private.h"
 
+#include <wolfssl/openssl/evp.h>
 #include <wolfssl/openssl/x509v3.h>
 
 #include <arpa/inet.h>
@@ -85,26 +86,39 @@ static void add_common_name(char *buf, size_t size, WOLFSSL_X509_NAME *name)
         add_quoted(buf, size, "", text, strnlen(text, sizeof(text)));
 }
 
-static void describe_names(WOLFSSL_X509 *x509, char *buf, size_t size)
+struct names {
+    char *buf;
+    size_t size;
+    int shown, more;
+};
+
+static void describe_kind(struct names *out, WOLFSSL_GENERAL_NAMES *names, int kind)
 {
-    WOLFSSL_GENERAL_NAMES *names = alternative_names(x509);
     int n = names ? wolfSSL_sk_GENERAL_NAME_num(names) : 0;
-    int shown = 0, more = 0;
 
     for (int i = 0; i < n; i++) {
         const WOLFSSL_GENERAL_NAME *name = wolfSSL_sk_GENERAL_NAME_value(names, i);
-        if (!name || (name->type != GEN_DNS && name->type != GEN_IPADD))
+        if (!name || name->type != kind)
             continue;
-        if (shown < NAMES_SHOWN)
-            add_name(buf, size, shown++ ? ", " : "", name);
+        if (out->shown < NAMES_SHOWN)
+            add_name(out->buf, out->size, out->shown++ ? ", " : "", name);
         else
-            more++;
+            out->more++;
     }
+}
+
+static void describe_names(WOLFSSL_X509 *x509, char *buf, size_t size)
+{
+    WOLFSSL_GENERAL_NAMES *names = alternative_names(x509);
+    struct names out = {.buf = buf, .size = size};
+
+    describe_kind(&out, names, GEN_DNS);
+    describe_kind(&out, names, GEN_IPADD);
     wolfSSL_sk_GENERAL_NAME_pop_free(names, NULL);
-    if (!buf[0])
+    if (out.shown == 0)
         add_common_name(buf, size, wolfSSL_X509_get_subject_name(x509));
-    if (more > 0 && size - strlen(buf) > sizeof(" and 2147483647 more"))
-        snprintf(buf + strlen(buf), size - strlen(buf), " and %d more", more);
+    if (out.more > 0 && size - strlen(buf) > sizeof(" and 2147483647 more"))
+        snprintf(buf + strlen(buf), size - strlen(buf), " and %d more", out.more);
 }
 
 void tls_cert_describe(WOLFSSL_X509 *x509, struct tls_cert_note *ret_note)
@@ -143,4 +157,44 @@ bool tls_cert_has_address(WOLFSSL_X509 *x509, const struct addr *address)
     }
     wolfSSL_sk_GENERAL_NAME_pop_free(names, NULL);
     return found;
+}
+
+/* ---- keys ---- */
+
+#define SIGNATURE_MAX 1024
+
+static size_t sign(WOLFSSL_EVP_MD_CTX *md, WOLFSSL_EVP_PKEY *key, unsigned char *ret_signature)
+{
+    size_t length = SIGNATURE_MAX;
+    bool ok = wolfSSL_EVP_DigestSignInit(md, NULL, wolfSSL_EVP_sha256(), NULL, key) == WOLFSSL_SUCCESS &&
+              wolfSSL_EVP_DigestSignUpdate(md, "penstock", 8) == WOLFSSL_SUCCESS &&
+              wolfSSL_EVP_DigestSignFinal(md, ret_signature, &length) == WOLFSSL_SUCCESS;
+
+    return ok ? length : 0;
+}
+
+static bool verify(WOLFSSL_EVP_MD_CTX *md, WOLFSSL_EVP_PKEY *key, const unsigned char *signature, size_t length)
+{
+    return wolfSSL_EVP_DigestVerifyInit(md, NULL, wolfSSL_EVP_sha256(), NULL, key) == WOLFSSL_SUCCESS &&
+           wolfSSL_EVP_DigestVerifyUpdate(md, "penstock", 8) == WOLFSSL_SUCCESS &&
+           wolfSSL_EVP_DigestVerifyFinal(md, signature, length) == WOLFSSL_SUCCESS;
+}
+
+/* wolfSSL's own comparison takes any two keys of one curve for a pair, so one has to verify what the other signed.
+ * Kinds of keys that cannot be tried like this (Ed25519) are left to wolfSSL. */
+bool tls_cert_has_key(WOLFSSL_X509 *x509, WOLFSSL_EVP_PKEY *key)
+{
+    WOLFSSL_EVP_MD_CTX *md = wolfSSL_EVP_MD_CTX_new();
+    WOLFSSL_EVP_PKEY *public = wolfSSL_X509_get_pubkey(x509);
+    unsigned char signature[SIGNATURE_MAX];
+    size_t length = md && public && key ? sign(md, key, signature) : 0;
+    bool matches = true;
+
+    wolfSSL_EVP_MD_CTX_free(md);
+    md = length > 0 ? wolfSSL_EVP_MD_CTX_new() : NULL;
+    if (md)
+        matches = verify(md, public, signature, length);
+    wolfSSL_EVP_MD_CTX_free(md);
+    wolfSSL_EVP_PKEY_free(public);
+    return matches;
 }

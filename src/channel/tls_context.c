@@ -106,20 +106,52 @@ static int read_file(const char *path, struct blob *ret_blob)
 
 /* ---- trust anchors ---- */
 
-/* The number of CAs taken (0 or 1: at least one), or -errno. */
+/* A CA, or a server that signed itself. wolfSSL would take any certificate for a CA. */
+static bool may_be_trusted(WOLFSSL_X509 *x509)
+{
+    return wolfSSL_X509_get_isCA(x509) ||
+           wolfSSL_X509_NAME_cmp(wolfSSL_X509_get_subject_name(x509), wolfSSL_X509_get_issuer_name(x509)) == 0;
+}
+
+static bool trust_certificate(WOLFSSL_CTX *ctx, WOLFSSL_X509 *x509)
+{
+    int length = 0;
+    const unsigned char *der = x509 && may_be_trusted(x509) ? wolfSSL_X509_get_der(x509, &length) : NULL;
+    bool taken = der && wolfSSL_CTX_load_verify_buffer(ctx, der, length, WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
+
+    wolfSSL_X509_free(x509);
+    return taken;
+}
+
+static size_t trust_pem(WOLFSSL_CTX *ctx, const struct blob *blob)
+{
+    static const char begin[] = "-----BEGIN CERTIFICATE-----";
+    const char *text = (const char *)blob->data, *end = text + blob->size;
+    size_t n = 0;
+
+    for (const char *at = strstr(text, begin); at; at = strstr(at + 1, begin))
+        n += trust_certificate(ctx, wolfSSL_X509_load_certificate_buffer((const unsigned char *)at, (int)(end - at),
+                                                                         WOLFSSL_FILETYPE_PEM));
+    return n;
+}
+
+/* 1 when there was something to trust in it, else 0, or -errno. PEM, or one certificate as DER. */
 static int trust_file(WOLFSSL_CTX *ctx, const char *path)
 {
     struct blob blob;
     int result = read_file(path, &blob);
+    size_t n;
 
     if (result < 0)
         return result;
-    result = blob.size > 0 &&
-             wolfSSL_CTX_load_verify_buffer(ctx, blob.data, (long)blob.size, WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS;
+    n = trust_pem(ctx, &blob);
+    if (n == 0 && blob.size > 0)
+        n = trust_certificate(ctx,
+                              wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_ASN1));
     blob_fini(&blob);
-    /* Debian's wolfSSL would take the file's certificates for trusted servers, too. */
+    /* Debian's wolfSSL has also noted them as servers to be trusted whoever signed them. */
     wolfSSL_CTX_Unload_trust_peers(ctx);
-    return result;
+    return n > 0;
 }
 
 /* Files without a CA are none of our business (README, keys); a directory without any CA is a mistake. */
@@ -149,7 +181,7 @@ static int trust_path(WOLFSSL_CTX *ctx, const char *path, char *ret_error)
         result = trust_directory(ctx, path);
     if (result < 0)
         return complain_of_file(ret_error, path, result);
-    return result > 0 ? 0 : complain(ret_error, -EINVAL, "%s: no CA certificate (PEM) in it", path);
+    return result > 0 ? 0 : complain(ret_error, -EINVAL, "%s: no CA certificate in it", path);
 }
 
 static int trust_system(WOLFSSL_CTX *ctx, char *ret_error)
@@ -175,22 +207,25 @@ static int load_trust(WOLFSSL_CTX *ctx, const struct conf *conf, char *ret_error
 
 /* ---- our own certificate ---- */
 
-static int use_certificate(struct tls_context *context, const char *path, char *ret_error)
+static int use_certificate(struct tls_context *context, const char *path, char *ret_error, WOLFSSL_X509 **ret_x509)
 {
     struct blob blob;
     int result = read_file(path, &blob);
-    WOLFSSL_X509 *x509;
+    WOLFSSL_X509 *x509 = NULL;
 
     if (result < 0)
         return complain_of_file(ret_error, path, result);
-    x509 =
-        blob.size == 0 ? NULL : wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_PEM);
+    if (blob.size > 0)
+        x509 = wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_PEM);
     if (!x509 || wolfSSL_CTX_use_certificate_chain_buffer(context->ctx, blob.data, (long)blob.size) != WOLFSSL_SUCCESS)
         result = complain(ret_error, -EINVAL, "%s: no certificate (PEM) in it", path);
-    else
-        context->client_expires = tls_cert_expires(x509);
-    wolfSSL_X509_free(x509);
     blob_fini(&blob);
+    if (result == 0) {
+        context->client_expires = tls_cert_expires(x509);
+        *ret_x509 = x509;
+    } else {
+        wolfSSL_X509_free(x509);
+    }
     return result;
 }
 
@@ -211,7 +246,7 @@ static bool key_is_encrypted(const struct blob *key)
     return strstr(text, "BEGIN ENCRYPTED PRIVATE KEY") || strstr(text, "Proc-Type: 4,ENCRYPTED");
 }
 
-static int use_key(struct tls_context *context, const char *path, const char *certificate, char *ret_error)
+static int use_key(struct tls_context *context, const char *path, char *ret_error)
 {
     struct blob blob;
     int result = read_file(path, &blob);
@@ -224,25 +259,31 @@ static int use_key(struct tls_context *context, const char *path, const char *ce
     else if (blob.size == 0 || wolfSSL_CTX_use_PrivateKey_buffer(context->ctx, blob.data, (long)blob.size,
                                                                  WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
         result = complain(ret_error, -EINVAL, "%s: no private key (PEM) in it", path);
-    else if (wolfSSL_CTX_check_private_key(context->ctx) != WOLFSSL_SUCCESS)
-        result = complain(ret_error, -EINVAL, "%s: does not belong to the certificate in %s", path, certificate);
     blob_fini(&blob);
     return result;
 }
 
 static int load_identity(struct tls_context *context, const struct conf *conf, char *ret_error)
 {
+    WOLFSSL_X509 *x509 = NULL;
+    const char *key;
     int result;
 
     if (!conf->certificate && !conf->private_key)
         return 0;
     if (!conf->certificate)
         return complain(ret_error, -EINVAL, "PrivateKey= is set, but no Certificate=");
-    result = use_certificate(context, conf->certificate, ret_error);
+    /* Both in one file is usual, too. */
+    key = conf->private_key ? conf->private_key : conf->certificate;
+    result = use_certificate(context, conf->certificate, ret_error, &x509);
     if (result < 0)
         return result;
-    /* Both in one file is usual, too. */
-    return use_key(context, conf->private_key ? conf->private_key : conf->certificate, conf->certificate, ret_error);
+    result = use_key(context, key, ret_error);
+    if (result == 0 && (wolfSSL_CTX_check_private_key(context->ctx) != WOLFSSL_SUCCESS ||
+                        !tls_cert_has_key(x509, wolfSSL_CTX_get0_privatekey(context->ctx))))
+        result = complain(ret_error, -EINVAL, "%s: does not belong to the certificate in %s", key, conf->certificate);
+    wolfSSL_X509_free(x509);
+    return result;
 }
 
 /* ---- the context ---- */
@@ -261,8 +302,7 @@ static bool set_up(struct tls_context *context)
     return wolfSSL_CTX_SetMinVersion(ctx, context->only_tls13 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set_cipher_list(ctx, aes ? SUITES_AES ":" SUITES_CHACHA : SUITES_CHACHA ":" SUITES_AES) ==
                WOLFSSL_SUCCESS &&
-           wolfSSL_CTX_set_groups(ctx, groups, sizeof(groups) / sizeof(groups[0])) == WOLFSSL_SUCCESS &&
-           (!aes || wolfSSL_CTX_SetDevId(ctx, tls_engine_device(context->engine)) == WOLFSSL_SUCCESS);
+           wolfSSL_CTX_set_groups(ctx, groups, sizeof(groups) / sizeof(groups[0])) == WOLFSSL_SUCCESS;
 }
 
 static void context_destroy(struct tls_context *context)
@@ -299,6 +339,10 @@ int tls_context_new(const struct conf *conf, char ret_error[static TLS_TEXT_MAX]
         result = load_trust(context->ctx, conf, ret_error);
     if (result == 0)
         result = load_identity(context, conf, ret_error);
+    /* Only now: a private key that belongs to a device is not checked against its certificate. */
+    if (result == 0 && context->engine &&
+        wolfSSL_CTX_SetDevId(context->ctx, tls_engine_device(context->engine)) != WOLFSSL_SUCCESS)
+        result = complain(ret_error, -EINVAL, "wolfSSL cannot be set up");
     if (result < 0) {
         context_destroy(context);
         return result;

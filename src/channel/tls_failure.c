@@ -137,6 +137,7 @@ static bool is_certificate_error(int error)
     case EXTKEYUSE_AUTH_E:
     case KEYUSE_SIGNATURE_E:
     case KEYUSE_ENCIPHER_E:
+    case ASN_SELF_SIGNED_E:
     case MAX_CHAIN_ERROR:
     case RSA_KEY_SIZE_E:
     case ECC_KEY_SIZE_E:
@@ -217,7 +218,8 @@ static void fail_closed(struct tls *tls, const char *verb)
     char peer[ADDR_TEXT_MAX];
 
     if (!tls->connected)
-        say(tls, TLS_FAILURE_CLOSED, "%s %s the connection during the TLS handshake", peer_text(tls, peer), verb);
+        say(tls, TLS_FAILURE_CLOSED, "%s %s the connection during the TLS handshake%s", peer_text(tls, peer), verb,
+            tls->server_verified ? " without an alert; it may refuse the client certificate" : "");
     else if (!tls->heard)
         say(tls, TLS_FAILURE_CLOSED,
             "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
@@ -250,7 +252,7 @@ void tls_fail(struct tls *tls, int error)
         return;
     if (error == MEMORY_E || error == MEMORY_ERROR)
         say(tls, TLS_FAILURE_MEMORY, "out of memory");
-    else if (is_certificate_error(error))
+    else if (tls->note || is_certificate_error(error))
         fail_certificate(tls, error);
     else if (fatal)
         fail_alert(tls, alerts.last_rx.code);

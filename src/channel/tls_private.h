@@ -74,6 +74,7 @@ void tls_fail(struct tls *tls, int error);
 /* ---- tls_cert.c ---- */
 int64_t tls_cert_expires(WOLFSSL_X509 *x509);
 bool tls_cert_has_address(WOLFSSL_X509 *x509, const struct addr *address);
+bool tls_cert_has_key(WOLFSSL_X509 *x509, WOLFSSL_EVP_PKEY *key);
 void tls_cert_describe(WOLFSSL_X509 *x509, struct tls_cert_note *ret_note);
 
 #endif

@@ -221,7 +221,7 @@ static enum stream_status failed(struct tls *tls, int error)
 {
     tls_fail(tls, error);
     drop_ahead(tls);
-    return tls->below_status == STREAM_RESET ? STREAM_RESET : STREAM_FAILED;
+    return tls->below_status == STREAM_RESET && tls->failure == TLS_FAILURE_CLOSED ? STREAM_RESET : STREAM_FAILED;
 }
 
 /* wolfSSL keeps 37 KB per connection for a chain of nine certificates. Most of it is never written but with zeros: such
@@ -403,7 +403,9 @@ void tls_summary(const struct tls *tls, struct tls_summary *ret_summary)
 {
     struct tls_summary summary = {.client_expires = tls->context->client_expires};
     const char *version = wolfSSL_get_version(tls->ssl);
-    const char *cipher = wolfSSL_get_cipher(tls->ssl);
+    int suite = wolfSSL_get_current_cipher_suite(tls->ssl);
+    const char *cipher =
+        wolfSSL_get_cipher_name_iana_from_suite((unsigned char)(suite >> 8), (unsigned char)(suite & 0xff));
     WOLFSSL_X509 *x509 = wolfSSL_get_peer_certificate(tls->ssl);
 
     strncpy(summary.version, version ? version : "", sizeof(summary.version) - 1);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tls_pair.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define STEPS_MAX 20000
+
+static char directory[] = "/tmp/penstock-pki-XXXXXX";
+
+void pki_make(void)
+{
+    char command[512];
+
+    if (!mkdtemp(directory))
+        abort();
+    snprintf(command, sizeof(command), "%s %s gw.example 192.0.2.7 2001:db8::7", PKI_SCRIPT, directory);
+    if (system(command) != 0)
+        abort();
+}
+
+void pki_remove(void)
+{
+    char command[512];
+
+    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    if (system(command) != 0)
+        perror(command);
+}
+
+const char *pki(const char *name)
+{
+    static char paths[16][256];
+    static unsigned next;
+    char *path = paths[next++ % 16];
+
+    snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+    return path;
+}
+
+struct conf pair_conf(void)
+{
+    struct conf conf = {.n_ca_paths = 1};
+
+    conf.ca_paths[0] = (char *)pki("ca.pem");
+    conf.certificate = (char *)pki("client.pem");
+    conf.private_key = (char *)pki("client.key");
+    return conf;
+}
+
+struct tls_peer_conf pair_peer_conf(const char *certificate)
+{
+    char name[64];
+    struct tls_peer_conf conf = {.client_ca = pki("ca.pem")};
+
+    snprintf(name, sizeof(name), "%s.pem", certificate);
+    conf.certificate = pki(name);
+    snprintf(name, sizeof(name), "%s.key", certificate);
+    conf.key = pki(name);
+    return conf;
+}
+
+struct tls_context *pair_context(const struct conf *conf)
+{
+    char error[TLS_TEXT_MAX] = "";
+    struct tls_context *context = NULL;
+
+    ck_assert_msg(tls_context_new(conf, error, &context) == 0, "%s", error);
+    return context;
+}
+
+struct pair pair_open(struct tls_context *context, struct tls_peer_server *server, const char *name, bool resume)
+{
+    struct pair pair;
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    pair.tls = tls_new(context, stream_new_plain(fds[0]), name, resume);
+    ck_assert_ptr_nonnull(pair.tls);
+    pair.peer = tls_peer_new(server, fds[1], NULL);
+    return pair;
+}
+
+void pair_close(struct pair *pair)
+{
+    if (pair->tls)
+        stream_free(tls_stream(pair->tls), false);
+    tls_peer_free(pair->peer);
+    *pair = (struct pair){0};
+}
+
+static bool is_again(enum stream_status status)
+{
+    return status == STREAM_AGAIN_READ || status == STREAM_AGAIN_WRITE;
+}
+
+enum stream_status pair_handshake(struct pair *pair)
+{
+    enum stream_status client = STREAM_AGAIN_WRITE;
+    enum tls_peer_result server = TLS_PEER_AGAIN;
+
+    for (int i = 0; i < STEPS_MAX && (is_again(client) || server == TLS_PEER_AGAIN); i++) {
+        if (is_again(client))
+            client = tls_handshake(pair->tls);
+        if (server == TLS_PEER_AGAIN)
+            server = tls_peer_accept(pair->peer);
+        if (server == TLS_PEER_FAILED) { /* as servers do */
+            tls_peer_free(pair->peer);
+            pair->peer = NULL;
+        }
+        if (!is_again(client) && client != STREAM_OK)
+            break;
+    }
+    return client;
+}
+
+enum stream_status pair_read(struct pair *pair, void *buf, size_t size, size_t *ret_count)
+{
+    enum stream_status status = STREAM_AGAIN_READ;
+
+    for (int i = 0; i < STEPS_MAX && is_again(status); i++)
+        status = stream_read(tls_stream(pair->tls), buf, size, ret_count);
+    return status;
+}
+
+struct pair pair_up(struct tls_context *context, struct tls_peer_server *server, const char *name, bool resume)
+{
+    struct pair pair = pair_open(context, server, name, resume);
+    char buf[16];
+    size_t count;
+
+    ck_assert_msg(pair_handshake(&pair) == STREAM_OK, "%s", tls_failure_text(pair.tls));
+    ck_assert_int_eq(stream_write(tls_stream(pair.tls), "ping", 4, &count), STREAM_OK);
+    ck_assert_uint_eq(count, 4);
+    ck_assert_int_eq(tls_peer_read(pair.peer, buf, sizeof(buf), &count), TLS_PEER_OK);
+    ck_assert_uint_eq(count, 4);
+    ck_assert_int_eq(tls_peer_write(pair.peer, "pong", 4, &count), TLS_PEER_OK);
+    ck_assert_int_eq(pair_read(&pair, buf, sizeof(buf), &count), STREAM_OK);
+    ck_assert_uint_eq(count, 4);
+    ck_assert_mem_eq(buf, "pong", 4);
+    return pair;
+}
