@@ -1,0 +1,1029 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "relay/session.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "loop_peer.h"
+#include "relay/listener.h"
+
+#define GUARD_S    20. /* a test that hangs is ended and fails */
+#define GOT_MAX    200000
+#define HTTP_HELLO "GET / HTTP/1.1\r\nHost: www.example\r\n\r\n"
+#define OK         "HTTP/1.1 200 Connection established\r\n\r\n"
+
+/* A ClientHello without any extension: TLS without a name. */
+static const unsigned char tls_hello[] = {22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 3,    1, 2, 3, 4, 5, 6, 7,
+                                          8,  9, 0, 1, 2,  3, 4, 5, 6,  7, 8,    9, 0, 1, 2, 3, 4, 5,
+                                          6,  7, 8, 9, 0,  1, 2, 0, 0,  2, 0x13, 1, 1, 0, 0, 0};
+
+/* ---- one relay's worth ---- */
+
+struct rig {
+    struct ev_loop *loop;
+    struct stats stats;
+    struct sessions *sessions;
+    struct settings *settings;
+    ev_timer tick, guard;
+    bool late;
+    unsigned troubles;
+    uint64_t trouble_generation;
+    enum reason trouble_reason;
+    int log, saved_stderr;
+};
+
+static struct rig rig;
+
+/* The application's end of a session. */
+struct app {
+    int fd;
+    ev_io io;
+    char got[GOT_MAX];
+    size_t n;
+    bool ended;
+    int error; /* errno, 0: ended in order */
+};
+
+static struct app app;
+
+static bool trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data)
+{
+    ck_assert_ptr_eq(data, &rig);
+    ck_assert_str_ne(detail, "");
+    rig.troubles++;
+    rig.trouble_generation = generation;
+    rig.trouble_reason = reason;
+    return true;
+}
+
+static void tick_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    if (timer == &rig.guard)
+        rig.late = true;
+}
+
+static struct conf *make_conf(bool secure)
+{
+    struct conf *conf = calloc(1, sizeof *conf);
+    conf->connect_timeout_ms = conf->handshake_timeout_ms = 5000;
+    conf->log_sessions = true;
+    conf->log_level = LOG_LEVEL_INFO;
+    conf->secure = secure;
+    if (secure) {
+        conf->ca_paths[0] = strdup(peer_pki("ca.pem"));
+        conf->n_ca_paths = 1;
+        conf->certificate = strdup(peer_pki("client.pem"));
+        conf->private_key = strdup(peer_pki("client.key"));
+    }
+    return conf;
+}
+
+static void take_settings(struct conf *conf)
+{
+    struct settings *settings = settings_new(conf);
+    ck_assert_ptr_nonnull(settings);
+    sessions_set_settings(rig.sessions, settings);
+    settings_unref(settings);
+}
+
+static void setup_relay(size_t max)
+{
+    FILE *log = tmpfile();
+    signal(SIGPIPE, SIG_IGN);
+    memset(&rig, 0, sizeof rig);
+    memset(&app, 0, sizeof app);
+    rig.saved_stderr = dup(STDERR_FILENO);
+    rig.log = dup(fileno(log));
+    fclose(log);
+    dup2(rig.log, STDERR_FILENO);
+    log_init("relay 0", LOG_LEVEL_DEBUG);
+    rig.loop = ev_loop_new(EVFLAG_AUTO);
+    rig.sessions = sessions_new(rig.loop, &rig.stats, max, 8, trouble_cb, &rig);
+    take_settings(make_conf(false));
+    ev_timer_init(&rig.tick, tick_cb, 0.01, 0.01);
+    ev_timer_init(&rig.guard, tick_cb, GUARD_S, 0.);
+    ev_timer_start(rig.loop, &rig.tick);
+    ev_timer_start(rig.loop, &rig.guard);
+}
+
+static void setup(void)
+{
+    setup_relay(1000);
+}
+
+static const char *log_text(void)
+{
+    static char text[200000];
+    ssize_t n = pread(rig.log, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+static void teardown(void)
+{
+    sessions_free(rig.sessions);
+    ck_assert_uint_eq(rig.stats.sessions_open, 0);
+    ev_loop_destroy(rig.loop);
+    dup2(rig.saved_stderr, STDERR_FILENO);
+    close(rig.saved_stderr);
+    close(rig.log);
+}
+
+/* Runs the loop until the condition holds. */
+#define run_until(condition)                                                                                           \
+    do {                                                                                                               \
+        while (!(condition) && !rig.late)                                                                              \
+            ev_run(rig.loop, EVRUN_ONCE);                                                                              \
+        ck_assert_msg(condition, "waited in vain for %s; log:\n%s", #condition, log_text());                           \
+    } while (0)
+
+#define assert_log(text) ck_assert_msg(strstr(log_text(), text), "\"%s\" is not in the log:\n%s", text, log_text())
+
+static struct addr address(const char *text, uint16_t port)
+{
+    struct addr addr;
+    ck_assert(addr_parse(text, port, &addr));
+    return addr;
+}
+
+static void set_route(enum route_mode mode, uint64_t generation, const struct addr *proxy, const char *server)
+{
+    struct route route = {.mode = (uint8_t)mode, .generation = generation};
+    if (proxy)
+        route.address = *proxy;
+    snprintf(route.server, sizeof route.server, "%s", server);
+    snprintf(route.status, sizeof route.status, "%s", mode == ROUTE_CLOSED ? "Blocked - Testing" : "Connected");
+    sessions_set_route(rig.sessions, &route);
+}
+
+/* ---- the application ---- */
+
+static void app_read_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)events;
+    ssize_t n = recv(app.fd, app.got + app.n, sizeof app.got - 1 - app.n, MSG_DONTWAIT);
+    if (n > 0) {
+        app.n += (size_t)n;
+        app.got[app.n] = '\0';
+    } else if (n == 0 || errno != EAGAIN) {
+        app.ended = true;
+        app.error = n == 0 ? 0 : errno;
+        ev_io_stop(loop, io);
+    }
+}
+
+static void tcp_pair(int ret_fds[static 2])
+{
+    struct addr addr = address("127.0.0.1", 0);
+    socklen_t length = sizeof addr.in4;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, &addr.sa, length), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, &addr.sa, &length), 0);
+    ret_fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(ret_fds[0], &addr.sa, length), 0);
+    ret_fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ck_assert_int_ge(ret_fds[1], 0);
+    close(listener);
+}
+
+static void app_watch(int fd)
+{
+    app.fd = fd;
+    ev_io_init(&app.io, app_read_cb, fd, EV_READ);
+    ev_io_start(rig.loop, &app.io);
+}
+
+static void begin_to(const char *host, uint16_t port, const void *bytes, size_t n)
+{
+    struct addr client = address("10.0.0.1", 4242), destination = address(host, port);
+    struct addr own = address("127.0.0.1", 15443);
+    int fds[2];
+    tcp_pair(fds);
+    if (n > 0)
+        ck_assert_int_eq(send(fds[0], bytes, n, 0), (ssize_t)n);
+    app_watch(fds[0]);
+    session_begin(rig.sessions, fds[1], &client, &destination, &own);
+}
+
+static void begin(const void *bytes, size_t n)
+{
+    begin_to("198.51.100.7", 443, bytes, n);
+}
+
+static void begin_http(void)
+{
+    begin(HTTP_HELLO, sizeof HTTP_HELLO - 1);
+}
+
+static void app_close(void)
+{
+    ev_io_stop(rig.loop, &app.io);
+    close(app.fd);
+}
+
+static void app_reset(void)
+{
+    peer_reset_at_close(app.fd);
+    app_close();
+}
+
+static void settle(void)
+{
+    run_until(rig.sessions->n == 0 && lingering_count(rig.sessions->lingering) == 0);
+    ck_assert_uint_eq(pool_buffers_out(rig.sessions->pool), 0);
+    ck_assert_uint_eq(pool_pipes_out(rig.sessions->pool), 0);
+}
+
+/* ---- the proxy ---- */
+
+/* Shared with the peer's process. */
+struct seen {
+    char head[2048];
+    char after[256];
+    int end; /* errno, 0: in order, -1: not yet */
+};
+
+struct script {
+    const char *answer;
+    bool reset, drain, silent;
+    struct seen *seen;
+};
+
+static struct seen *make_seen(void)
+{
+    struct seen *seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(seen, MAP_FAILED);
+    seen->end = -1;
+    return seen;
+}
+
+static void script_main(int fd, void *data)
+{
+    struct script *script = data;
+    char buf[4096];
+    ssize_t n = 0;
+    if (!peer_read_head(fd, script->seen->head, sizeof script->seen->head))
+        return;
+    peer_write(fd, script->answer);
+    while (script->drain && (n = recv(fd, buf, sizeof buf - 1, 0)) > 0) {
+        buf[n] = '\0';
+        if (strlen(script->seen->after) + (size_t)n < sizeof script->seen->after)
+            strcat(script->seen->after, buf);
+    }
+    if (script->drain)
+        script->seen->end = n < 0 ? errno : 0;
+    if (script->reset)
+        peer_reset_at_close(fd);
+}
+
+static struct peer start_proxy(struct script *script)
+{
+    struct peer peer;
+    script->seen = make_seen();
+    ck_assert(peer_start(&peer, AF_INET, 0, script_main, script));
+    return peer;
+}
+
+static void open_plain(struct script *script, struct peer *peer)
+{
+    *peer = start_proxy(script);
+    set_route(ROUTE_PLAIN, 1, &peer->address, "gw.example");
+    begin_http();
+}
+
+/* ---- the good way ---- */
+
+START_TEST(a_session_goes_through_by_name_and_is_logged)
+{
+    struct script script = {.answer = OK "right behind the answer", .drain = true};
+    struct peer peer;
+    char expected[200], proxy[ADDR_TEXT_MAX];
+    open_plain(&script, &peer);
+    run_until(strstr(app.got, "right behind the answer"));
+    ck_assert_uint_eq(rig.stats.sessions_open, 1);
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_ptr_nonnull(strstr(script.seen->head, "CONNECT www.example:443 HTTP/1.1\r\n"));
+    ck_assert_str_eq(script.seen->after, HTTP_HELLO);
+    ck_assert_int_eq(script.seen->end, 0);
+    snprintf(expected, sizeof expected,
+             "session 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, 23 down, 0.",
+             addr_text(&peer.address, proxy), sizeof HTTP_HELLO - 1);
+    assert_log(expected);
+    assert_log(" s, finished\n");
+    ck_assert_uint_eq(rig.stats.sessions_total, 1);
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+    ck_assert_uint_eq(rig.stats.bytes_up, sizeof HTTP_HELLO - 1);
+    ck_assert_uint_eq(rig.stats.bytes_down, 23);
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+START_TEST(without_a_name_it_goes_by_address)
+{
+    struct script script = {.answer = OK "hello"};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin_to("2001:db8::7", 443, tls_hello, sizeof tls_hello);
+    run_until(app.ended);
+    ck_assert_ptr_nonnull(strstr(script.seen->head, "CONNECT [2001:db8::7]:443 HTTP/1.1\r\n"));
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_client_that_waits_for_the_server_gets_its_greeting)
+{
+    struct script script = {.answer = OK "220 mail.example\r\n"};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin(NULL, 0);
+    run_until(app.ended);
+    ck_assert_str_eq(app.got, "220 mail.example\r\n");
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_hello_in_one_byte_pieces_arrives_whole)
+{
+    struct script script = {.answer = OK, .drain = true};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin("G", 1);
+    for (size_t i = 1; i < sizeof HTTP_HELLO - 1; i++) {
+        ck_assert_int_eq(send(app.fd, HTTP_HELLO + i, 1, 0), 1);
+        ev_run(rig.loop, EVRUN_ONCE);
+    }
+    shutdown(app.fd, SHUT_WR);
+    run_until(app.ended);
+    settle();
+    ck_assert_str_eq(script.seen->after, HTTP_HELLO);
+    assert_log("(www.example)");
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+/* ---- bad answers ---- */
+
+static const struct {
+    const char *answer;
+    bool reset;
+    const char *http; /* the status line that the client gets */
+    unsigned char alert;
+    const char *log;
+} bad[] = {
+    {"HTTP/1.1 403 Forbidden\r\n\r\n", false, "HTTP/1.1 403 Forbidden\r\n", 49,
+     "proxy refused the request (proxy answered 403 Forbidden)"},
+    {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", false, "HTTP/1.1 502 Bad Gateway\r\n", 49,
+     "proxy refused the request (proxy answered 407 Proxy Authentication Required)"},
+    {"HTTP/1.1 502 Bad Gateway\r\n\r\n", false, "HTTP/1.1 502 Bad Gateway\r\n", 80,
+     "proxy refused the request (proxy answered 502 Bad Gateway)"},
+    {"SSH-2.0-OpenSSH\r\n", false, "HTTP/1.1 502 Bad Gateway\r\n", 80, "proxy's answer is not HTTP"},
+    {"", false, "HTTP/1.1 502 Bad Gateway\r\n", 80, "proxy closed the connection instead of an answer"},
+    {"HTTP/1.1 200 O", true, "HTTP/1.1 502 Bad Gateway\r\n", 80, "proxy closed the connection instead of an answer"},
+    {"header", false, "HTTP/1.1 502 Bad Gateway\r\n", 80, "header of the proxy's answer is too large"},
+};
+
+static char *large_answer(void)
+{
+    char *answer = malloc(1100000), *at = answer + sprintf(answer, "HTTP/1.1 200 OK\r\n");
+    while (at - answer < 1000000)
+        at += sprintf(at, "X-Filler: 0123456789012345678901234567890123456789\r\n");
+    return answer;
+}
+
+START_TEST(a_bad_answer_is_told_to_an_http_client)
+{
+    struct script script = {.answer = bad[_i].answer, .reset = bad[_i].reset};
+    char *large = large_answer();
+    struct peer peer;
+    if (strcmp(script.answer, "header") == 0)
+        script.answer = large;
+    open_plain(&script, &peer);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_msg(strncmp(app.got, bad[_i].http, strlen(bad[_i].http)) == 0, "%s", app.got);
+    ck_assert_ptr_nonnull(strstr(app.got, "Connection: close\r\n"));
+    ck_assert_ptr_nonnull(strstr(app.got, "\r\n\r\npenstock: "));
+    assert_log(bad[_i].log);
+    ck_assert_uint_eq(rig.stats.sessions_failed, 1);
+    ck_assert_uint_eq(rig.troubles, 0);
+    app_close();
+    settle();
+    peer_stop(&peer);
+    free(large);
+}
+END_TEST
+
+START_TEST(a_bad_answer_is_an_alert_for_a_tls_client)
+{
+    struct script script = {.answer = bad[_i].answer, .reset = bad[_i].reset};
+    const unsigned char alert[] = {21, 3, 1, 0, 2, 2, bad[_i].alert};
+    char *large = large_answer();
+    if (strcmp(script.answer, "header") == 0)
+        script.answer = large;
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin(tls_hello, sizeof tls_hello);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_uint_eq(app.n, sizeof alert);
+    ck_assert_mem_eq(app.got, alert, sizeof alert);
+    app_close();
+    settle();
+    peer_stop(&peer);
+    free(large);
+}
+END_TEST
+
+START_TEST(a_client_that_speaks_something_else_is_reset)
+{
+    struct script script = {.answer = "HTTP/1.1 403 Forbidden\r\n\r\n"};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin("SSH-2.0-x\r\n", 11);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    ck_assert_uint_eq(app.n, 0);
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(an_answer_is_not_destroyed_by_what_the_client_still_sends)
+{
+    static char body[200000];
+    struct script script = {.answer = "HTTP/1.1 403 Forbidden\r\n\r\n"};
+    struct peer peer;
+    open_plain(&script, &peer);
+    memset(body, 'x', sizeof body);
+    ck_assert_int_eq(send(app.fd, body, sizeof body, 0), (ssize_t)sizeof body);
+    ev_io_stop(rig.loop, &app.io); /* the client looks for an answer only later */
+    run_until(rig.sessions->n == 0);
+    for (int i = 0; i < 20; i++)
+        ev_run(rig.loop, EVRUN_ONCE);
+    ev_io_start(rig.loop, &app.io);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_ptr_nonnull(strstr(app.got, "403 Forbidden"));
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+/* ---- refused at the door ---- */
+
+START_TEST(refused_at_the_door)
+{
+    static const struct {
+        const char *host;
+        uint16_t port;
+        bool closed;
+        const char *log;
+    } cases[] = {
+        {"127.0.0.1", 15443, false, "via none: 0 up, 0 down, 0.000 s, connection was made to the relay port itself\n"},
+        {"192.0.2.7", 8081, false, "destination is the proxy or penstock itself\n"},
+        {"127.0.0.9", 15443, false, "destination is the proxy or penstock itself\n"},
+        {"198.51.100.7", 443, true, "blocked by the current verdict (Blocked - Testing)\n"},
+    };
+    struct addr proxy = address("192.0.2.7", 8081);
+    set_route(cases[_i].closed ? ROUTE_CLOSED : ROUTE_PLAIN, 1, &proxy, "gw.example");
+    begin_to(cases[_i].host, cases[_i].port, HTTP_HELLO, sizeof HTTP_HELLO - 1);
+    ck_assert_uint_eq(rig.sessions->n, 0);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    assert_log(cases[_i].log);
+    ck_assert_uint_eq(rig.stats.sessions_failed, 1);
+    app_close();
+}
+END_TEST
+
+START_TEST(a_direct_connection_to_the_relay_port_is_refused)
+{
+    struct addr any = address(_i ? "::1" : "127.0.0.1", 0);
+    struct listener *listener;
+    int result = listener_new(rig.loop, &any, rig.sessions, &listener);
+    if (_i && result == -EADDRNOTAVAIL)
+        return;
+    ck_assert_int_eq(result, 0);
+    set_route(ROUTE_PLAIN, 1, &any, "gw.example");
+    int fd = socket(any.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, &listener_address(listener)->sa, addr_length(&any)), 0);
+    app_watch(fd);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    assert_log("connection was made to the relay port itself");
+    listener_free(listener);
+    app_close();
+}
+END_TEST
+
+START_TEST(at_the_limit_connections_wait_and_the_log_says_so_once)
+{
+    struct addr any = address("127.0.0.1", 0), silent = peer_silent();
+    struct listener *listener;
+    teardown();
+    setup_relay(1);
+    set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
+    ck_assert_int_eq(listener_new(rig.loop, &any, rig.sessions, &listener), 0);
+    begin_http();
+    ck_assert_uint_eq(rig.sessions->n, 1);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, &listener_address(listener)->sa, sizeof any.in4), 0);
+    for (int i = 0; i < 40; i++)
+        ev_run(rig.loop, EVRUN_ONCE);
+    ck_assert_uint_eq(rig.stats.sessions_total, 1);
+    assert_log("the limit of sessions is reached; new connections wait");
+    ck_assert_ptr_null(strstr(strstr(log_text(), "new connections wait") + 1, "new connections wait"));
+    app_close();
+    run_until(rig.stats.sessions_total == 2);
+    assert_log("connection was made to the relay port itself");
+    listener_free(listener);
+    close(fd);
+}
+END_TEST
+
+/* ---- clients that leave ---- */
+
+START_TEST(a_client_that_leaves_while_dialling_is_noticed)
+{
+    struct addr silent = peer_silent();
+    set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
+    begin(_i ? (const void *)tls_hello : HTTP_HELLO, _i ? sizeof tls_hello : sizeof HTTP_HELLO - 1);
+    ck_assert_uint_eq(rig.sessions->n, 1);
+    if (_i)
+        app_close(); /* nobody half-closes in the middle of a handshake */
+    else
+        app_reset();
+    settle();
+    assert_log("client left before the proxy had answered");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_without_a_word_is_not_dialled_for)
+{
+    struct addr silent = peer_silent();
+    set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
+    begin(tls_hello, _i ? 20 : 0);
+    app_close();
+    settle();
+    assert_log("via none: 0 up, 0 down");
+    assert_log("client left before the proxy had answered");
+}
+END_TEST
+
+START_TEST(a_client_that_asks_and_ends_its_direction_gets_its_answer)
+{
+    struct script script = {.answer = OK "the answer", .drain = true};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin_http();
+    shutdown(app.fd, SHUT_WR);
+    run_until(app.ended);
+    ck_assert_str_eq(app.got, "the answer");
+    ck_assert_str_eq(script.seen->after, HTTP_HELLO);
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+/* ---- errors pass through ---- */
+
+START_TEST(a_reset_by_the_proxy_reaches_the_client_behind_the_bytes)
+{
+    struct script script = {.answer = OK "some bytes", .reset = true};
+    struct peer peer;
+    open_plain(&script, &peer);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    ck_assert_str_eq(app.got, "some bytes");
+    assert_log("proxy reset the connection\n");
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_reset_by_the_client_reaches_the_proxy)
+{
+    struct script script = {.answer = OK "x", .drain = true};
+    struct peer peer;
+    open_plain(&script, &peer);
+    run_until(app.n == 1 && strcmp(script.seen->after, HTTP_HELLO) == 0);
+    app_reset();
+    settle();
+    run_until(script.seen->end != -1);
+    ck_assert_int_eq(script.seen->end, ECONNRESET);
+    assert_log("client reset the connection\n");
+    peer_stop(&peer);
+}
+END_TEST
+
+/* ---- routes ---- */
+
+START_TEST(a_failed_dial_is_held_and_goes_on_over_the_next_route)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer = start_proxy(&script);
+    struct addr refusing = peer_refusing();
+    set_route(ROUTE_PLAIN, 7, &refusing, "gw.example");
+    begin_http();
+    run_until(rig.sessions->n_held == 1);
+    ck_assert_uint_eq(rig.troubles, 1);
+    ck_assert_uint_eq(rig.trouble_generation, 7);
+    ck_assert_int_eq(rig.trouble_reason, REASON_CONNECT_FAILED);
+    set_route(ROUTE_PLAIN, 8, &peer.address, "gw2.example");
+    ck_assert_uint_eq(rig.sessions->n_held, 0);
+    run_until(strcmp(app.got, "hello") == 0);
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    app_close();
+    assert_log("finished");
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(three_tries_are_enough)
+{
+    struct addr refusing = peer_refusing();
+    set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
+    begin_http();
+    run_until(rig.sessions->n_held == 1);
+    set_route(ROUTE_PLAIN, 2, &refusing, "gw.example");
+    run_until(rig.sessions->n_held == 1);
+    set_route(ROUTE_PLAIN, 3, &refusing, "gw.example");
+    settle();
+    ck_assert_uint_eq(rig.troubles, 3);
+    run_until(app.ended);
+    ck_assert_ptr_nonnull(strstr(app.got, "502 Bad Gateway"));
+    ck_assert_ptr_nonnull(strstr(app.got, "penstock: proxy could not be reached (connect to 127.0.0.1:"));
+    assert_log("proxy could not be reached (connect to 127.0.0.1:");
+    app_close();
+}
+END_TEST
+
+START_TEST(trouble_is_reported_once_per_generation)
+{
+    struct addr refusing = peer_refusing();
+    set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
+    begin_http();
+    int first = app.fd;
+    ev_io_stop(rig.loop, &app.io);
+    begin_http();
+    run_until(rig.sessions->n_held == 2);
+    ck_assert_uint_eq(rig.troubles, 1);
+    close(first);
+    app_close();
+}
+END_TEST
+
+START_TEST(holding_is_limited_in_time)
+{
+    struct addr refusing = peer_refusing();
+    ev_tstamp began = ev_time();
+    set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
+    begin_http();
+    run_until(app.ended);
+    ck_assert_double_ge(ev_time() - began, SESSIONS_HELD_S - 0.1);
+    ck_assert_ptr_nonnull(strstr(app.got, "HTTP/1.1 504 Gateway Timeout\r\n"));
+    assert_log("waited too long for a usable route (connect to 127.0.0.1:");
+    app_close();
+}
+END_TEST
+
+START_TEST(holding_is_limited_in_number)
+{
+    struct addr refusing = peer_refusing();
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < 2 * SESSIONS_HELD_MAX + 100)
+        return;
+    teardown();
+    setup_relay(2 * SESSIONS_HELD_MAX);
+    rig.sessions->settings->conf->log_level = LOG_LEVEL_INFO;
+    log_set_level(LOG_LEVEL_INFO);
+    set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
+    for (int i = 0; i < SESSIONS_HELD_MAX; i++) {
+        begin_http();
+        ev_io_stop(rig.loop, &app.io); /* left open until the process ends */
+    }
+    run_until(rig.sessions->n_held == SESSIONS_HELD_MAX);
+    begin_http();
+    run_until(app.ended);
+    assert_log("too many connections wait for a usable route");
+    ck_assert_uint_eq(rig.sessions->n_held, SESSIONS_HELD_MAX);
+    app_close();
+}
+END_TEST
+
+START_TEST(open_sessions_are_cut_when_the_verdict_blocks)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer;
+    open_plain(&script, &peer);
+    run_until(strcmp(app.got, "hello") == 0);
+    set_route(ROUTE_CLOSED, 2, NULL, "");
+    ck_assert_uint_eq(rig.sessions->n, 0);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    run_until(script.seen->end != -1);
+    ck_assert_int_eq(script.seen->end, ECONNRESET);
+    assert_log("cut because the verdict became blocked (Blocked - Testing)");
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+/* _i: the session is held, dialling, or still silent. */
+START_TEST(waiting_sessions_are_refused_when_the_verdict_blocks)
+{
+    struct addr proxy = _i == 0 ? peer_refusing() : peer_silent();
+    set_route(ROUTE_PLAIN, 1, &proxy, "gw.example");
+    begin(HTTP_HELLO, _i == 2 ? 5 : sizeof HTTP_HELLO - 1);
+    run_until(_i > 0 || rig.sessions->n_held == 1);
+    set_route(ROUTE_CLOSED, 2, NULL, "");
+    ck_assert_uint_eq(rig.sessions->n, 0);
+    ck_assert_uint_eq(rig.sessions->n_held, 0);
+    run_until(app.ended);
+    ck_assert_ptr_nonnull(strstr(app.got, "penstock: blocked by the current verdict (Blocked - Testing)\n"));
+    app_close();
+    settle();
+}
+END_TEST
+
+START_TEST(plain_sessions_are_drained_when_the_channel_returns)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer;
+    struct addr elsewhere = address("127.0.0.1", 9);
+    open_plain(&script, &peer);
+    run_until(strcmp(app.got, "hello") == 0);
+    set_route(ROUTE_SECURE, 2, &elsewhere, "gw.example");
+    ck_assert_uint_eq(rig.sessions->n, 1);
+    ck_assert(ev_is_active(&rig.sessions->draining));
+    ck_assert_double_le(ev_timer_remaining(rig.loop, &rig.sessions->draining), SESSIONS_DRAINING_S);
+    set_route(ROUTE_PLAIN, 3, &peer.address, "gw.example");
+    ck_assert(!ev_is_active(&rig.sessions->draining));
+    set_route(ROUTE_SECURE, 4, &elsewhere, "gw.example");
+    ev_feed_event(rig.loop, &rig.sessions->draining, EV_TIMER); /* a minute later */
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    assert_log("non-secure session ended after the secure channel returned");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+    settle();
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+START_TEST(open_sessions_live_on_when_another_server_is_chosen)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer;
+    struct addr elsewhere = address("127.0.0.1", 9);
+    open_plain(&script, &peer);
+    run_until(strcmp(app.got, "hello") == 0);
+    set_route(ROUTE_PLAIN, 2, &elsewhere, "gw2.example");
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    assert_log("finished");
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+START_TEST(a_dial_under_way_changes_over_to_another_route)
+{
+    struct script script = {.answer = OK "hello"};
+    struct peer peer = start_proxy(&script);
+    struct addr silent = peer_silent();
+    set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
+    begin_http();
+    set_route(ROUTE_PLAIN, 2, &silent, "gw.example"); /* the same again: goes on */
+    set_route(ROUTE_PLAIN, 3, &peer.address, "gw.example");
+    run_until(app.ended);
+    ck_assert_str_eq(app.got, "hello");
+    ck_assert_uint_eq(rig.troubles, 0);
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+/* ---- secure ---- */
+
+struct secure_script {
+    struct peer_tls tls;
+    bool truncate;
+    struct seen *seen;
+};
+
+static void secure_main(int fd, void *data)
+{
+    struct secure_script *script = data;
+    struct peer_channel *channel = peer_tls_accept(fd, NULL, &script->tls);
+    if (!channel || !peer_tls_read_head(channel, script->seen->head, sizeof script->seen->head))
+        return;
+    peer_tls_write(channel, OK "secret");
+    if (script->truncate)
+        return;
+    peer_tls_drain(channel);
+    script->seen->end = 0;
+    peer_tls_close(channel);
+    peer_drain(fd); /* who closes first keeps TIME_WAIT, and that must not be the relay: it waits for our FIN */
+}
+
+static struct peer start_secure(struct secure_script *script)
+{
+    struct peer peer;
+    script->seen = make_seen();
+    script->tls.certificate = peer_pki("server.pem");
+    script->tls.key = peer_pki("server.key");
+    script->tls.client_ca = peer_pki("ca.pem");
+    ck_assert(peer_start(&peer, AF_INET, 0, secure_main, script));
+    take_settings(make_conf(true));
+    ck_assert_msg(rig.sessions->settings->tls, "%s", rig.sessions->settings->tls_error);
+    set_route(ROUTE_SECURE, 1, &peer.address, "gw.example");
+    return peer;
+}
+
+START_TEST(a_secure_session_goes_through)
+{
+    struct secure_script script = {.tls.tls12 = _i};
+    struct peer peer = start_secure(&script);
+    begin_http();
+    run_until(strcmp(app.got, "secret") == 0);
+    shutdown(app.fd, SHUT_WR);
+    run_until(rig.sessions->n == 0);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_int_eq(script.seen->end, 0);
+    assert_log("(www.example) via secure 127.0.0.1:");
+    assert_log("6 down");
+    assert_log("finished");
+    take_settings(make_conf(false)); /* what the channel was made with must live as long as it lingers */
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_channel_that_ends_without_close_notify_is_an_error_for_the_client)
+{
+    struct secure_script script = {.truncate = true};
+    struct peer peer = start_secure(&script);
+    begin_http();
+    run_until(app.ended);
+    ck_assert_str_eq(app.got, "secret");
+    ck_assert_int_eq(app.error, ECONNRESET);
+    assert_log("proxy closed the channel without TLS close_notify");
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_secure_route_without_tls_files_fails_with_their_fault)
+{
+    struct addr proxy = address("127.0.0.1", 9);
+    struct conf *conf = make_conf(true);
+    free(conf->certificate);
+    conf->certificate = strdup("/nonexistent/client.pem");
+    take_settings(conf);
+    set_route(ROUTE_SECURE, 1, &proxy, "gw.example");
+    begin_http();
+    run_until(app.ended);
+    assert_log("TLS handshake with the proxy failed (");
+    assert_log("/nonexistent/client.pem");
+    app_close();
+    settle();
+}
+END_TEST
+
+/* ---- listing ---- */
+
+START_TEST(a_list_survives_sessions_that_end_in_between)
+{
+    struct addr silent = peer_silent();
+    struct ipc_session shown;
+    int fds[3];
+    set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
+    for (int i = 0; i < 3; i++) {
+        begin(tls_hello, sizeof tls_hello);
+        fds[i] = app.fd;
+        ev_io_stop(rig.loop, &app.io);
+    }
+    sessions_list_start(rig.sessions);
+    ck_assert(sessions_list_peek(rig.sessions, &shown));
+    ck_assert_uint_eq(shown.id, 1);
+    ck_assert_str_eq(shown.state, "dial");
+    ck_assert_uint_eq(addr_port(&shown.client), 4242);
+    ck_assert_uint_eq(addr_port(&shown.destination), 443);
+    sessions_list_advance(rig.sessions);
+    close(fds[1]);
+    run_until(rig.sessions->n == 2);
+    ck_assert(sessions_list_peek(rig.sessions, &shown));
+    ck_assert_uint_eq(shown.id, 3);
+    sessions_list_advance(rig.sessions);
+    ck_assert(!sessions_list_peek(rig.sessions, &shown));
+    close(fds[0]);
+    close(fds[2]);
+}
+END_TEST
+
+START_TEST(at_the_end_of_the_relay_everything_is_closed)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer;
+    open_plain(&script, &peer);
+    run_until(strcmp(app.got, "hello") == 0);
+    sessions_free(rig.sessions);
+    rig.sessions = NULL;
+    run_until(app.ended);
+    assert_log("penstock stopped");
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+static Suite *session_suite(void)
+{
+    Suite *suite = suite_create("session");
+    TCase *tcase = tcase_create("session");
+    int n_bad = sizeof bad / sizeof bad[0];
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, a_session_goes_through_by_name_and_is_logged);
+    tcase_add_test(tcase, without_a_name_it_goes_by_address);
+    tcase_add_test(tcase, a_client_that_waits_for_the_server_gets_its_greeting);
+    tcase_add_test(tcase, a_hello_in_one_byte_pieces_arrives_whole);
+    tcase_add_loop_test(tcase, a_bad_answer_is_told_to_an_http_client, 0, n_bad);
+    tcase_add_loop_test(tcase, a_bad_answer_is_an_alert_for_a_tls_client, 0, n_bad);
+    tcase_add_test(tcase, a_client_that_speaks_something_else_is_reset);
+    tcase_add_test(tcase, an_answer_is_not_destroyed_by_what_the_client_still_sends);
+    tcase_add_loop_test(tcase, refused_at_the_door, 0, 4);
+    tcase_add_loop_test(tcase, a_direct_connection_to_the_relay_port_is_refused, 0, 2);
+    tcase_add_test(tcase, at_the_limit_connections_wait_and_the_log_says_so_once);
+    tcase_add_loop_test(tcase, a_client_that_leaves_while_dialling_is_noticed, 0, 2);
+    tcase_add_loop_test(tcase, a_client_that_leaves_without_a_word_is_not_dialled_for, 0, 2);
+    tcase_add_test(tcase, a_client_that_asks_and_ends_its_direction_gets_its_answer);
+    tcase_add_test(tcase, a_reset_by_the_proxy_reaches_the_client_behind_the_bytes);
+    tcase_add_test(tcase, a_reset_by_the_client_reaches_the_proxy);
+    tcase_add_test(tcase, a_failed_dial_is_held_and_goes_on_over_the_next_route);
+    tcase_add_test(tcase, three_tries_are_enough);
+    tcase_add_test(tcase, trouble_is_reported_once_per_generation);
+    tcase_add_test(tcase, holding_is_limited_in_time);
+    tcase_add_test(tcase, holding_is_limited_in_number);
+    tcase_add_test(tcase, open_sessions_are_cut_when_the_verdict_blocks);
+    tcase_add_loop_test(tcase, waiting_sessions_are_refused_when_the_verdict_blocks, 0, 3);
+    tcase_add_test(tcase, plain_sessions_are_drained_when_the_channel_returns);
+    tcase_add_test(tcase, open_sessions_live_on_when_another_server_is_chosen);
+    tcase_add_test(tcase, a_dial_under_way_changes_over_to_another_route);
+    tcase_add_loop_test(tcase, a_secure_session_goes_through, 0, 2);
+    tcase_add_test(tcase, a_channel_that_ends_without_close_notify_is_an_error_for_the_client);
+    tcase_add_test(tcase, a_secure_route_without_tls_files_fails_with_their_fault);
+    tcase_add_test(tcase, a_list_survives_sessions_that_end_in_between);
+    tcase_add_test(tcase, at_the_end_of_the_relay_everything_is_closed);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void)
+{
+    peer_make_pki();
+    SRunner *runner = srunner_create(session_suite());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    peer_remove_pki();
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
