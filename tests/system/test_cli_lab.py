@@ -107,7 +107,8 @@ def test_a_redirected_session_leads_to_user_and_process(lab, daemon, address):
 
         def found():
             lines = one.cli("sessions", "--json").stdout.splitlines()
-            return [s for s in map(json.loads, lines) if s["destination"] == f"{host}:443" and s["process"] == "curl"]
+            return [s for s in map(json.loads, lines)
+                    if (s["destination"], s["process"], s["route"]) == (f"{host}:443", "curl", "secure")]
 
         session, = wait_for(found, 10, "the session of curl")
         table = one.cli("sessions").stdout
@@ -115,7 +116,6 @@ def test_a_redirected_session_leads_to_user_and_process(lab, daemon, address):
         child.wait()
         lab.children.remove(child)
     assert (session["uid"], session["pid"], session["user"]) == (pwd.getpwnam("games").pw_uid, child.pid, "games")
-    assert session["route"] == "secure"
     assert f"games  curl[{child.pid}]" in table
 
 
