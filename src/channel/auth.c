@@ -122,6 +122,13 @@ static void auth_channel_up(struct auth *auth)
     auth_finish(auth, true);
 }
 
+/* The channel stood, what failed is the request for AuthURL's host. */
+static bool is_about_request(const struct dial_result *result)
+{
+    return result->http_status || result->reason == REASON_PROXY_TIMEOUT || result->reason == REASON_PROXY_GARBAGE ||
+           result->reason == REASON_PROXY_HEADER;
+}
+
 static void auth_channel_failed(struct auth *auth, const struct dial_result *result)
 {
     const char *url = auth->conf->auth_url.text;
@@ -129,7 +136,7 @@ static void auth_channel_failed(struct auth *auth, const struct dial_result *res
     if (result->http_status == 407 && url)
         auth_fail(auth, "AuthURL %s: %s (it asks for authentication, which [Proxy] Header= can carry)", url,
                   result->detail);
-    else if (result->http_status && url)
+    else if (url && is_about_request(result))
         auth_fail(auth, "AuthURL %s: %s", url, result->detail);
     else
         auth_fail(auth, "%s", result->detail);

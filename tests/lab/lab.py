@@ -162,7 +162,7 @@ class Lab:
         self.reaper = None
         self.children = []
         self.haproxies = {}
-        self.dirty = set()  # servers whose certificates were changed
+        self.retired = []  # HAProxies that only finish their sessions
 
     # -- life --
 
@@ -349,8 +349,9 @@ class Lab:
         nginx = self._start_nginx()
         for server in PROXIES:
             self.start_haproxy(server, wait=False)
-        for server, (four, six) in PROXIES.items():
-            self.wait_port("gw", four, SECURE_PORT, self.haproxies[server])
+        for server, (_, six) in PROXIES.items():
+            self.wait_haproxy(server)
+            self.usual = self.haproxies[server].options
             self.wait_port("gw", six, PLAIN_PORT, squid)
         self.wait_port("web", WWW4, 443, nginx)
 
@@ -420,12 +421,12 @@ http {{
 """)
         return self.spawn("web", ["nginx", "-c", path, "-p", self.dir], f"{self.dir}/nginx.out")
 
-    def start_haproxy(self, server, min_version="TLSv1.2", max_version="TLSv1.3", wait=True, extra=""):
-        """min and max version: of TLS; extra: more words for the bind line."""
+    def start_haproxy(self, server, wait=True, **options):
+        """options upon the usual ones: cert and ca, names in the PKI; minimum and maximum, of TLS; extra, more words
+        for the bind line. One that runs already hands its port over without a gap, and its sessions live on."""
+        options = {"cert": "server", "ca": "ca", "minimum": "TLSv1.2", "maximum": "TLSv1.3", "extra": "", **options}
         four, six = PROXIES[server]
         path = f"{self.dir}/{server}.cfg"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.dir}/{server}.sock")
         with open(path, "w", encoding="ascii") as file:
             file.write(f"""global
     stats socket {self.dir}/{server}.sock level admin
@@ -438,26 +439,56 @@ defaults
     timeout client 1h
     timeout server 1h
 listen secure
-    bind {four}:{SECURE_PORT},[{six}]:{SECURE_PORT} backlog 4096 ssl crt {self.dir}/pki/server.both.pem """
-                       f"""ca-file {self.dir}/pki/ca.pem crl-file {self.dir}/pki/crl.pem verify required """
-                       f"""ssl-min-ver {min_version} ssl-max-ver {max_version} {extra}
+    bind {four}:{SECURE_PORT},[{six}]:{SECURE_PORT} backlog 4096 ssl crt {self.dir}/pki/{options["cert"]}.both.pem """
+                       f"""ca-file {self.dir}/pki/{options["ca"]}.pem crl-file {self.dir}/pki/crl.pem verify required """
+                       f"""ssl-min-ver {options["minimum"]} ssl-max-ver {options["maximum"]} {options["extra"]}
     server squid {four}:{PLAIN_PORT}
 """)
-        self.haproxies[server] = self.spawn("gw", ["haproxy", "-db", "-f", path], f"{self.dir}/{server}.out")
+        old = self.haproxies.get(server)
+        child = self.spawn("gw", ["haproxy", "-db", "-f", path] + (["-sf", str(old.pid)] if old else []),
+                           f"{self.dir}/{server}.out")
+        child.options = options
+        self.haproxies[server] = child
+        if old:
+            self.retired.append(old)
         if wait:
-            self.wait_port("gw", four, SECURE_PORT, self.haproxies[server])
+            self.wait_haproxy(server)
+
+    def wait_haproxy(self, server):
+        """Until it runs, and it alone: its ports are open some time earlier."""
+        child = self.haproxies[server]
+
+        def answers():
+            if child.poll() is not None:
+                raise LabError(f"haproxy ended with {child.returncode}: {tail(child.log)}")
+            with contextlib.suppress(OSError):
+                if f"Pid: {child.pid}\n" not in self.haproxy(server, "show info"):
+                    return False
+            listeners = self.run("gw", ["ss", "-Hltn", f"src {PROXIES[server][0]}:{SECURE_PORT}"], check=True).stdout
+            return len(listeners.splitlines()) == 1
+        wait_for(answers, 10, f"haproxy of {server}")
 
     def stop_haproxy(self, server):
-        self.haproxies[server].kill()
-        self.haproxies[server].wait()
-        if self.haproxies[server] in self.children:
-            self.children.remove(self.haproxies[server])
+        """With all its sessions."""
+        self._kill(self.haproxies.pop(server))
 
-    def restart_haproxy(self, server, **kwargs):
-        """As start_haproxy(); a proxy that differs from the usual is marked as special."""
-        self.stop_haproxy(server)
-        self.start_haproxy(server, **kwargs)
-        self.haproxies[server].special = bool(kwargs)
+    def restore_haproxies(self):
+        """As they were in the beginning; the sessions of those before end."""
+        for child in self.retired:
+            self._kill(child)
+        self.retired = []
+        for server in PROXIES:
+            child = self.haproxies.get(server)
+            if not child or child.poll() is not None or child.options != self.usual:
+                if child:
+                    self.stop_haproxy(server)
+                self.start_haproxy(server)
+
+    def _kill(self, child):
+        child.kill()
+        child.wait()
+        if child in self.children:
+            self.children.remove(child)
 
     def haproxy(self, server, text):
         """One command on HAProxy's control socket; returns its answer."""
@@ -470,22 +501,13 @@ listen secure
                 answer += chunk
         return answer.decode()
 
-    def _haproxy_file(self, server, kind, path, content_of):
-        with open(content_of, encoding="ascii") as file:
-            content = file.read().strip()
-        answer = self.haproxy(server, f"set ssl {kind} {path} <<\n{content}\n")
-        answer += self.haproxy(server, f"commit ssl {kind} {path}")
-        if "Success" not in answer:
-            raise LabError(f"haproxy {server}: {answer}")
-        self.dirty.add(server)
-
     def set_server_cert(self, server, name="server"):
         """name: of a certificate in the PKI: server (good), wrong-name, expired, wrong-issuer. The port stays open."""
-        self._haproxy_file(server, "cert", f"{self.dir}/pki/server.both.pem", f"{self.dir}/pki/{name}.both.pem")
+        self.start_haproxy(server, **{**self.haproxies[server].options, "cert": name})
 
     def set_client_ca(self, server, name="ca"):
-        """Whose client certificates are accepted: ca, or other-ca, which refuses ours."""
-        self._haproxy_file(server, "ca-file", f"{self.dir}/pki/ca.pem", f"{self.dir}/pki/{name}.pem")
+        """Whose client certificates are accepted: ca, or other-ca, which refuses ours. The port stays open."""
+        self.start_haproxy(server, **{**self.haproxies[server].options, "ca": name})
 
     def make_file(self, name, size):
         """A file that nginx serves as /file/NAME; returns its path."""
@@ -526,8 +548,10 @@ listen secure
         self.nft("gw", "flush chain inet lab faults\nflush chain inet lab faults_beyond\n")
 
     def fault(self, how, port=SECURE_PORT, server=None):
-        """how: reject (the port answers with RST) or drop (silence). server None: all of them."""
-        verdict = {"reject": "reject with tcp reset", "drop": "drop"}[how]
+        """how: reject (every packet is answered with RST), refuse (only new connections are), drop (silence).
+        server None: all of them."""
+        verdict = {"reject": "reject with tcp reset", "refuse": "tcp flags syn / syn,ack reject with tcp reset",
+                   "drop": "drop"}[how]
         for four, six in [PROXIES[server]] if server else PROXIES.values():
             self.nft("gw", f'add rule inet lab faults iifname "h0" ip daddr {four} tcp dport {port} {verdict}\n'
                            f'add rule inet lab faults iifname "h0" ip6 daddr {six} tcp dport {port} {verdict}')

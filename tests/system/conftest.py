@@ -58,13 +58,7 @@ def clean(lab):
     lab.reset_counters()
     yield
     lab.clear_faults()
-    for server, child in lab.haproxies.items():
-        if child.poll() is not None or getattr(child, "special", False):
-            lab.restart_haproxy(server)
-        elif server in lab.dirty:
-            lab.set_server_cert(server)
-            lab.set_client_ca(server)
-    lab.dirty.clear()
+    lab.restore_haproxies()
     lab.run("host", ["nft", "flush", "ruleset"])
 
 

@@ -85,7 +85,7 @@ def test_both_tests_pass_with_auth_url(lab, daemon):
 
 
 def test_tls_1_2_is_enough_when_allowed(lab, daemon):
-    lab.restart_haproxy("gw", max_version="TLSv1.2")
+    lab.start_haproxy("gw", maximum="TLSv1.2")
     one = daemon()
     check_all(lab, one, SECURE)
     assert one.status()["tls"]["version"] == "TLSv1.2"
@@ -95,7 +95,7 @@ def test_tls_1_2_is_enough_when_allowed(lab, daemon):
 def test_port_blocked_without_fallback(lab, daemon, how):
     lab.fault(how)
     one = daemon(status=None)
-    check_all(lab, one, PORT, "connect to .*:8081: " + ("connection refused" if how == "reject" else "timed? ?out"))
+    check_all(lab, one, PORT, "connect to .*:8081: " + ("connection refused" if how == "reject" else "no answer within"))
     assert lab.to_plain_port() == 0
 
 
@@ -135,7 +135,7 @@ SERVER_FAULTS = {
 @pytest.mark.parametrize("cert", SERVER_FAULTS)
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 def test_server_certificate_refused(lab, daemon, cert, version):
-    lab.restart_haproxy("gw", max_version=version)
+    lab.start_haproxy("gw", maximum=version)
     lab.set_server_cert("gw", cert)
     check_all(lab, daemon(FALLBACK, status=None), AUTH_FAILED, SERVER_FAULTS[cert])
     assert lab.to_plain_port() == 0, "fell back although TCP to the secure port had succeeded"
@@ -151,7 +151,7 @@ CLIENT_FAULTS = {
 @pytest.mark.parametrize("cert", CLIENT_FAULTS)
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 def test_client_certificate_refused(lab, daemon, cert, version):
-    lab.restart_haproxy("gw", max_version=version)
+    lab.start_haproxy("gw", maximum=version)
     pki = f"{lab.dir}/pki"
     keys = {"Certificate": f"{pki}/{cert}.pem", "PrivateKey": f"{pki}/{cert}.key", "AllowFallback": "yes"}
     check_all(lab, daemon({"SecureChannel": keys}, status=None), AUTH_FAILED, CLIENT_FAULTS[cert])
@@ -163,7 +163,7 @@ def test_client_certificate_refused(lab, daemon, cert, version):
     ("auth-expired", r"auth-expired\.example.*expired"),
     ("auth-wrong-issuer", r"auth-wrong-issuer\.example.*(issuer|authorit|CA|trusted)"),
     ("denied", r"https://denied\.example/.*403"),
-    ("unknown", r"https://unknown\.example/.*50[0-9]"),
+    ("unknown", r"https://unknown\.example/.*(50[0-9]|did not answer)"),
 ])
 def test_auth_url_fails(lab, daemon, name, detail):
     check_all(lab, daemon(with_auth(f"https://{name}.example/"), status=None), AUTH_FAILED, detail)
@@ -171,14 +171,14 @@ def test_auth_url_fails(lab, daemon, name, detail):
 
 
 def test_server_speaks_no_common_tls_version(lab, daemon):
-    lab.restart_haproxy("gw", max_version="TLSv1.2")
+    lab.start_haproxy("gw", maximum="TLSv1.2")
     check_all(lab, daemon({"SecureChannel": {"AllowFallback": "yes", "MinimumVersion": "1.3"}}, status=None),
               AUTH_FAILED, "(?i)version|alert 70")
     assert lab.to_plain_port() == 0
 
 
 def test_secure_port_that_speaks_no_tls(lab, daemon):
-    one = daemon({"Proxy": {"SecurePort": 8080}, **FALLBACK}, status=None)  # Squid itself
+    one = daemon({"Proxy": {"SecurePort": 8080, "Port": 8082}, **FALLBACK}, status=None)  # Squid itself
     check_all(lab, one, AUTH_FAILED)
 
 
