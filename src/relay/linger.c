@@ -12,7 +12,7 @@
 #define END_LIMIT_S     2.
 #define RESET_LIMIT_S   5.
 #define RESET_FIRST_S   0.005 /* then doubling */
-#define DROPPED_AT_ONCE 65536
+#define DROPPED_AT_ONCE 16384
 #define DROPS_PER_TURN  16
 
 struct linger_entry {
@@ -52,8 +52,9 @@ static void entry_free(struct linger_entry *entry, bool reset)
 /* True: over, *ret_reset says how to close. */
 static bool end_is_here(int fd, bool *ret_reset)
 {
+    char dropped[DROPPED_AT_ONCE]; /* of TCP, MSG_TRUNC copies nothing into it (tcp(7)) */
     for (int i = 0; i < DROPS_PER_TURN; i++) {
-        ssize_t n = recv(fd, NULL, DROPPED_AT_ONCE, MSG_TRUNC);
+        ssize_t n = recv(fd, dropped, sizeof dropped, MSG_TRUNC);
         if (n > 0)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -61,42 +61,17 @@ struct session **session_previous(struct session *session)
 
 /* ---- state ---- */
 
-static const char *session_state_text(enum session_state state)
-{
-    switch (state) {
-    case SESSION_NEW:
-        return "new";
-    case SESSION_SNIFF:
-        return "sniff";
-    case SESSION_DIAL:
-        return "dial";
-    case SESSION_HELD:
-        return "held";
-    case SESSION_OPEN:
-        return "open";
-    case SESSION_ENDED:
-        return "ended";
-    }
-    return "?";
-}
-
-/* 0: none of our own; the dial has its timers. */
-static double session_limit(enum session_state state)
-{
-    switch (state) {
-    case SESSION_SNIFF:
-        return SESSION_SILENCE_S;
-    case SESSION_HELD:
-        return SESSIONS_HELD_S;
-    case SESSION_OPEN:
-        return SESSION_IDLE_S;
-    case SESSION_NEW:
-    case SESSION_DIAL:
-    case SESSION_ENDED:
-        break;
-    }
-    return 0.;
-}
+static const struct {
+    const char *text;
+    double limit_s; /* 0: none of our own; the dial has its timers */
+} states[] = {
+    [SESSION_NEW] = {"new", 0.},
+    [SESSION_SNIFF] = {"sniff", SESSION_SILENCE_S},
+    [SESSION_DIAL] = {"dial", 0.},
+    [SESSION_HELD] = {"held", SESSIONS_HELD_S},
+    [SESSION_OPEN] = {"open", SESSION_IDLE_S},
+    [SESSION_ENDED] = {"ended", 0.},
+};
 
 static void session_set_timer(struct session *session, double after)
 {
@@ -108,16 +83,15 @@ static void session_set_timer(struct session *session, double after)
 /* The only writer of the state. */
 static void session_enter(struct session *session, enum session_state state)
 {
-    log_debug("session %" PRIu64 ": %s -> %s", session->id, session_state_text(session->state),
-              session_state_text(state));
+    log_debug("session %" PRIu64 ": %s -> %s", session->id, states[session->state].text, states[state].text);
     if (session->state == SESSION_HELD)
         session->all->n_held--;
     if (state == SESSION_HELD)
         session->all->n_held++;
     session->state = state;
     ev_timer_stop(session->all->loop, &session->timer);
-    if (session_limit(state) > 0.)
-        session_set_timer(session, session_limit(state));
+    if (states[state].limit_s > 0.)
+        session_set_timer(session, states[state].limit_s);
     /* From here on the pump polls the client, or nobody does. */
     if (state == SESSION_OPEN || state == SESSION_ENDED)
         ev_io_stop(session->all->loop, &session->client_io);
@@ -239,12 +213,6 @@ static void session_check_idle(struct session *session)
 
 static void session_dial(struct session *session);
 
-static void session_keep_detail(struct session *session, const char *detail)
-{
-    free(session->held_detail);
-    session->held_detail = strdup(detail);
-}
-
 /* The proxy could not be reached or authenticated: a test of it will follow, and a route from that. */
 static void session_hold(struct session *session, const struct dial_result *result)
 {
@@ -258,7 +226,8 @@ static void session_hold(struct session *session, const struct dial_result *resu
     } else if (all->n_held >= SESSIONS_HELD_MAX) {
         session_close(session, REASON_HOLD_LIMIT, result->detail);
     } else {
-        session_keep_detail(session, result->detail);
+        free(session->held_detail);
+        session->held_detail = strdup(result->detail);
         session_enter(session, SESSION_HELD);
     }
 }
@@ -359,19 +328,20 @@ void session_drain(struct session *session)
 
 static void session_client_ended(struct session *session);
 
-/* The session may have ended when it returns. */
-static void session_sniff(struct session *session, enum head_result result, const struct sniff *sniff)
+/* Reads on, or with give_up makes do with what is there. The session may have ended when it returns. */
+static void session_sniff(struct session *session, bool give_up)
 {
+    struct sniff sniff;
     bool first = session->kind == SNIFF_OTHER;
-    switch (result) {
+    switch ((give_up ? head_give_up : head_read)(&session->head, session->client, &sniff)) {
     case HEAD_MORE:
-        session->kind = sniff->kind;
+        session->kind = sniff.kind;
         if (first && session->head.length > 0)
             session_set_timer(session, session->began_at + SESSION_SNIFF_S - ev_now(session->all->loop));
         return;
     case HEAD_DONE:
-        session->kind = sniff->kind;
-        if (sniff->name[0] && !(session->name = strdup(sniff->name)))
+        session->kind = sniff.kind;
+        if (sniff.name[0] && !(session->name = strdup(sniff.name)))
             session_close(session, REASON_NO_MEMORY, NULL);
         else
             session_dial(session);
@@ -388,21 +358,6 @@ static void session_sniff(struct session *session, enum head_result result, cons
     }
 }
 
-static void session_read_head(struct session *session)
-{
-    struct sniff sniff;
-    enum head_result result = head_read(&session->head, session->client, &sniff);
-    session_sniff(session, result, &sniff);
-}
-
-/* No name has come and none will. */
-static void session_stop_sniffing(struct session *session)
-{
-    struct sniff sniff;
-    enum head_result result = head_give_up(&session->head, session->client, &sniff);
-    session_sniff(session, result, &sniff);
-}
-
 /* A client may end its direction and still wait for an answer, but not before it has asked, nor inside TLS. */
 static void session_client_ended(struct session *session)
 {
@@ -410,7 +365,7 @@ static void session_client_ended(struct session *session)
     if (!spoke || session->kind == SNIFF_TLS)
         session_close(session, REASON_CLIENT_GONE, NULL);
     else if (session->state == SESSION_SNIFF)
-        session_stop_sniffing(session);
+        session_sniff(session, true);
     else
         ev_io_stop(session->all->loop, &session->client_io);
 }
@@ -438,7 +393,7 @@ static void session_client_cb(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     switch (session->state) {
     case SESSION_SNIFF:
-        session_read_head(session);
+        session_sniff(session, false);
         return;
     case SESSION_DIAL:
     case SESSION_HELD:
@@ -459,7 +414,7 @@ static void session_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     switch (session->state) {
     case SESSION_SNIFF:
-        session_stop_sniffing(session);
+        session_sniff(session, true);
         return;
     case SESSION_HELD:
         session_close(session, REASON_HOLD_EXPIRED, session->held_detail);
@@ -510,15 +465,10 @@ void session_begin(struct sessions *sessions, int fd, const struct addr *client,
         return;
     }
     sessions_add(sessions, session);
-    switch (policy_decide(destination, own, &sessions->route.address)) {
-    case POLICY_NOT_REDIRECTED:
-        session_close(session, REASON_NOT_REDIRECTED, NULL);
+    enum policy_verdict verdict = policy_decide(destination, own, &sessions->route.address);
+    if (verdict != POLICY_PROXY) {
+        session_close(session, verdict == POLICY_LOOP ? REASON_LOOP : REASON_NOT_REDIRECTED, NULL);
         return;
-    case POLICY_LOOP:
-        session_close(session, REASON_LOOP, NULL);
-        return;
-    case POLICY_PROXY:
-        break;
     }
     if (sessions->route.mode == ROUTE_CLOSED) {
         session_close(session, REASON_BLOCKED, sessions->route.status);
@@ -526,7 +476,7 @@ void session_begin(struct sessions *sessions, int fd, const struct addr *client,
     }
     session_enter(session, SESSION_SNIFF);
     ev_io_start(sessions->loop, &session->client_io);
-    session_read_head(session);
+    session_sniff(session, false);
 }
 
 void session_describe(const struct session *session, struct ipc_session *ret_description)
@@ -542,5 +492,5 @@ void session_describe(const struct session *session, struct ipc_session *ret_des
         .age_ms = (uint64_t)((ev_now(session->all->loop) - session->began_at) * 1e3),
     };
     snprintf(ret_description->name, sizeof ret_description->name, "%s", session->name ? session->name : "");
-    snprintf(ret_description->state, sizeof ret_description->state, "%s", session_state_text(session->state));
+    snprintf(ret_description->state, sizeof ret_description->state, "%s", states[session->state].text);
 }
