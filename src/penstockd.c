@@ -197,12 +197,17 @@ static int run_daemon(const struct options *options)
     }
     signal(SIGPIPE, SIG_IGN);
     umask(027);
+    if (conf_load(options->conf_path, log_conf_error, NULL, &conf) < 0)
+        return EX_CONFIG;
+    conf_free(conf);
     status = become_gate(options, &gate.own_uid);
     if (status != EX_OK)
         return status;
-    /* Read as the user that will read it again at a reload, so that a missing permission shows now. */
-    if (conf_load(options->conf_path, log_conf_error, NULL, &conf) < 0)
+    /* Once more as the user that will read it at a reload: a missing permission shows now and not then. */
+    if (conf_load(options->conf_path, log_conf_error, NULL, &conf) < 0) {
+        log_error("the user of penstockd must be able to read its configuration");
         return EX_CONFIG;
+    }
     log_set_level(conf->log_level);
     return gate_main(&gate, conf);
 }
