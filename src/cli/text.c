@@ -106,12 +106,14 @@ void text_write(FILE *out, const char *text, bool utf8)
 {
     while (*text) {
         char one[4];
+        size_t length;
 
         if (*text == '\n') {
             putc(*text++, out);
             continue;
         }
-        fwrite(one, 1, clean_one(&text, utf8, one), out);
+        length = clean_one(&text, utf8, one);
+        fwrite(one, 1, length, out);
     }
 }
 
