@@ -215,7 +215,7 @@ static bool take_conf(struct relay *relay, struct conf *conf, char error[static 
     if (bad_tls && !error[0])
         snprintf(error, IPC_DETAIL_MAX, "%s", settings->tls_error);
     settings_unref(settings);
-    return taken && !bad_tls;
+    return taken;
 }
 
 /* Before the first byte from the network. */
