@@ -86,8 +86,10 @@ START_TEST(the_kernels_addresses_are_taken_over)
 
     ck_assert(addr_from_sockaddr(&v4.sa, addr_length(&v4), &addr));
     ck_assert(addr_equal(&addr, &v4));
+    v6.in6.sin6_flowinfo = htonl(7);
     ck_assert(addr_from_sockaddr(&v6.sa, addr_length(&v6), &addr));
     ck_assert(addr_equal(&addr, &v6));
+    ck_assert_uint_eq(addr.in6.sin6_flowinfo, 0);
     ck_assert(!addr_from_sockaddr(&v6.sa, addr_length(&v6) - 1, &addr));
     ck_assert(!addr_from_sockaddr(&v4.sa, addr_length(&v4) - 1, &addr));
     ck_assert(!addr_from_sockaddr(&v4.sa, 0, &addr));

@@ -617,6 +617,25 @@ START_TEST(what_is_printed_reads_back_equal)
 }
 END_TEST
 
+START_TEST(every_key_is_printed)
+{
+    struct conf *conf = good(MINIMAL "Servers=2001:db8::1\nHeader=A: 1\nHeader=B: 2\n[Bypass]\nUsers=root\n");
+    char *text = printed(conf);
+
+    ck_assert_str_eq(text, "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
+                           "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
+                           "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
+                           "Certificate=/etc/penstock/tls/client.pem\nPrivateKey=/etc/penstock/tls/client.key\n"
+                           "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
+                           "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nQUIC=reject\n"
+                           "ListenPort=15443\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\nUsers=0   # root\n\n"
+                           "[Failure]\nOnUnavailable=block\nOnStop=open\n\n[Log]\nLevel=info\nSessions=yes\n\n"
+                           "[Relay]\nProcesses=0\n");
+    free(text);
+    conf_free(conf);
+}
+END_TEST
+
 START_TEST(a_full_configuration_reads_back_equal)
 {
     static char text[60000] = MINIMAL "[Bypass]\nNetworks=";
@@ -791,6 +810,7 @@ int main(void)
     suite_add_tcase(suite, refusing());
     suite_add_tcase(suite, files());
     tcase_set_timeout(printing, 120);
+    tcase_add_test(printing, every_key_is_printed);
     tcase_add_test(printing, what_is_printed_reads_back_equal);
     tcase_add_test(printing, a_full_configuration_reads_back_equal);
     suite_add_tcase(suite, printing);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -453,6 +454,25 @@ START_TEST(unexpected_descriptors_are_closed)
 }
 END_TEST
 
+START_TEST(descriptors_that_the_kernel_cut_off_are_no_message)
+{
+    struct ipc_message *message = message_of(IPC_CONF), got;
+    struct rlimit limit, few;
+    int next = dup(ends[0]), passed = -2, result;
+
+    send_raw(message, PAYLOAD + sizeof(struct ipc_conf), 2);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = limit;
+    few.rlim_cur = (rlim_t)next + 1; /* room for one of the two, where next is now */
+    close(next);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    result = ipc_receive(ends[1], &got, &passed);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(result, -EBADMSG);
+    ck_assert_int_eq(passed, -2);
+}
+END_TEST
+
 START_TEST(an_empty_message_is_an_end)
 {
     struct ipc_message got;
@@ -489,6 +509,7 @@ int main(void)
     tcase_add_test(lies, other_spoilt_messages_are_refused);
     tcase_add_loop_test(lies, a_spoilt_session_is_refused, 0, 6);
     tcase_add_test(lies, unexpected_descriptors_are_closed);
+    tcase_add_test(lies, descriptors_that_the_kernel_cut_off_are_no_message);
     tcase_add_test(lies, an_empty_message_is_an_end);
     suite_add_tcase(suite, lies);
     runner = srunner_create(suite);
