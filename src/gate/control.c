@@ -337,7 +337,7 @@ struct control *control_new(struct ev_loop *loop, const char *path, const struct
         snprintf(ret_error, CONTROL_ERROR_MAX, "out of memory");
         return NULL;
     }
-    if (control_socket_open(&control->socket, path, CLIENTS_MAX, ret_error) < 0) {
+    if (control_socket_open(&control->socket, path, SOMAXCONN, ret_error) < 0) {
         free(control);
         return NULL;
     }
