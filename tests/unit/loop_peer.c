@@ -143,6 +143,20 @@ bool peer_leave_network(void)
     return unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
 }
 
+bool peer_under_valgrind(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+
+    return preload && strstr(preload, "vgpreload");
+}
+
+double peer_patience(double seconds)
+{
+    const char *multiplier = getenv("CK_TIMEOUT_MULTIPLIER");
+
+    return multiplier && atof(multiplier) > 1 ? seconds * atof(multiplier) : seconds;
+}
+
 /* ---- certificates ---- */
 
 static char pki_directory[] = "/tmp/penstock-test-XXXXXX";

@@ -34,6 +34,11 @@ struct addr peer_silent(void);
 /* From here on this process has no network at all, not even a loopback. False: that is not allowed here. */
 bool peer_leave_network(void);
 
+/* It runs everything in one simulated, slow processor and knows no seccomp. */
+bool peer_under_valgrind(void);
+/* A limit for what is over in much less on any machine that is not overloaded, stretched as check's own limits are. */
+double peer_patience(double seconds);
+
 /* A directory with the certificates of tests/lab/pki, made anew; call once, before any test. */
 const char *peer_make_pki(void);
 void peer_remove_pki(void);
