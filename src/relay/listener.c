@@ -164,6 +164,17 @@ int listener_new(struct ev_loop *loop, const struct addr *address, struct sessio
     return 0;
 }
 
+void listener_hold(struct listener *listener)
+{
+    ev_io_stop(listener->loop, &listener->io);
+    ev_timer_stop(listener->loop, &listener->pause);
+}
+
+void listener_release(struct listener *listener)
+{
+    ev_io_start(listener->loop, &listener->io);
+}
+
 void listener_free(struct listener *listener)
 {
     if (!listener)

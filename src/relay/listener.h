@@ -14,6 +14,9 @@ struct listener;
 /* Several processes may listen on the same address; the kernel spreads connections over them. 0 or -errno. */
 int listener_new(struct ev_loop *loop, const struct addr *address, struct sessions *sessions,
                  struct listener **ret_listener);
+/* Connections wait in the backlog until it is released. */
+void listener_hold(struct listener *listener);
+void listener_release(struct listener *listener);
 void listener_free(struct listener *listener); /* takes NULL; sessions go on */
 
 /* The address with the port that the kernel chose when none was asked for. */

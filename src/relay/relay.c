@@ -44,6 +44,7 @@ struct relay {
     struct sessions *sessions;
     struct listener *listeners[N_LISTENERS];
     uint16_t port; /* that they listen on; 0: none yet */
+    bool routed;   /* a first route came: until then nobody knows where connections may go, and they wait */
     ev_io readable, writable;
     struct outbox outbox;
     char prefix[PREFIX_MAX];
@@ -191,6 +192,8 @@ static bool relay_listen(struct relay *relay, uint16_t port, char error[static I
     for (int i = 0; i < N_LISTENERS; i++) {
         listener_free(relay->listeners[i]);
         relay->listeners[i] = opened[i];
+        if (opened[i] && !relay->routed)
+            listener_hold(opened[i]);
     }
     relay->port = port;
     return true;
@@ -260,6 +263,16 @@ static void handle_list(struct relay *relay, uint64_t id)
     relay_send(relay);
 }
 
+static void handle_route(struct relay *relay, const struct route *route)
+{
+    sessions_set_route(relay->sessions, route);
+    for (int i = 0; i < N_LISTENERS && !relay->routed; i++) {
+        if (relay->listeners[i])
+            listener_release(relay->listeners[i]);
+    }
+    relay->routed = true;
+}
+
 static void handle_message(struct relay *relay, const struct ipc_message *message, int fd)
 {
     switch ((enum ipc_type)message->type) {
@@ -267,7 +280,7 @@ static void handle_message(struct relay *relay, const struct ipc_message *messag
         handle_conf(relay, &message->conf, fd);
         return;
     case IPC_ROUTE:
-        sessions_set_route(relay->sessions, &message->route);
+        handle_route(relay, &message->route);
         break;
     case IPC_SESSIONS:
         handle_list(relay, message->request.id);
@@ -334,6 +347,8 @@ static bool relay_init(struct relay *relay)
         return false;
     }
     ev_io_init(&relay->readable, readable_cb, IPC_FD, EV_READ);
+    /* The route is sent before the rules let connections come: it must be seen before they are accepted. */
+    ev_set_priority(&relay->readable, EV_MAXPRI);
     ev_io_init(&relay->writable, writable_cb, IPC_FD, EV_WRITE);
     relay->readable.data = relay->writable.data = relay;
     ev_io_start(relay->loop, &relay->readable);

@@ -10,26 +10,116 @@ import threading
 import lab as labs
 
 
+class TlsServer:
+    """A TLS connection's server side with the methods of a socket. Other than ssl.SSLSocket it can end one direction
+    while the other goes on, and tells an orderly end (close_notify) from a cut (OSError)."""
+
+    def __init__(self, sock, context):
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.lock = threading.Lock()  # of the TLS object
+        self.order = threading.Lock()  # of the records on their way to the socket
+        self.plain = b""
+        self.ended = False
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._feed()
+            finally:
+                self._flush()
+        self._flush()
+
+    def _flush(self):
+        with self.order:
+            if data := self.outgoing.read():
+                self.sock.sendall(data)
+
+    def _feed(self):
+        data = self.sock.recv(1 << 18)
+        if not data:
+            raise ConnectionAbortedError("the channel ended without close_notify")
+        with self.lock:
+            self.incoming.write(data)
+
+    def _read(self, size):
+        """Under the lock: what can be read now; None: nothing yet."""
+        try:
+            data = self.tls.read(size)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            data = b""
+        self.ended = self.ended or not data
+        return data
+
+    def recv(self, size):
+        while True:
+            with self.lock:
+                if self.plain:
+                    data, self.plain = self.plain[:size], self.plain[size:]
+                    return data
+                if self.ended:
+                    return b""
+                data = self._read(size)
+            if data is not None:
+                return data
+            self._flush()
+            self._feed()
+
+    def sendall(self, data):
+        view = memoryview(data)
+        for i in range(0, len(view), 1 << 17):
+            with self.order:
+                with self.lock:
+                    self.tls.write(view[i:i + (1 << 17)])
+                    out = self.outgoing.read()
+                self.sock.sendall(out)
+
+    def end_writing(self):
+        with self.lock:
+            while not self.ended:  # nothing may be left inside: unwrap() would stumble over it
+                data = self._read(1 << 18)
+                if not data:
+                    break
+                self.plain += data
+            with contextlib.suppress(ssl.SSLError):
+                self.tls.unwrap()
+        self._flush()
+
+    def settimeout(self, timeout):
+        self.sock.settimeout(timeout)
+
+    def close(self):
+        self.sock.close()
+
+
+def raw(sock):
+    return sock.sock if isinstance(sock, TlsServer) else sock
+
+
 def reset(sock):
     """Closes with RST."""
-    raw = sock
-    if isinstance(sock, ssl.SSLSocket):
-        raw = socket.socket(fileno=sock.detach())
     with contextlib.suppress(OSError):
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    raw.close()
+        raw(sock).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw(sock).close()
+
+
+def cut(sock):
+    """Ends the TCP connection in order, but TLS without close_notify."""
+    raw(sock).shutdown(socket.SHUT_RDWR)
+    raw(sock).close()
 
 
 def end_writing(sock):
     """Half-close: FIN, over TLS close_notify; reading goes on."""
-    if not isinstance(sock, ssl.SSLSocket):
+    if isinstance(sock, TlsServer):
+        sock.end_writing()
+    else:
         sock.shutdown(socket.SHUT_WR)
-        return
-    timeout = sock.gettimeout()
-    sock.setblocking(False)
-    with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
-        sock.unwrap()
-    sock.settimeout(timeout)
 
 
 def read_head(sock):
@@ -100,14 +190,12 @@ class FakeProxy:
         wrapped = sock
         try:
             sock.settimeout(60)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls and self.accepted:
                 self.accepted(sock)
                 return
             if tls:
-                wrapped = self.context.wrap_socket(sock, server_side=True)
-                with self.lock:
-                    self.open.discard(sock)
-                    self.open.add(wrapped)
+                wrapped = TlsServer(sock, self.context)
             head, rest = read_head(wrapped)
             if not head:
                 return
@@ -120,14 +208,15 @@ class FakeProxy:
             else:
                 wrapped.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 wrapped.recv(1)
-        except (OSError, EOFError, AssertionError) as error:
+        except (OSError, EOFError, AssertionError, ValueError) as error:
             self.errors.append(error)
         finally:
             with self.lock:
-                self.open.discard(wrapped)
                 self.open.discard(sock)
-            with contextlib.suppress(OSError):
-                wrapped.close()
+            if sock.fileno() >= 0:
+                with contextlib.suppress(OSError):
+                    end_writing(wrapped)
+            sock.close()
 
     def connects(self):
         """The targets of every CONNECT so far."""

@@ -39,8 +39,8 @@ def fatal_alert(data):
 
 def others_are_fine(lab, one):
     """The daemon lives, its relays too, and the real proxy can be reached through it after a reload."""
-    relays = one.children()["relay"]
-    assert len(relays) == 2 and one.status()["sessions"]["open"] <= 1
+    relays = labs.wait_for(lambda: (lambda pids: pids if len(pids) == 2 else None)(one.children()["relay"]), 5, "relays")
+    labs.wait_for(lambda: one.status()["sessions"]["open"] == 0, 5, "the end of the sessions")
     one.write(lab.config())
     assert one.ask("reload") == [{"ok": True}]
     labs.wait_for(lambda: (one.status()["proxy"] or {}).get("server") == "gw.example", 10, "gw.example")
@@ -187,7 +187,7 @@ def test_a_peer_that_stops_reading_does_not_hold_the_others(lab, daemon, proxy, 
             with lab.connect("host", labs.RAW4, 80, timeout=5) as other:
                 other.sendall(b"GET / HTTP/1.1\r\nHost: other.example\r\n\r\n")
                 assert b"other.example" in other.recv(65536)
-        assert one.status()["sessions"]["open"] == 1
+        labs.wait_for(lambda: one.status()["sessions"]["open"] == 1, 5, "the others' end")
 
 
 # ---- clients ----

@@ -12,7 +12,7 @@ import time
 
 import lab as labs
 import pytest
-from peers import answer, client_hello, end_writing, read_all, read_exactly, reset, tunnel, OK
+from peers import answer, client_hello, cut, end_writing, read_all, read_exactly, reset, tunnel, OK
 
 SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
 FAKE = {"Servers": "fake.example"}
@@ -183,9 +183,7 @@ def test_a_channel_cut_without_close_notify_is_an_error_for_the_client(lab, daem
     def origin(sock):
         sock.sendall(b"part")
         sock.recv(2)
-        raw = socket.socket(fileno=sock.detach())
-        raw.shutdown(socket.SHUT_RDWR)
-        raw.close()
+        cut(sock)
 
     proxy(tunnel(origin))
     one = start(daemon, "secure")
@@ -205,6 +203,7 @@ def test_a_slow_reader_gets_everything_and_bounds_the_memory(lab, daemon, proxy,
     data = pattern(size, "slow")
 
     def origin(sock):
+        sock.recv(2)
         begun.set()
         sock.sendall(data)
 

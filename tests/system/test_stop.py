@@ -53,15 +53,16 @@ def test_nothing_is_left_behind_but_what_on_stop_says(lab, daemon):
     ("[Proxy]\nServers=gw.example\nSecurePort=8081\nNonsense=1\n", 4),
     ("[Proxy]\nServers=gw.example\nSecurePort=none\n", 3),
     ("[Proxy]\nServers=gw.example\nSecurePort=8081\nSelect=fastest\n", 4),
-    ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Block]\nPorts=25\n", 4),
+    ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Block]\nPorts=25\n", 5),
     ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Redirect]\nIntercept=forwarded\n", 5),
     ("Servers=gw.example\n", 1),
-])
-def test_a_bad_configuration_is_refused_with_its_place_and_78(lab, tmp_path, text, line):
-    path = tmp_path / "bad.conf"
-    path.write_text(text)
-    for arguments in (["-t"], ["-u", "daemon", "-S", str(tmp_path / "sock")]):
-        done = lab.run("host", [f"{lab.build}/penstockd", "-c", str(path), *arguments], timeout=20)
+], ids=["unknown key", "bad value", "not built", "section not built", "value not built", "no section"])
+def test_a_bad_configuration_is_refused_with_its_place_and_78(lab, text, line):
+    path = f"{lab.dir}/bad.conf"
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    for arguments in (["-t"], ["-u", "daemon", "-S", f"{lab.dir}/no.sock"]):
+        done = lab.run("host", [f"{lab.build}/penstockd", "-c", path, *arguments], timeout=20)
         assert done.returncode == 78, done
         assert f"{path}:{line}" in done.stderr, done.stderr
     assert lab.run("host", ["nft", "list", "tables"]).stdout == "", "rules although the configuration is bad"
