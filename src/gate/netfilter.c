@@ -51,7 +51,7 @@ static void take_generation(const struct nlmsghdr *message, void *data)
 
 static int read_generation(struct netfilter *netfilter, uint32_t *ret_generation)
 {
-    unsigned char buf[NFSOCKET_REQUEST_MAX];
+    unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
     struct nlmsghdr *message = nfsocket_request(netfilter->socket, buf, NFT_MSG_GETGEN, 0);
     uint32_t generation = 0;
     struct nfsocket_answer answer = {.first_seq = message->nlmsg_seq,
@@ -78,7 +78,7 @@ static void take_object(const struct nlmsghdr *message, void *data)
 static int dump(struct netfilter *netfilter, uint16_t type, uint16_t table_attribute, uint16_t set_attribute,
                 const char *set, struct ruleset_digest *digest)
 {
-    unsigned char buf[NFSOCKET_REQUEST_MAX];
+    unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
     struct nlmsghdr *message = nfsocket_request(netfilter->socket, buf, type, NLM_F_DUMP);
     struct nfsocket_answer answer = {
         .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take_object, .data = digest};

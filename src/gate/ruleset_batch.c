@@ -36,6 +36,7 @@ static bool reserve(struct ruleset_batch *batch)
     buf = realloc(batch->buf, batch->used + 2 * MESSAGE_MAX);
     if (buf == NULL)
         return false;
+    memset(buf + batch->used, 0, 2 * MESSAGE_MAX); /* attributes are padded with what is there */
     batch->buf = buf;
     batch->size = batch->used + 2 * MESSAGE_MAX;
     return true;

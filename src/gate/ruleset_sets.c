@@ -279,7 +279,7 @@ static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type,
                        size_t count)
 {
     struct nlmsghdr *message =
-        ruleset_batch_message(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, "elements of set %s", type->name);
+        ruleset_batch_message(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "elements of set %s", type->name);
     struct nftnl_set *set = nftnl_set_alloc();
     bool ok = message != NULL && set != NULL && nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
               nftnl_set_set_str(set, NFTNL_SET_NAME, type->name) == 0;

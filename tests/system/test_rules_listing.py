@@ -9,7 +9,6 @@ import pytest
 import rules as lib
 
 FULL = lib.CONF + """[Redirect]
-Ports=
 Ports=80 443 8443
 ListenPort=15000
 [Bypass]
@@ -90,6 +89,14 @@ def test_configuration_appears_in_sets_and_rules(space, rules):
     assert "elements = { 0.0.0.0/8, 198.51.100.0/23, 203.0.113.9 }" in text
     assert "elements = { 2001:db8::/32, ff00::/8 }" in text
     assert "redirect to :15000" in text and "15443" not in text
+
+
+def test_what_is_configured_twice_is_listed_once(space, rules):
+    one = rules(conf=lib.CONF + "[Redirect]\nPorts=80 443 443\n[Bypass]\nPorts=22 22\nUsers=daemon daemon\n"
+                "Networks=198.51.100.0/24 198.51.100.0/24\n")
+    one.apply("secure")
+    text = re.sub(r"\s+", " ", space.listing())
+    assert "elements = { 80, 443 }" in text and "elements = { 22 }" in text and "elements = { 1 }" in text
 
 
 def test_quic_passes_only_when_allowed_and_not_blocked(space, rules):

@@ -7,6 +7,7 @@ The web's side counts every packet that arrives at a web port: in the end that d
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import select
@@ -27,9 +28,10 @@ LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 ANY = {4: "0.0.0.0", 6: "::"}
 BOTH = pytest.mark.parametrize("ip", [4, 6], ids=["IPv4", "IPv6"])
 CLOSED = pytest.mark.parametrize("mode", ["secure", "blocked"])
-AT_ONCE = 0.3  # seconds; a packet that is dropped in silence costs at least one
+AT_ONCE = 0.8  # seconds; a packet that is dropped in silence costs at least one
 OTHER_UID = 65501
 MPTCP = 262
+SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40
 WEB_COUNTER = """
 table inet count {
     counter web { }
@@ -104,8 +106,9 @@ class World:
         self.host, self.web = lib.Space(), lib.Space()
         self.helper, self.directory = helper, directory
         self.rules = None
-        self.host.run("ip", "link", "add", "up0", "address", MAC["host"], "type", "veth", "peer", "name", "up0",
-                      "address", MAC["web"], "netns", self.web.path)
+        # With equal numbers at both ends the kernel may take a second to see that the interfaces can be used.
+        self.host.run("ip", "link", "add", "up0", "index", "10", "address", MAC["host"], "type", "veth",
+                      "peer", "name", "up0", "index", "20", "address", MAC["web"], "netns", self.web.path)
         # Neighbours are given: finding an IPv6 one takes a second on an interface that has just come up.
         self.web.batch(f"addr add {WEB[4]}/24 dev up0", f"addr add {WEB[6]}/64 dev up0 nodad", "link set up0 up",
                        f"neigh add {HOST[4]} lladdr {MAC['host']} dev up0",
@@ -114,6 +117,8 @@ class World:
                         f"neigh add {WEB[4]} lladdr {MAC['web']} dev up0",
                         f"neigh add {WEB[6]} lladdr {MAC['web']} dev up0",
                         f"route add default via {WEB[4]}", f"route add ::/0 via {WEB[6]}")
+        for space in (self.web, self.host):
+            lib.wait_until(lambda: self.running(space), "running interface")
         self.web.nft(WEB_COUNTER)
         self.servers = Servers()
         for ip in (4, 6):
@@ -122,6 +127,13 @@ class World:
             self.servers.listen(self.host, ip, LOOPBACK[ip], lib.LISTEN_PORT, original_destination)
             self.servers.listen(self.host, ip, HOST[ip], 443, lambda client: b"own service")
         self.servers.thread.start()
+
+    @staticmethod
+    def running(space):
+        """The kernel finds out a little later that the interface can be used."""
+        with space.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            flags = struct.unpack("16xH", fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16s16x", b"up0"))[:18])[0]
+        return flags & IFF_RUNNING
 
     def start(self, mode, bypass="", **kwargs):
         conf = lib.CONF + f"[Bypass]\n{bypass}\n"
@@ -393,6 +405,19 @@ def test_web_server_that_talks_first_on_an_old_connection_gets_no_answer(world, 
             sock.send(b"answer")
             sock.send(b"answer")
     assert world.arrived() == before
+
+
+@BOTH
+def test_one_port_of_a_client_to_two_destinations(world, ip):
+    """Both end at the relay's address: told apart only because one of them gets another port there."""
+    world.start("secure")
+    with world.socket(ip) as one, world.socket(ip) as two:
+        for sock, port in ((one, 80), (two, 443)):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((HOST[ip], 40000))
+            sock.connect((WEB[ip], port))
+        assert one.recv(100) == f"relay {WEB[ip]} 80".encode()
+        assert two.recv(100) == f"relay {WEB[ip]} 443".encode()
 
 
 @BOTH

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -197,13 +198,14 @@ START_TEST(foreign_change_of_our_table_names_the_culprit)
 
     if (!enter_namespace())
         return;
+    ck_assert_int_eq(prctl(PR_SET_NAME, "a culprit"), 0);
     ours = open_netfilter();
     other = open_netfilter();
     watch(&seen, netfilter_portid(ours));
     apply(other, conf);
     run(&seen, 5);
     ck_assert_int_eq(seen.table_changes, 1);
-    snprintf(expected, sizeof(expected), "test_netwatch (pid %d)", getpid());
+    snprintf(expected, sizeof(expected), "a culprit (pid %d)", getpid());
     ck_assert_str_eq(seen.culprit, expected);
     netfilter_free(other);
     netfilter_free(ours);
@@ -364,6 +366,9 @@ START_TEST(without_the_right_an_error_says_why)
     if (getuid() == 0)
         ck_assert_int_eq(seteuid(65534), 0);
     seen.netwatch = netwatch_new(seen.loop, 0, &cbs, &seen, error, sizeof(error));
+    if (getuid() == 0)
+        ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0); /* for the leak check at the end */
     ck_assert_ptr_null(seen.netwatch);
     ck_assert_str_eq(error, "listening to nftables events: Operation not permitted");
     stop(&seen);

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The encoded transaction is read back message by message; what the kernel makes of it is tested in tests/system. */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate/ruleset.h"
+#include "gate/ruleset_digest.h"
+
+#define FIRST_SEQ 1000u
+
+/* ---- configurations ---- */
+
+static struct conf *read_conf(const char *more)
+{
+    static const char head[] = "[Proxy]\nServers=192.0.2.1\nSecurePort=8081\n";
+    size_t size = sizeof(head) + strlen(more);
+    char *text = malloc(size);
+    struct conf *conf = NULL;
+    FILE *stream;
+
+    snprintf(text, size, "%s%s", head, more);
+    stream = fmemopen(text, strlen(text), "r");
+    ck_assert_ptr_nonnull(stream);
+    ck_assert_int_eq(conf_read(stream, "test", NULL, NULL, &conf), 0);
+    fclose(stream);
+    free(text);
+    return conf;
+}
+
+static struct ruleset_batch *encode(const struct conf *conf, enum ruleset_change change, enum verdict_mode mode)
+{
+    struct ruleset_spec spec = {.mode = mode, .status = "a status", .conf = conf, .own_uid = 77};
+    struct ruleset_batch *batch = ruleset_encode(&spec, change, 6, 41, FIRST_SEQ);
+
+    ck_assert_ptr_nonnull(batch);
+    return batch;
+}
+
+/* ---- reading a batch ---- */
+
+#define MESSAGES_MAX 512
+
+struct messages {
+    const struct nlmsghdr *items[MESSAGES_MAX];
+    size_t count;
+};
+
+static struct messages split(const struct ruleset_batch *batch)
+{
+    struct messages messages = {0};
+    size_t size;
+    const void *data = ruleset_batch_data(batch, &size);
+    const struct nlmsghdr *message = data;
+
+    for (int left = (int)size; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+        ck_assert_uint_lt(messages.count, MESSAGES_MAX);
+        messages.items[messages.count++] = message;
+    }
+    return messages;
+}
+
+static bool is(const struct nlmsghdr *message, uint16_t type)
+{
+    return message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type);
+}
+
+struct wanted {
+    uint16_t type;
+    const struct nlattr *found;
+};
+
+static int find_one(const struct nlattr *attribute, void *data)
+{
+    struct wanted *wanted = data;
+
+    if (mnl_attr_get_type(attribute) == wanted->type)
+        wanted->found = attribute;
+    return MNL_CB_OK;
+}
+
+static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type)
+{
+    struct wanted wanted = {.type = type};
+
+    mnl_attr_parse(message, sizeof(struct nfgenmsg), find_one, &wanted);
+    return wanted.found;
+}
+
+/* How many messages of that type, with that text as that attribute. */
+static size_t count(const struct ruleset_batch *batch, uint16_t type, uint16_t attribute, const char *text)
+{
+    struct messages messages = split(batch);
+    size_t n = 0;
+
+    for (size_t i = 0; i < messages.count; i++) {
+        const struct nlattr *found = is(messages.items[i], type) ? find(messages.items[i], attribute) : NULL;
+
+        if (found != NULL && (text == NULL || strcmp(mnl_attr_get_payload(found), text) == 0))
+            n++;
+    }
+    return n;
+}
+
+static bool has_rule(const struct ruleset_batch *batch, const char *comment)
+{
+    struct messages messages = split(batch);
+
+    for (size_t i = 0; i < messages.count; i++) {
+        const struct nlattr *userdata = find(messages.items[i], NFTA_RULE_USERDATA);
+
+        if (is(messages.items[i], NFT_MSG_NEWRULE) && userdata != NULL &&
+            strcmp((const char *)mnl_attr_get_payload(userdata) + 2, comment) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- the transaction ---- */
+
+START_TEST(transaction_has_envelope_numbers_and_one_acknowledgement)
+{
+    struct conf *conf = read_conf("");
+    struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_SECURE);
+    struct messages messages = split(batch);
+    const struct nlattr *generation = find(messages.items[0], NFNL_BATCH_GENID);
+
+    ck_assert_uint_eq(messages.items[0]->nlmsg_type, NFNL_MSG_BATCH_BEGIN);
+    ck_assert_uint_eq(messages.items[messages.count - 1]->nlmsg_type, NFNL_MSG_BATCH_END);
+    ck_assert_ptr_nonnull(generation);
+    ck_assert_uint_eq(ntohl(mnl_attr_get_u32(generation)), 41);
+    for (size_t i = 0; i < messages.count; i++) {
+        ck_assert_uint_eq(messages.items[i]->nlmsg_seq, FIRST_SEQ + i);
+        ck_assert_int_eq(!!(messages.items[i]->nlmsg_flags & NLM_F_ACK), i == messages.count - 2);
+    }
+    ck_assert_uint_eq(ruleset_batch_first_seq(batch), FIRST_SEQ);
+    ck_assert_uint_eq(ruleset_batch_last_seq(batch), FIRST_SEQ + messages.count - 2);
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(any_generation_has_no_condition)
+{
+    struct conf *conf = read_conf("");
+    struct ruleset_spec spec = {.mode = VERDICT_MODE_SECURE, .status = "", .conf = conf};
+    struct ruleset_batch *batch = ruleset_encode(&spec, RULESET_CREATE, 0, 0, 1);
+
+    ck_assert_ptr_null(find(split(batch).items[0], NFNL_BATCH_GENID));
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(create_makes_the_table_with_its_flags)
+{
+    struct conf *conf = read_conf("");
+    struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_SECURE);
+    struct messages messages = split(batch);
+
+    ck_assert(is(messages.items[1], NFT_MSG_NEWTABLE));
+    ck_assert_uint_eq(ntohl(mnl_attr_get_u32(find(messages.items[1], NFTA_TABLE_FLAGS))), 6);
+    ck_assert_uint_eq(ruleset_batch_table_seq(batch), FIRST_SEQ + 1);
+    ck_assert_uint_eq(count(batch, NFT_MSG_DELTABLE, NFTA_TABLE_NAME, NULL), 0);
+    ck_assert_uint_eq(count(batch, NFT_MSG_NEWCHAIN, NFTA_CHAIN_NAME, "guard_local"), 1);
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(replace_deletes_first)
+{
+    struct conf *conf = read_conf("");
+    struct ruleset_batch *batch = encode(conf, RULESET_REPLACE, VERDICT_MODE_SECURE);
+    struct messages messages = split(batch);
+
+    ck_assert(is(messages.items[1], NFT_MSG_DELTABLE));
+    ck_assert(is(messages.items[2], NFT_MSG_NEWTABLE));
+    ck_assert_uint_eq(ruleset_batch_table_seq(batch), FIRST_SEQ + 2);
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(new_rules_leave_table_sets_and_counters)
+{
+    struct conf *conf = read_conf("");
+    struct ruleset_batch *batch = encode(conf, RULESET_RULES, VERDICT_MODE_BLOCKED);
+    struct messages messages = split(batch);
+
+    for (size_t i = 1; i < messages.count - 1; i++)
+        ck_assert(is(messages.items[i], NFT_MSG_DELRULE) || is(messages.items[i], NFT_MSG_NEWRULE));
+    ck_assert_uint_eq(count(batch, NFT_MSG_DELRULE, NFTA_RULE_CHAIN, "redirect_local"), 1);
+    ck_assert_uint_eq(count(batch, NFT_MSG_DELRULE, NFTA_RULE_CHAIN, "guard_local"), 1);
+    ck_assert_uint_eq(count(batch, NFT_MSG_DELRULE, NFTA_RULE_HANDLE, NULL), 0);
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(refill_flushes_every_set_it_fills)
+{
+    struct conf *conf = read_conf("[Bypass]\nPorts=8443\nUsers=daemon\n");
+    struct ruleset_batch *batch = encode(conf, RULESET_REFILL, VERDICT_MODE_SECURE);
+    const char *set;
+
+    for (size_t i = 0; (set = ruleset_set_name(i)) != NULL; i++) {
+        ck_assert_uint_eq(count(batch, NFT_MSG_DELSETELEM, NFTA_SET_ELEM_LIST_SET, set), 1);
+        ck_assert_uint_eq(count(batch, NFT_MSG_NEWSETELEM, NFTA_SET_ELEM_LIST_SET, set), 1);
+    }
+    ck_assert_uint_eq(count(batch, NFT_MSG_NEWOBJ, NFTA_OBJ_NAME, NULL), 0);
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(remove_needs_no_spec)
+{
+    struct ruleset_batch *batch = ruleset_encode(NULL, RULESET_REMOVE, 0, 5, 1);
+
+    ck_assert_uint_eq(split(batch).count, 3);
+    ck_assert_uint_eq(count(batch, NFT_MSG_DELTABLE, NFTA_TABLE_NAME, "penstock"), 1);
+    ruleset_batch_free(batch);
+}
+END_TEST
+
+START_TEST(messages_are_described)
+{
+    struct conf *conf = read_conf("");
+    struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_BLOCKED);
+    uint32_t seq = ruleset_batch_last_seq(batch);
+
+    ck_assert_str_eq(ruleset_batch_describe(batch, seq), "rule 'not redirected' in chain relay_port");
+    ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ + 1), "table inet penstock");
+    ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ), "the transaction");
+    ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ - 1), "the transaction");
+    ck_assert_str_eq(ruleset_batch_describe(batch, seq + 1000), "the transaction");
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+START_TEST(each_mode_has_its_rules)
+{
+    static const struct {
+        enum verdict_mode mode;
+        bool redirects, guards, says_status;
+    } cases[] = {
+        {VERDICT_MODE_SECURE, true, true, false},
+        {VERDICT_MODE_PLAIN, true, true, false},
+        {VERDICT_MODE_BLOCKED, false, false, true},
+        {VERDICT_MODE_DIRECT, false, false, true},
+    };
+    struct conf *conf = read_conf("");
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ruleset_batch *batch = encode(conf, RULESET_RULES, cases[i].mode);
+
+        ck_assert_int_eq(has_rule(batch, "web traffic to the relay"), cases[i].redirects);
+        ck_assert_int_eq(has_rule(batch, "web traffic that was not redirected"), cases[i].guards);
+        ck_assert_int_eq(has_rule(batch, "a status"), cases[i].says_status);
+        ck_assert(has_rule(batch, "penstock's own traffic"));
+        ruleset_batch_free(batch);
+    }
+    conf_free(conf);
+}
+END_TEST
+
+/* ---- sets ---- */
+
+/* The elements of a set as text: "0a000000 0b000000! " (! ends an interval). */
+struct element_text {
+    char text[2048];
+    size_t used;
+};
+
+static int print_key(const struct nlattr *attribute, void *data)
+{
+    struct element_text *text = data;
+    const struct nlattr *value;
+    const unsigned char *bytes;
+
+    if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_KEY) {
+        value = mnl_attr_get_payload(attribute); /* NFTA_DATA_VALUE */
+        bytes = mnl_attr_get_payload(value);
+        for (uint16_t i = 0; i < mnl_attr_get_payload_len(value); i++)
+            text->used += (size_t)sprintf(text->text + text->used, "%02x", bytes[i]);
+    }
+    return MNL_CB_OK;
+}
+
+static int print_flags(const struct nlattr *attribute, void *data)
+{
+    struct element_text *text = data;
+
+    if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_FLAGS && ntohl(mnl_attr_get_u32(attribute)) == 1)
+        text->used += (size_t)sprintf(text->text + text->used, "!");
+    return MNL_CB_OK;
+}
+
+static int print_element(const struct nlattr *attribute, void *data)
+{
+    struct element_text *text = data;
+
+    ck_assert_uint_lt(text->used, sizeof(text->text) - 64);
+    mnl_attr_parse_nested(attribute, print_key, text);
+    mnl_attr_parse_nested(attribute, print_flags, text);
+    text->used += (size_t)sprintf(text->text + text->used, " ");
+    return MNL_CB_OK;
+}
+
+static void check_set(const char *conf_text, const char *set, const char *expected)
+{
+    struct conf *conf = read_conf(conf_text);
+    struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_SECURE);
+    struct messages messages = split(batch);
+    struct element_text text = {0};
+
+    for (size_t i = 0; i < messages.count; i++) {
+        if (!is(messages.items[i], NFT_MSG_NEWSETELEM) ||
+            strcmp(mnl_attr_get_str(find(messages.items[i], NFTA_SET_ELEM_LIST_SET)), set) != 0)
+            continue;
+        mnl_attr_parse_nested(find(messages.items[i], NFTA_SET_ELEM_LIST_ELEMENTS), print_element, &text);
+    }
+    ck_assert_str_eq(text.text, expected);
+    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+
+START_TEST(ports_and_users_become_elements)
+{
+    check_set("[Redirect]\nPorts=\nPorts=80 8443\n", "web", "0050 20fb ");
+    check_set("[Bypass]\nPorts=22\n", "bypass_ports", "0016 ");
+    check_set("[Bypass]\nUsers=root\n", "bypass_users", "00000000 ");
+    check_set("", "bypass_users", "");
+}
+END_TEST
+
+START_TEST(networks_become_intervals)
+{
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=10.0.0.0/8\n", "bypass4", "00000000! 0a000000 0b000000! ");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=192.0.2.7\n", "bypass4", "00000000! c0000207 c0000208! ");
+    check_set("[Bypass]\nLocalNetworks=no\n", "bypass4", "");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=10.0.0.0/8\n", "bypass6", "");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=2001:db8::/32\n", "bypass6",
+              "00000000000000000000000000000000! 20010db8000000000000000000000000 20010db9000000000000000000000000! ");
+}
+END_TEST
+
+START_TEST(overlapping_and_adjacent_networks_are_merged)
+{
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=10.1.0.0/16 10.0.0.0/8 10.2.3.4\n", "bypass4",
+              "00000000! 0a000000 0b000000! ");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=10.0.0.128/25 10.0.0.0/25 10.0.2.0/24\n", "bypass4",
+              "00000000! 0a000000 0a000100! 0a000200 0a000300! ");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=192.0.2.1 192.0.2.1\n", "bypass4", "00000000! c0000201 c0000202! ");
+}
+END_TEST
+
+START_TEST(networks_at_the_ends_of_the_address_space)
+{
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=0.0.0.0/8\n", "bypass4", "00000000 01000000! ");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=255.255.255.255 240.0.0.0/4\n", "bypass4", "00000000! f0000000 ");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=0.0.0.0/0 10.0.0.0/8\n", "bypass4", "00000000 ");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=0.0.0.0/1 128.0.0.0/1\n", "bypass4", "00000000 ");
+    check_set("[Bypass]\nLocalNetworks=no\nNetworks=ff00::/8\n", "bypass6",
+              "00000000000000000000000000000000! ff000000000000000000000000000000 ");
+}
+END_TEST
+
+START_TEST(full_configuration_fits_into_short_messages)
+{
+    char *text = malloc(CONF_NETWORKS_MAX * 32 + 64);
+    size_t used = (size_t)sprintf(text, "[Bypass]\n");
+    struct conf *conf;
+    struct ruleset_batch *batch;
+    struct messages messages;
+
+    for (unsigned i = 0; i < CONF_NETWORKS_MAX; i++)
+        used += (size_t)sprintf(text + used, "Networks=2001:db8:%x::/56\n", i);
+    conf = read_conf(text);
+    ck_assert_uint_eq(conf->n_bypass_networks, CONF_NETWORKS_MAX);
+    batch = encode(conf, RULESET_REPLACE, VERDICT_MODE_SECURE);
+    messages = split(batch);
+    ck_assert_uint_lt(messages.count, RULESET_MESSAGES_MAX);
+    for (size_t i = 0; i < messages.count; i++)
+        ck_assert_uint_lt(messages.items[i]->nlmsg_len, 60000);
+    ruleset_batch_free(batch);
+    conf_free(conf);
+    free(text);
+}
+END_TEST
+
+START_TEST(digest_of_sets_follows_the_elements_alone)
+{
+    static const char *const texts[] = {"",
+                                        "[Redirect]\nPorts=8443\n",
+                                        "[Bypass]\nPorts=8443\n",
+                                        "[Bypass]\nUsers=root\n",
+                                        "[Bypass]\nNetworks=192.0.2.0/24\n",
+                                        "[Bypass]\nLocalNetworks=no\n"};
+    uint64_t digests[sizeof(texts) / sizeof(texts[0])];
+    struct conf *conf;
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        conf = read_conf(texts[i]);
+        digests[i] = ruleset_sets_digest(&(struct ruleset_spec){.conf = conf});
+        for (size_t j = 0; j < i; j++)
+            ck_assert_uint_ne(digests[i], digests[j]);
+        conf_free(conf);
+    }
+    conf = read_conf("[Redirect]\nListenPort=15000\n[Bypass]\nNetworks=10.1.0.0/16\n"); /* is in LocalNetworks */
+    ck_assert_uint_eq(ruleset_sets_digest(&(struct ruleset_spec){.conf = conf, .own_uid = 5}), digests[0]);
+    conf_free(conf);
+}
+END_TEST
+
+/* ---- digest of a dump ---- */
+
+static struct nlmsghdr *begin(unsigned char buf[static 512], uint16_t type, uint8_t family)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
+    struct nfgenmsg *nfg;
+
+    message->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
+    nfg = mnl_nlmsg_put_extra_header(message, sizeof(*nfg));
+    nfg->nfgen_family = family;
+    return message;
+}
+
+static void add_table(struct ruleset_digest *digest, const char *name, uint32_t flags, uint64_t handle, uint8_t family)
+{
+    unsigned char buf[512];
+    struct nlmsghdr *message = begin(buf, NFT_MSG_NEWTABLE, family);
+
+    mnl_attr_put_strz(message, NFTA_TABLE_NAME, name);
+    mnl_attr_put_u32(message, NFTA_TABLE_FLAGS, htonl(flags));
+    mnl_attr_put_u64(message, NFTA_TABLE_HANDLE, handle);
+    ruleset_digest_add(digest, message);
+}
+
+static void add_rule(struct ruleset_digest *digest, const char *table, const char *expressions, uint64_t handle)
+{
+    unsigned char buf[512];
+    struct nlmsghdr *message = begin(buf, NFT_MSG_NEWRULE, NFPROTO_INET);
+
+    mnl_attr_put_strz(message, NFTA_RULE_TABLE, table);
+    mnl_attr_put_strz(message, NFTA_RULE_CHAIN, "chain");
+    mnl_attr_put_u64(message, NFTA_RULE_HANDLE, handle);
+    mnl_attr_put_u64(message, NFTA_RULE_POSITION, handle - 1);
+    mnl_attr_put_strz(message, NFTA_RULE_EXPRESSIONS, expressions);
+    ruleset_digest_add(digest, message);
+}
+
+static void add_elements(struct ruleset_digest *digest, const char *set, const char *one, const char *two)
+{
+    unsigned char buf[512];
+    struct nlmsghdr *message = begin(buf, NFT_MSG_NEWSETELEM, NFPROTO_INET);
+    struct nlattr *list;
+
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, "penstock");
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set);
+    list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
+    mnl_attr_put_strz(message, NFTA_LIST_ELEM, one);
+    if (two != NULL)
+        mnl_attr_put_strz(message, NFTA_LIST_ELEM, two);
+    mnl_attr_nest_end(message, list);
+    ruleset_digest_add(digest, message);
+}
+
+static struct ruleset_digest usual(void)
+{
+    struct ruleset_digest digest;
+
+    ruleset_digest_init(&digest);
+    add_table(&digest, "penstock", 6, 1, NFPROTO_INET);
+    add_rule(&digest, "penstock", "one", 2);
+    add_rule(&digest, "penstock", "two", 3);
+    add_elements(&digest, "web", "80", "443");
+    return digest;
+}
+
+START_TEST(digest_ignores_handles_order_of_elements_and_other_tables)
+{
+    struct ruleset_digest expected = usual(), digest;
+
+    ruleset_digest_init(&digest);
+    ck_assert(!digest.present);
+    add_table(&digest, "penstock2", 0, 9, NFPROTO_INET);
+    add_table(&digest, "penstock", 0, 9, NFPROTO_IPV4);
+    ck_assert(!digest.present);
+    add_table(&digest, "penstock", 6, 10, NFPROTO_INET);
+    ck_assert(digest.present);
+    add_rule(&digest, "other", "one", 11);
+    add_rule(&digest, "penstock", "one", 12);
+    add_rule(&digest, "penstock", "two", 13);
+    add_elements(&digest, "web", "443", NULL);
+    add_elements(&digest, "web", "80", NULL);
+    ck_assert(ruleset_digest_equal(&digest, &expected));
+}
+END_TEST
+
+START_TEST(digest_sees_what_was_edited)
+{
+    struct ruleset_digest expected = usual(), digest = usual();
+
+    add_rule(&digest, "penstock", "three", 4);
+    ck_assert(!ruleset_digest_equal(&digest, &expected));
+    digest = usual();
+    add_elements(&digest, "web", "22", NULL);
+    ck_assert(!ruleset_digest_equal(&digest, &expected));
+
+    ruleset_digest_init(&digest); /* rules in another order, an element in another set, other flags */
+    add_table(&digest, "penstock", 6, 1, NFPROTO_INET);
+    add_rule(&digest, "penstock", "two", 2);
+    add_rule(&digest, "penstock", "one", 3);
+    add_elements(&digest, "web", "80", "443");
+    ck_assert(!ruleset_digest_equal(&digest, &expected));
+    ruleset_digest_init(&digest);
+    add_table(&digest, "penstock", 6, 1, NFPROTO_INET);
+    add_rule(&digest, "penstock", "one", 2);
+    add_rule(&digest, "penstock", "two", 3);
+    add_elements(&digest, "web", "80", NULL);
+    add_elements(&digest, "bypass_ports", "443", NULL);
+    ck_assert(!ruleset_digest_equal(&digest, &expected));
+    ruleset_digest_init(&digest);
+    add_table(&digest, "penstock", 7, 1, NFPROTO_INET);
+    add_rule(&digest, "penstock", "one", 2);
+    add_rule(&digest, "penstock", "two", 3);
+    add_elements(&digest, "web", "80", "443");
+    ck_assert(!ruleset_digest_equal(&digest, &expected));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("ruleset");
+    TCase *tcase = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_test(tcase, transaction_has_envelope_numbers_and_one_acknowledgement);
+    tcase_add_test(tcase, any_generation_has_no_condition);
+    tcase_add_test(tcase, create_makes_the_table_with_its_flags);
+    tcase_add_test(tcase, replace_deletes_first);
+    tcase_add_test(tcase, new_rules_leave_table_sets_and_counters);
+    tcase_add_test(tcase, refill_flushes_every_set_it_fills);
+    tcase_add_test(tcase, remove_needs_no_spec);
+    tcase_add_test(tcase, messages_are_described);
+    tcase_add_test(tcase, each_mode_has_its_rules);
+    tcase_add_test(tcase, ports_and_users_become_elements);
+    tcase_add_test(tcase, networks_become_intervals);
+    tcase_add_test(tcase, overlapping_and_adjacent_networks_are_merged);
+    tcase_add_test(tcase, networks_at_the_ends_of_the_address_space);
+    tcase_add_test(tcase, full_configuration_fits_into_short_messages);
+    tcase_add_test(tcase, digest_of_sets_follows_the_elements_alone);
+    tcase_add_test(tcase, digest_ignores_handles_order_of_elements_and_other_tables);
+    tcase_add_test(tcase, digest_sees_what_was_edited);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
