@@ -66,7 +66,11 @@ class Demo:
             say(paint("31", f"expected {status}" + (f" with {detail}" if detail else "")))
         shell("penstock status", self.daemon.cli("status").stdout)
         arrived, client = self.clients()
-        shell("nft list table inet penstock", self.daemon.table())
+        if number == 1:
+            shell("nft list table inet penstock", self.daemon.table())
+        else:  # the rest of the table has only other counts
+            for chain in ("redirect_local", "guard_local"):
+                shell(f"nft list chain inet penstock {chain}", self.daemon.chain(chain))
         connected = status in (SECURE, PLAIN)
         fine = got.get("status") == status and got.get("connection_status") == connection and arrived == connected and \
             (not detail or bool(re.search(detail, got.get("detail") or "")))
@@ -101,31 +105,31 @@ class Demo:
             self.reconfigure(**fallback)
 
         self.step("Successful", "Both tests pass: the secure channel is used", self.reconfigure, SECURE, "Proxy Trusted")
-        self.step("Port Blocked (no fallback)", "The secure port is blocked, fallback not allowed", blocked_port,
+        self.step("Port Blocked, no fallback", "The secure port is blocked, fallback not allowed", blocked_port,
                   PORT, "Proxy Unreachable", "8081")
-        self.step("Port Blocked", "The secure port is blocked, fallback allowed", lambda: self.reconfigure(**fallback),
+        self.step("Port Blocked, fallback", "The secure port is blocked, fallback allowed", lambda: self.reconfigure(**fallback),
                   PLAIN, "Proxy Connected")
         self.step("Successful", "The port opens: back to the secure channel", lab.clear_faults, SECURE, "Proxy Trusted")
-        self.step("SSL Failure", "The proxy's certificate is of an issuer that is not trusted",
+        self.step("SSL Failure: wrong issuer", "The proxy's certificate is of an issuer that is not trusted",
                   lambda: lab.set_server_cert("gw", "wrong-issuer"), AUTH_FAILED, "Proxy Mistrust", "certificate")
-        self.step("SSL Failure", "The proxy's certificate carries another name",
+        self.step("SSL Failure: wrong name", "The proxy's certificate carries another name",
                   lambda: lab.set_server_cert("gw", "wrong-name"), AUTH_FAILED, "Proxy Mistrust", "wrong.example")
-        self.step("SSL Failure", "The proxy's certificate has expired",
+        self.step("SSL Failure: expired", "The proxy's certificate has expired",
                   lambda: lab.set_server_cert("gw", "expired"), AUTH_FAILED, "Proxy Mistrust", "expired")
 
         def refuse_client():
             lab.set_server_cert("gw")
             lab.set_client_ca("gw", "other-ca")
-        self.step("SSL Failure", "The proxy refuses the client certificate", refuse_client, AUTH_FAILED,
+        self.step("SSL Failure: client refused", "The proxy refuses the client certificate", refuse_client, AUTH_FAILED,
                   "Proxy Mistrust", "client certificate")
-        self.step("SSL Failure", "The handshake with AuthURL fails", auth_url_fails, AUTH_FAILED, "Proxy Mistrust",
+        self.step("SSL Failure: AuthURL", "The handshake with AuthURL fails", auth_url_fails, AUTH_FAILED, "Proxy Mistrust",
                   "auth-wrong-name.example")
 
         def everything_blocked():
             self.reconfigure(**fallback)
             blocked_port()
             lab.fault("reject", port=labs.PLAIN_PORT)
-        self.step("(no proxy)", "No port of the proxy answers", everything_blocked, NO_PROXY, "Proxy Unreachable")
+        self.step("(no port answers)", "No port of the proxy answers", everything_blocked, NO_PROXY, "Proxy Unreachable")
         self.step("Successful", "All is well again", all_good, SECURE, "Proxy Trusted")
         return lab.leaked()
 

@@ -772,6 +772,11 @@ class Daemon:
         """nft list table inet penstock; empty text when there is none."""
         return self.lab.run("host", ["nft", "list", "table", "inet", "penstock"]).stdout
 
+    def chain(self, name):
+        """One chain of the table, as nft list chain prints it, without the lines around it."""
+        out = self.lab.run("host", ["nft", "list", "chain", "inet", "penstock", name]).stdout
+        return "\n".join(line[1:] for line in out.splitlines() if line.startswith("\t"))
+
 
 def children_of(pid):
     try:
