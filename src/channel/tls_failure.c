@@ -237,7 +237,7 @@ static void fail_protocol(struct tls *tls, int error)
     if (error == VERSION_ERROR)
         say(tls, TLS_FAILURE_PROTOCOL, "%s does not speak TLS 1.%d or later", peer_text(tls, peer),
             tls->context->only_tls13 ? 3 : 2);
-    else if (error == UNKNOWN_RECORD_TYPE && !tls->connected && !tls->server_verified)
+    else if ((error == UNKNOWN_RECORD_TYPE || error == LENGTH_ERROR) && wolfSSL_get_current_cipher_suite(tls->ssl) == 0)
         say(tls, TLS_FAILURE_PROTOCOL, "%s does not speak TLS", peer_text(tls, peer));
     else
         say(tls, TLS_FAILURE_PROTOCOL, "TLS with %s failed: %s", peer_text(tls, peer), what ? what : "unknown error");

@@ -307,7 +307,7 @@ static enum stream_status tls_read(struct stream *stream, void *buf, size_t size
     return read_ended(tls, error == WOLFSSL_ERROR_ZERO_RETURN ? STREAM_EOF : failed(tls, error));
 }
 
-/* Nothing can be sent any more: finds the reason, if it is to be read without taking data from the reader. */
+/* Nothing can be sent any more: finds the alert that says why, if it is there and no data before it. */
 static enum stream_status write_broken(struct tls *tls)
 {
     char byte;
@@ -318,9 +318,9 @@ static enum stream_status write_broken(struct tls *tls)
     if (result <= 0) {
         error = wolfSSL_get_error(tls->ssl, result);
         if (!wants(error) && error != WOLFSSL_ERROR_ZERO_RETURN)
-            return read_ended(tls, failed(tls, error));
+            read_ended(tls, failed(tls, error));
     }
-    return STREAM_RESET;
+    return tls->failure == TLS_FAILURE_NONE || tls->failure == TLS_FAILURE_CLOSED ? STREAM_RESET : STREAM_FAILED;
 }
 
 static enum stream_status tls_write(struct stream *stream, const void *buf, size_t size, size_t *ret_count)

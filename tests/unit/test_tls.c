@@ -134,14 +134,14 @@ END_TEST
 
 START_TEST(one_byte_at_a_time)
 {
-    struct setting s = setting("server");
+    struct setting s = setting("server-chain");
 
     s.peer_conf.tls12 = _i;
     s.context = pair_context(&s.conf);
     s.server = tls_peer_server_new(&s.peer_conf);
-    s.pair = pair_open(s.context, s.server, s.name, false);
-    tls_peer_set_piece(s.pair.peer, 1);
+    s.pair = pair_open_wired(s.context, s.server, s.name, 1);
     ck_assert_msg(pair_handshake(&s.pair) == STREAM_OK, "%s", tls_failure_text(s.pair.tls));
+    ck_assert_uint_gt(wire_moved(&s.pair, WIRE_TO_CLIENT), 1000);
     end(&s);
 }
 END_TEST

@@ -20,12 +20,27 @@ struct tls_peer_conf pair_peer_conf(const char *certificate);
 
 struct tls_context *pair_context(const struct conf *conf);
 
+/* What lies between the two when the test wants to meddle. */
+struct wire;
+
 struct pair {
     struct tls *tls;
     struct tls_peer *peer;
+    struct wire *wire; /* NULL: they are connected directly */
 };
 
-/* fd_size 0: usual socket buffers. */
+enum wire_way { WIRE_TO_CLIENT, WIRE_TO_SERVER };
+
+/* Bytes move in pieces of at most so many (0: as they come). */
+struct pair pair_open_wired(struct tls_context *context, struct tls_peer_server *server, const char *name,
+                            size_t piece);
+void wire_move(struct pair *pair);
+/* Inverts a bit of the byte at this offset of what goes that way. */
+void wire_damage(struct pair *pair, enum wire_way way, size_t offset, unsigned bit);
+/* Ends that way there, as if the peer had closed. */
+void wire_cut(struct pair *pair, enum wire_way way, size_t offset);
+size_t wire_moved(const struct pair *pair, enum wire_way way);
+
 struct pair pair_open(struct tls_context *context, struct tls_peer_server *server, const char *name, bool resume);
 void pair_close(struct pair *pair); /* takes what is already freed and set to NULL */
 

@@ -20,7 +20,6 @@ struct tls_peer {
     WOLFSSL *ssl;
     int fd;
     struct tls_peer *below;
-    size_t piece;
 };
 
 struct tls_peer_server *tls_peer_server_new(const struct tls_peer_conf *conf)
@@ -66,8 +65,6 @@ static int peer_recv(WOLFSSL *ssl, char *buf, int size, void *data)
     size_t count;
 
     (void)ssl;
-    if (peer->piece && (size_t)size > peer->piece)
-        size = (int)peer->piece;
     if (!peer->below)
         return answer(recv(peer->fd, buf, (size_t)size, 0));
     switch (tls_peer_read(peer->below, buf, (size_t)size, &count)) {
@@ -88,8 +85,6 @@ static int peer_send(WOLFSSL *ssl, char *buf, int size, void *data)
     size_t count;
 
     (void)ssl;
-    if (peer->piece && (size_t)size > peer->piece)
-        size = (int)peer->piece;
     if (!peer->below)
         return answer(send(peer->fd, buf, (size_t)size, MSG_NOSIGNAL));
     switch (tls_peer_write(peer->below, buf, (size_t)size, &count)) {
@@ -134,11 +129,6 @@ void tls_peer_free(struct tls_peer *peer)
         close(peer->fd);
     }
     free(peer);
-}
-
-void tls_peer_set_piece(struct tls_peer *peer, size_t piece)
-{
-    peer->piece = piece;
 }
 
 static enum tls_peer_result result_of(struct tls_peer *peer, int result)
@@ -186,6 +176,11 @@ enum tls_peer_result tls_peer_close_notify(struct tls_peer *peer)
     int result = wolfSSL_shutdown(peer->ssl);
 
     return result >= 0 ? TLS_PEER_OK : result_of(peer, result);
+}
+
+void tls_peer_update_keys(struct tls_peer *peer)
+{
+    ck_assert_int_eq(wolfSSL_update_keys(peer->ssl), WOLFSSL_SUCCESS);
 }
 
 bool tls_peer_resumed(struct tls_peer *peer)

@@ -24,15 +24,14 @@ void tls_peer_server_free(struct tls_peer_server *server);
 struct tls_peer *tls_peer_new(struct tls_peer_server *server, int fd, struct tls_peer *below);
 void tls_peer_free(struct tls_peer *peer); /* takes NULL; closes fd and says nothing */
 
-/* At most this many bytes per read and write of the socket; 0: no limit. */
-void tls_peer_set_piece(struct tls_peer *peer, size_t piece);
-
 enum tls_peer_result { TLS_PEER_OK, TLS_PEER_AGAIN, TLS_PEER_EOF, TLS_PEER_FAILED };
 
 enum tls_peer_result tls_peer_accept(struct tls_peer *peer);
 enum tls_peer_result tls_peer_read(struct tls_peer *peer, void *buf, size_t size, size_t *ret_count);
 enum tls_peer_result tls_peer_write(struct tls_peer *peer, const void *buf, size_t size, size_t *ret_count);
 enum tls_peer_result tls_peer_close_notify(struct tls_peer *peer);
+/* TLS 1.3: new keys both ways. */
+void tls_peer_update_keys(struct tls_peer *peer);
 bool tls_peer_resumed(struct tls_peer *peer);
 bool tls_peer_saw_certificate(struct tls_peer *peer);
 /* The SNI that the client sent, "" when none. */
