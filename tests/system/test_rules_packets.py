@@ -346,7 +346,9 @@ def test_socket_bound_to_an_interface_is_refused_at_once(world, ip, mode):
 @BOTH
 def test_socket_bound_to_an_interface_without_a_gateway_leaks_nothing(world, ip):
     world.host.batch(f"route del default via {WEB[4]}", f"route del ::/0 via {WEB[6]}",
-                     "route add default dev up0", "route add ::/0 dev up0")
+                     "route add default dev up0", "route add ::/0 dev up0",
+                     # As on an interface without neighbours, a tunnel.
+                     f"neigh add {LOOPBACK[ip]} lladdr {MAC['web']} dev up0")
     world.start("secure")
     with world.socket(ip) as sock, pytest.raises(TimeoutError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"up0")
