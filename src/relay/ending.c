@@ -18,21 +18,39 @@ void ending_refuse(struct lingering *lingering, struct stream *client, enum snif
         stream_free(client, true);
 }
 
-void ending_in_order(struct lingering *lingering, struct settings *settings, struct stream *client,
-                     struct stream *proxy, bool secure)
+/* Both directions have ended in order. */
+static void end_in_order(struct lingering *lingering, struct settings *settings, const struct pump *pump, bool secure)
 {
-    stream_free(client, false);
-    /* The proxy has said its end in TLS; its FIN may still be on the way. */
-    if (secure)
+    struct stream *proxy = pump->streams[PUMP_PROXY];
+    stream_free(pump->streams[PUMP_CLIENT], false);
+    if (pump->abandoned)
+        lingering_add(lingering, proxy, settings, LINGER_THEN_RESET);
+    else if (secure) /* the proxy has said its end in TLS; its FIN may still be on the way */
         lingering_add(lingering, proxy, settings, LINGER_FOR_END);
     else
         stream_free(proxy, false);
 }
 
-void ending_broken(struct lingering *lingering, struct settings *settings, struct stream *failed, struct stream *whole)
+/* The failed one is reset at once, the other behind the bytes that came before the failure. */
+static void end_broken(struct lingering *lingering, struct settings *settings, const struct pump *pump)
 {
-    stream_free(failed, true);
-    lingering_add(lingering, whole, settings, LINGER_THEN_RESET);
+    bool client_failed = pump->fault_side == PUMP_CLIENT;
+    stream_free(pump->streams[pump->fault_side], true);
+    lingering_add(lingering, pump->streams[client_failed ? PUMP_PROXY : PUMP_CLIENT], settings, LINGER_THEN_RESET);
+}
+
+void ending_tunnel(struct lingering *lingering, struct settings *settings, const struct pump *pump, enum reason reason,
+                   bool secure)
+{
+    /* After a cut nothing may go out any more, not even what was on its way. */
+    if (reason == REASON_DONE) {
+        end_in_order(lingering, settings, pump, secure);
+    } else if (pump->fault != FLOW_FAULT_NONE && reason != REASON_CUT) {
+        end_broken(lingering, settings, pump);
+    } else {
+        stream_free(pump->streams[PUMP_CLIENT], true);
+        stream_free(pump->streams[PUMP_PROXY], true);
+    }
 }
 
 enum reason ending_fault_reason(const struct pump *pump, bool secure)

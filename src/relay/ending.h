@@ -17,12 +17,10 @@
 void ending_refuse(struct lingering *lingering, struct stream *client, enum sniff_kind kind, enum reason reason,
                    int http_status, const char *detail);
 
-/* Both directions have ended in order. secure: the proxy is behind TLS. */
-void ending_in_order(struct lingering *lingering, struct settings *settings, struct stream *client,
-                     struct stream *proxy, bool secure);
-
-/* The failed one is reset at once, the other behind the bytes that came before the failure. */
-void ending_broken(struct lingering *lingering, struct settings *settings, struct stream *failed, struct stream *whole);
+/* There was one: by how the pump ended, or by force for any other reason than REASON_DONE. secure: the proxy is behind
+ * TLS. The pump has been stopped (pump_fini). */
+void ending_tunnel(struct lingering *lingering, struct settings *settings, const struct pump *pump, enum reason reason,
+                   bool secure);
 
 /* Why, after PUMP_FAILED. */
 enum reason ending_fault_reason(const struct pump *pump, bool secure);

@@ -223,6 +223,15 @@ static void flow_fill(struct flow *flow, struct pool *pool, struct stream *sourc
 
 static void flow_pass_end(struct flow *flow, struct pool *pool, struct stream *sink)
 {
+    if (flow->ask_at_end) {
+        flow->ask_at_end = false;
+        flow->wait = FLOW_WAIT_LEAVE;
+        return;
+    }
+    if (flow->last && stream_can_splice(sink)) { /* for a plain socket close() does it, for TLS it does not */
+        flow_finish(flow, pool);
+        return;
+    }
     enum stream_status status = stream_shutdown_write(sink);
     if (status == STREAM_OK)
         flow_finish(flow, pool);

@@ -20,6 +20,7 @@ enum flow_state {
 
 enum flow_wait {
     FLOW_WAIT_NOTHING, /* done */
+    FLOW_WAIT_LEAVE,   /* the source has ended, everything is delivered: may the end be passed on? */
     FLOW_WAIT_TURN,    /* used up its share: run again in the next round of the loop */
     FLOW_WAIT_SOURCE_READ,
     FLOW_WAIT_SOURCE_WRITE,
@@ -40,6 +41,8 @@ struct flow {
     enum flow_fault fault;
     enum stream_status fault_status; /* STREAM_RESET or STREAM_FAILED */
     bool doomed;                     /* the session failed elsewhere: the source's end is no end in order */
+    bool ask_at_end;                 /* stop once before the end is passed on, with FLOW_WAIT_LEAVE */
+    bool last;                       /* the opposite direction is done: closing the sink passes the end on */
     bool bulk;                       /* the source gives much at a time: splice if possible */
     unsigned char *buffer;           /* NULL: none; bytes [at, end) wait in it */
     size_t size, at, end;

@@ -23,6 +23,7 @@ static int flow_interest(const struct flow *flow, enum pump_side source, enum pu
 {
     switch (flow->wait) {
     case FLOW_WAIT_NOTHING:
+    case FLOW_WAIT_LEAVE:
     case FLOW_WAIT_TURN:
         return 0;
     case FLOW_WAIT_SOURCE_READ:
@@ -101,17 +102,33 @@ static void pump_take_fault(struct pump *pump, enum pump_side source)
 
 /* ---- running ---- */
 
+/* Before the client's end is passed on: there may be nobody left who would read an answer. */
+static void pump_leave(struct pump *pump)
+{
+    if (pump->down.state == FLOW_OPEN && pump->over_cb(pump, pump->data)) {
+        pump->abandoned = true;
+        flow_abandon(&pump->up, pump->pool);
+        flow_abandon(&pump->down, pump->pool);
+    } else {
+        flow_run(&pump->up, pump->pool, pump->streams[PUMP_CLIENT], pump->streams[PUMP_PROXY], SHARE);
+    }
+}
+
 static void pump_run_flow(struct pump *pump, enum pump_side source)
 {
     struct flow *flow = flow_from(pump, source);
     uint64_t before = flow->delivered;
     if (flow->state == FLOW_DONE)
         return;
+    flow->last = flow_from(pump, other(source))->state == FLOW_DONE;
     flow_run(flow, pump->pool, pump->streams[source], pump->streams[other(source)], SHARE);
     if (flow->delivered != before) {
+        pump->answered = source == PUMP_PROXY;
         pump->active_at = ev_now(pump->loop);
         stats_add(source == PUMP_CLIENT ? &pump->stats->bytes_up : &pump->stats->bytes_down, flow->delivered - before);
     }
+    if (flow->wait == FLOW_WAIT_LEAVE)
+        pump_leave(pump);
     pump_take_fault(pump, source);
 }
 
@@ -167,13 +184,14 @@ static void pump_turn_cb(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 void pump_init(struct pump *pump, struct ev_loop *loop, struct pool *pool, struct stats *stats, struct stream *client,
-               struct stream *proxy, pump_cb *cb, void *data)
+               struct stream *proxy, pump_cb *cb, pump_over_cb *over_cb, void *data)
 {
-    *pump = (struct pump){.loop = loop, .pool = pool, .stats = stats, .cb = cb, .data = data};
+    *pump = (struct pump){.loop = loop, .pool = pool, .stats = stats, .cb = cb, .over_cb = over_cb, .data = data};
     pump->streams[PUMP_CLIENT] = client;
     pump->streams[PUMP_PROXY] = proxy;
     flow_init(&pump->up);
     flow_init(&pump->down);
+    pump->up.ask_at_end = over_cb != NULL;
     for (int side = PUMP_CLIENT; side <= PUMP_PROXY; side++) {
         ev_init(&pump->io[side], pump_io_cb);
         pump->io[side].data = pump;

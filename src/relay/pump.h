@@ -25,6 +25,10 @@ struct pump;
 /* From the loop only. After PUMP_DONE and PUMP_FAILED, which come once, it may free the session. */
 typedef void pump_cb(struct pump *pump, enum pump_event event, void *data);
 
+/* The client has ended its direction in order, and all that it sent was delivered: is that the end of the session? Must
+ * not touch the pump. */
+typedef bool pump_over_cb(const struct pump *pump, void *data);
+
 struct pump {
     struct ev_loop *loop;
     struct pool *pool;
@@ -34,9 +38,12 @@ struct pump {
     ev_io io[2];
     ev_timer turn;
     pump_cb *cb;
+    pump_over_cb *over_cb;
     void *data;
     ev_tstamp active_at; /* when bytes were delivered last */
     bool half_closed;
+    bool answered;  /* the last bytes that were delivered came from the proxy */
+    bool abandoned; /* PUMP_DONE, but over_cb said so: the proxy has not ended its direction */
     /* The first fault. */
     enum flow_fault fault;
     enum pump_side fault_side;
@@ -46,7 +53,7 @@ struct pump {
 /* Both descriptors must have been watched (ev_io_set) by somebody since they were opened: the pump takes the poll's
  * registration over without asking the kernel again. */
 void pump_init(struct pump *pump, struct ev_loop *loop, struct pool *pool, struct stats *stats, struct stream *client,
-               struct stream *proxy, pump_cb *cb, void *data);
+               struct stream *proxy, pump_cb *cb, pump_over_cb *over_cb, void *data);
 void pump_start(struct pump *pump); /* begins in this round of the loop, but not inside this call */
 void pump_fini(struct pump *pump);  /* stops, gives everything back; also when it never started */
 

@@ -17,6 +17,7 @@
 #include "relay/policy.h"
 #include "relay/pump.h"
 #include "relay/record.h"
+#include "relay/sockdiag.h"
 
 enum session_state {
     SESSION_NEW,
@@ -31,7 +32,7 @@ struct session {
     struct sessions *all;
     struct session *next, *previous;
     struct settings *settings; /* of the last dial; NULL: none yet */
-    struct stream *client, *proxy;
+    struct stream *client;     /* the proxy's is in dial, later both are in pump */
     struct dial *dial;
     ev_io client_io;
     ev_timer timer;
@@ -115,27 +116,9 @@ static void session_log(const struct session *session, enum reason reason, const
                                 .detail = detail});
 }
 
-static void session_end_streams(struct session *session, enum reason reason, const char *detail, bool had_tunnel)
-{
-    struct lingering *lingering = session->all->lingering;
-    struct stream *client = session->client, *proxy = session->proxy;
-    bool client_failed = session->pump.fault_side == PUMP_CLIENT;
-    if (had_tunnel && reason == REASON_DONE)
-        ending_in_order(lingering, session->settings, client, proxy, session->mode == ROUTE_SECURE);
-    else if (had_tunnel && session->pump.fault != FLOW_FAULT_NONE && reason != REASON_CUT)
-        ending_broken(lingering, session->settings, client_failed ? client : proxy, client_failed ? proxy : client);
-    else if (!had_tunnel && !proxy)
-        ending_refuse(lingering, client, session->kind, reason, session->http_status, detail);
-    else
-        return; /* session_free() resets them */
-    session->client = session->proxy = NULL;
-}
-
 static void session_free(struct session *session)
 {
     dial_free(session->dial);
-    stream_free(session->client, true);
-    stream_free(session->proxy, true);
     settings_unref(session->settings);
     free(session->name);
     free(session->held_detail);
@@ -152,9 +135,12 @@ void session_close(struct session *session, enum reason reason, const char *deta
     if (reason_is_error(reason))
         stats_add(&all->stats->sessions_failed, 1);
     session_log(session, reason, detail);
-    if (had_tunnel)
+    if (had_tunnel) {
         pump_fini(&session->pump);
-    session_end_streams(session, reason, detail, had_tunnel);
+        ending_tunnel(all->lingering, session->settings, &session->pump, reason, session->mode == ROUTE_SECURE);
+    } else {
+        ending_refuse(all->lingering, session->client, session->kind, reason, session->http_status, detail);
+    }
     sessions_remove(all, session);
     session_free(session);
 }
@@ -187,10 +173,20 @@ static void session_pump_cb(struct pump *pump, enum pump_event event, void *data
     }
 }
 
-static void session_open(struct session *session)
+/* On the plain route a client's end is passed on as a FIN, and whoever sends the first FIN keeps TIME_WAIT. When the
+ * client has closed its socket for good after an answer, there is nothing left to say: the proxy is reset. When ports
+ * get scarce, also without an answer, once the proxy's kernel has acknowledged everything. */
+static bool session_over_cb(const struct pump *pump, void *data)
 {
-    pump_init(&session->pump, session->all->loop, session->all->pool, session->all->stats, session->client,
-              session->proxy, session_pump_cb, session);
+    const struct session *session = data;
+    return session->mode == ROUTE_PLAIN && (pump->answered || sessions_note_first_fin(session->all)) &&
+           sockdiag_is_closed(session->all->diag_fd, &session->client_address, &session->destination);
+}
+
+static void session_open(struct session *session, struct stream *proxy)
+{
+    pump_init(&session->pump, session->all->loop, session->all->pool, session->all->stats, session->client, proxy,
+              session_pump_cb, session_over_cb, session);
     session_enter(session, SESSION_OPEN);
     pump_start(&session->pump);
 }
@@ -236,11 +232,9 @@ static void session_dial_cb(struct dial *dial, const struct dial_result *result,
 {
     struct session *session = data;
     session->http_status = result->http_status;
-    if (result->up)
-        session->proxy = dial_take_stream(dial);
     session->dial = NULL;
     if (result->up)
-        session_open(session);
+        session_open(session, dial_take_stream(dial));
     else if (result->proxy_at_fault)
         session_hold(session, result);
     else

@@ -315,7 +315,7 @@ static void rig_init(struct rig *rig, bool fake_client, bool fake_proxy, size_t 
     rig->deadline.data = rig->watch.data = rig;
     ev_timer_start(rig->loop, &rig->deadline);
     ev_timer_start(rig->loop, &rig->watch);
-    pump_init(&rig->pump, rig->loop, rig->pool, &rig->stats, rig->client, rig->proxy, rig_pump_cb, rig);
+    pump_init(&rig->pump, rig->loop, rig->pool, &rig->stats, rig->client, rig->proxy, rig_pump_cb, NULL, rig);
 }
 
 static void rig_fini(struct rig *rig, bool reset)

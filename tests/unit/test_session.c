@@ -646,6 +646,82 @@ START_TEST(a_reset_by_the_client_reaches_the_proxy)
 }
 END_TEST
 
+/* As begin_http(), but with the addresses that the client's socket really has, so that the kernel can be asked. */
+static void begin_http_local(void)
+{
+    struct addr client, destination, own = address("127.0.0.1", 15443);
+    socklen_t length = sizeof client;
+    int fds[2];
+    tcp_pair(fds);
+    ck_assert_int_eq(getsockname(fds[0], &client.sa, &length), 0);
+    length = sizeof destination;
+    ck_assert_int_eq(getpeername(fds[0], &destination.sa, &length), 0);
+    ck_assert_int_eq(send(fds[0], HTTP_HELLO, sizeof HTTP_HELLO - 1, 0), sizeof HTTP_HELLO - 1);
+    app_watch(fds[0]);
+    session_begin(rig.sessions, fds[1], &client, &destination, &own);
+}
+
+/* Our ends of connections to the peer that are in TIME_WAIT. */
+static unsigned time_waits(const struct peer *peer)
+{
+    char line[256];
+    unsigned port, state, n = 0;
+    FILE *file = fopen("/proc/net/tcp", "r");
+    while (file && fgets(line, sizeof line, file))
+        n +=
+            sscanf(line, "%*s %*s %*[^:]:%x %x", &port, &state) == 2 && state == 6 && port == addr_port(&peer->address);
+    fclose(file);
+    return n;
+}
+
+START_TEST(a_client_that_closes_after_its_answer_leaves_no_port_in_time_wait)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin_http_local();
+    run_until(strcmp(app.got, "hello") == 0 && strcmp(script.seen->after, HTTP_HELLO) == 0);
+    app_close();
+    settle();
+    run_until(script.seen->end != -1);
+    ck_assert_int_eq(script.seen->end, ECONNRESET);
+    ck_assert_uint_eq(time_waits(&peer), 0);
+    assert_log("finished");
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_client_that_only_ends_its_direction_is_not_taken_for_gone)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin_http_local();
+    run_until(strcmp(app.got, "hello") == 0 && strcmp(script.seen->after, HTTP_HELLO) == 0);
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    ck_assert_int_eq(script.seen->end, 0);
+    ck_assert_uint_eq(time_waits(&peer), 1);
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+START_TEST(a_client_that_asks_and_closes_is_heard_to_its_end)
+{
+    struct script script = {.answer = OK, .drain = true};
+    struct peer peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin_http_local();
+    shutdown(app.fd, SHUT_WR);
+    app_close();
+    settle();
+    ck_assert_str_eq(script.seen->after, HTTP_HELLO);
+    ck_assert_int_eq(script.seen->end, 0);
+    peer_stop(&peer);
+}
+END_TEST
+
 /* ---- routes ---- */
 
 START_TEST(a_failed_dial_is_held_and_goes_on_over_the_next_route)
@@ -998,6 +1074,9 @@ static Suite *session_suite(void)
     tcase_add_test(tcase, a_client_that_asks_and_ends_its_direction_gets_its_answer);
     tcase_add_test(tcase, a_reset_by_the_proxy_reaches_the_client_behind_the_bytes);
     tcase_add_test(tcase, a_reset_by_the_client_reaches_the_proxy);
+    tcase_add_test(tcase, a_client_that_closes_after_its_answer_leaves_no_port_in_time_wait);
+    tcase_add_test(tcase, a_client_that_only_ends_its_direction_is_not_taken_for_gone);
+    tcase_add_test(tcase, a_client_that_asks_and_closes_is_heard_to_its_end);
     tcase_add_test(tcase, a_failed_dial_is_held_and_goes_on_over_the_next_route);
     tcase_add_test(tcase, three_tries_are_enough);
     tcase_add_test(tcase, trouble_is_reported_once_per_generation);
