@@ -258,33 +258,36 @@ int netfilter_apply(struct netfilter *netfilter, const struct ruleset_spec *spec
     int tries = 0, error = 0;
 
     nfsocket_set_deadline(netfilter->socket, TIMEOUT_MS);
-    while (tries < TRIES_MAX) {
+    for (;;) {
         struct snapshot before;
+        bool last = tries == TRIES_MAX - 1;
         int r = read_snapshot(netfilter, &before);
 
         if (r < 0)
             return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
-        switch (encode_and_commit(netfilter, spec, change_for(netfilter, spec, &before), before.generation, &error,
-                                  ret_error)) {
+        /* Where others keep changing their rules, ours are in the end set without knowing that nobody came between. */
+        switch (encode_and_commit(netfilter, spec, change_for(netfilter, spec, &before), last ? 0 : before.generation,
+                                  &error, ret_error)) {
         case OUTCOME_REFUSED:
             return error;
         case OUTCOME_NOT_OWNED:
             netfilter->owned = false;
             break;
         case OUTCOME_STALE:
+            if (last)
+                return fail(ret_error, -EAGAIN, "", "setting up table inet " RULESET_TABLE);
             tries++;
             break;
         case OUTCOME_DONE:
             r = remember(netfilter, spec, before.generation);
             if (r < 0 && r != -EAGAIN)
                 return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
-            if (netfilter->known)
+            if (netfilter->known || last)
                 return 0;
             tries++;
             break;
         }
     }
-    return fail(ret_error, -EAGAIN, "", "setting up table inet " RULESET_TABLE);
 }
 
 int netfilter_verify(struct netfilter *netfilter, char ret_error[static NETFILTER_ERROR_MAX])

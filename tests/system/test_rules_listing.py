@@ -3,6 +3,8 @@
 
 import re
 import socket
+import subprocess
+import threading
 
 import pytest
 
@@ -228,6 +230,28 @@ def test_what_others_do_elsewhere_does_not_matter(space, rules):
     one.apply("blocked")
     assert one.ask("verify") == "same"
     assert "table ip penstock" in space.run("nft", "list", "tables").stdout
+
+
+def test_others_that_never_stop_changing_their_rules(space, rules):
+    one = rules()
+    busy = subprocess.Popen(space.argv("nft", "-i"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    ended = threading.Event()
+
+    def hammer():
+        while not ended.is_set():
+            busy.stdin.write("add table ip other\ndelete table ip other\n")
+        busy.stdin.close()
+
+    thread = threading.Thread(target=hammer)
+    thread.start()
+    for _ in range(20):
+        one.apply("secure")
+        one.apply("blocked")
+    ended.set()
+    thread.join()
+    busy.wait()
+    one.apply("secure")
+    assert one.ask("verify") == "same"
 
 
 def test_verify_before_apply_differs(rules):
