@@ -1010,6 +1010,67 @@ START_TEST(process_starts_with_a_missing_key)
 }
 END_TEST
 
+/* Fills the way to us with answers that nobody reads. */
+static void send_pings(const struct process *process, unsigned n)
+{
+    struct ipc_message ping = {.type = IPC_PING};
+    int error;
+
+    while (n-- > 0)
+        while ((error = ipc_send(process->fd, &ping, -1)) < 0) {
+            ck_assert_int_eq(error, -EAGAIN);
+            ck_assert_int_eq(poll(&(struct pollfd){.fd = process->fd, .events = POLLOUT}, 1, 20000), 1);
+        }
+}
+
+static void await_accepted(const struct peer *peer, unsigned n)
+{
+    int i;
+
+    for (i = 0; i < 2000 && *peer->accepted < n; i++)
+        poll(NULL, 0, 10);
+    ck_assert_uint_eq(*peer->accepted, n);
+}
+
+/* The peer serves one connection after the other: it takes ours once the prober's has ended. */
+static void await_end_of_test(const struct peer *peer)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    await_accepted(peer, 1);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, &peer->address.sa, addr_length(&peer->address)), 0);
+    await_accepted(peer, 2);
+    close(fd);
+}
+
+START_TEST(last_report_waits_for_a_slow_gate)
+{
+    struct proxy proxy = good_proxy();
+    struct peer peer;
+    struct process process;
+    struct ipc_message message = {.type = IPC_TEST, .test = {.test_id = 5}};
+    struct conf *conf;
+
+    start_proxy(&peer, &proxy);
+    process = start_process();
+    conf = whole_conf(addr_port(&peer.address), peer_pki("client.key"));
+    conf->n_servers = 1;
+    ck_assert(send_conf(&process, conf, 1).ok);
+    send_pings(&process, 20000);
+    ck_assert_int_eq(ipc_send(process.fd, &message, -1), 0);
+    await_end_of_test(&peer);
+    do
+        message = await(&process, IPC_REPORT);
+    while (!message.report.complete);
+    ck_assert_uint_eq(message.report.test_id, 5);
+    conf->n_servers = 2;
+    end_process(&process);
+    conf_free(conf);
+    peer_stop(&peer);
+}
+END_TEST
+
 START_TEST(process_ends_with_its_gate)
 {
     struct process process = start_process();
@@ -1088,6 +1149,7 @@ static void add_rest(Suite *s)
         return; /* no sandbox to be had */
     tcase_add_test(t, process_tests_in_its_sandbox);
     tcase_add_test(t, process_starts_with_a_missing_key);
+    tcase_add_test(t, last_report_waits_for_a_slow_gate);
 }
 
 int main(void)
