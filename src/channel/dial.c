@@ -295,12 +295,19 @@ static void dial_ask(struct dial *dial)
 
 /* ---- TLS ---- */
 
+/* What came behind the handshake may sit inside the TLS library already. */
+static void dial_listen(struct dial *dial)
+{
+    dial_enter(dial, DIAL_LISTEN);
+    dial_exchange(dial);
+}
+
 static void dial_encrypted(struct dial *dial)
 {
     if (!dial->host)
         dial_up(dial, 0);
     else if (dial->listen_ms)
-        dial_enter(dial, DIAL_LISTEN);
+        dial_listen(dial);
     else
         dial_ask(dial);
 }
