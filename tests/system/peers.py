@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 
 import lab as labs
 
@@ -149,6 +150,34 @@ def read_exactly(sock, size):
             raise EOFError(f"{len(data)} of {size} bytes")
         data += chunk
     return data
+
+
+class RulesMonitor:
+    """Times of every change of the host's nftables (NFNLGRP_NFTABLES), on the monotonic clock."""
+
+    def __init__(self, lab):
+        self.sock = lab.socket("host", socket.AF_NETLINK, socket.SOCK_RAW, 12)
+        self.sock.bind((0, 0))
+        self.sock.setsockopt(270, 1, 7)
+        self.sock.settimeout(0.2)
+        self.times = []
+        self.ended = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.ended:
+            with contextlib.suppress(socket.timeout):
+                self.sock.recv(65536)
+                self.times.append(time.monotonic())
+
+    def first_after(self, begin):
+        return labs.wait_for(lambda: next((t for t in list(self.times) if t > begin), None), 10, "a change of rules")
+
+    def close(self):
+        self.ended = True
+        self.thread.join()
+        self.sock.close()
 
 
 class FakeProxy:

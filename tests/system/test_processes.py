@@ -107,6 +107,7 @@ def test_all_relays_killed_again_and_again_stay_bounded(lab, daemon):
     assert lab.leaked() == 0
 
 
+@pytest.mark.slow
 def test_a_stopped_relay_is_found_and_replaced(lab, daemon):
     one = daemon()
     victim = one.children()["relay"][0]

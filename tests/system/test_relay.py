@@ -365,7 +365,7 @@ def test_500_sessions_at_once_keep_their_bytes_apart(lab, daemon, proxy, route):
     assert one.status()["sessions"]["failed"] == page["sessions"]["failed"]
 
 
-def test_nothing_is_left_after_many_sessions(lab, daemon, proxy):
+def test_nothing_is_left_after_many_sessions(lab, daemon, proxy, sanitized):
     """Descriptors and memory of the relay are what they were."""
     def echo(sock):
         sock.sendall(sock.recv(65536))
@@ -386,7 +386,7 @@ def test_nothing_is_left_after_many_sessions(lab, daemon, proxy):
     descriptors, memory = len(os.listdir(f"/proc/{relay}/fd")), resident(relay)
     burst(300)
     assert len(os.listdir(f"/proc/{relay}/fd")) <= descriptors
-    assert resident(relay) - memory < 4 * MB
+    assert sanitized or resident(relay) - memory < 4 * MB  # a sanitizer keeps what was freed for a while
 
 
 def test_a_long_client_hello_in_one_byte_pieces_keeps_its_name(lab, daemon, proxy):
