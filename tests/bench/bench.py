@@ -229,27 +229,30 @@ def short(lab, one, seconds, at_a_time=32):
             "errors": client.errors}
 
 
+def open_sessions(one):
+    return one.daemon.status()["sessions"]["open"] - sum(s["state"] != "open" for s in one.daemon.ask("sessions", 60))
+
+
 def idle(lab, one, count):
     """Bytes of resident memory for each idle session with an open tunnel."""
     before = resident(one.relays())
     socks, begin = [], time.monotonic()
-    hello = one.preamble or GET  # the sink answers neither, the tunnel stands
     with lab.ns("host"):
-        for i in range(count):
-            sock = socket.socket()
-            # Several addresses: one has 28,000 ports only, and they are shared with what others left in TIME_WAIT.
-            if not one.preamble:
-                sock.bind((f"192.0.2.{110 + i % 8}", 0))
-            sock.settimeout(20)
-            sock.connect(one.target)
-            sock.send(hello)
-            socks.append(sock)
-        if one.preamble:
-            for sock in socks:
-                sock.recv(100)
-        else:
-            labs.wait_for(lambda: sum(s["state"] == "open" for s in one.daemon.ask("sessions", 60)) >= count, 120,
-                          f"{count} open sessions", interval=0.5)
+        while len(socks) < count:  # step by step: ten thousand handshakes at once would be another test
+            step = min(250, count - len(socks))
+            for i in range(step):
+                sock = socket.socket()
+                if not one.preamble:  # several addresses: one has 28,000 ports only, some of them in TIME_WAIT
+                    sock.bind((f"192.0.2.{110 + i % 8}", 0))
+                sock.settimeout(20)
+                sock.connect(one.target)
+                sock.send(one.preamble or GET)  # the sink does not answer a GET, the tunnel stands
+                socks.append(sock)
+            if one.preamble:
+                for sock in socks[-step:]:
+                    sock.recv(100)
+            else:
+                labs.wait_for(lambda: open_sessions(one) >= len(socks), 60, f"{len(socks)} open sessions", interval=0.02)
     took = time.monotonic() - begin
     settled = resident(one.relays())
     for sock in socks:
