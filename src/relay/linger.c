@@ -140,7 +140,7 @@ static bool is_over(const struct stream *stream, enum linger_how how, bool *ret_
 
 void lingering_add(struct lingering *lingering, struct stream *stream, struct settings *settings, enum linger_how how)
 {
-    bool reset;
+    bool reset = true;
     struct linger_entry *entry;
     if (is_over(stream, how, &reset) || lingering->n >= lingering->max || !(entry = calloc(1, sizeof *entry))) {
         stream_free(stream, reset);
