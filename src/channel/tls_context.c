@@ -23,6 +23,11 @@
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 #define SUITES_CHACHA "TLS13-CHACHA20-POLY1305-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 
+/* Without it wolfSSL takes signatures made with SHA-1. */
+#define SIGNATURES                                                                                                     \
+    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ED25519:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"                     \
+    "RSA+SHA256:RSA+SHA384:RSA+SHA512"
+
 /* Where distributions keep the bundle of public CAs. */
 static const char *const system_bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
                                              "/etc/ssl/ca-bundle.pem"};
@@ -215,17 +220,15 @@ static int use_certificate(struct tls_context *context, const char *path, char *
 
     if (result < 0)
         return complain_of_file(ret_error, path, result);
-    if (blob.size > 0)
-        x509 = wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_PEM);
-    if (!x509 || wolfSSL_CTX_use_certificate_chain_buffer(context->ctx, blob.data, (long)blob.size) != WOLFSSL_SUCCESS)
+    if (blob.size == 0 ||
+        wolfSSL_CTX_use_certificate_chain_buffer(context->ctx, blob.data, (long)blob.size) != WOLFSSL_SUCCESS)
         result = complain(ret_error, -EINVAL, "%s: no certificate (PEM) in it", path);
+    else /* wolfSSL cannot look into every certificate that it can use (Ed25519) */
+        x509 = wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_PEM);
     blob_fini(&blob);
-    if (result == 0) {
-        context->client_expires = tls_cert_expires(x509);
-        *ret_x509 = x509;
-    } else {
-        wolfSSL_X509_free(x509);
-    }
+    context->has_certificate = result == 0;
+    context->client_expires = x509 ? tls_cert_expires(x509) : 0;
+    *ret_x509 = x509;
     return result;
 }
 
@@ -280,7 +283,7 @@ static int load_identity(struct tls_context *context, const struct conf *conf, c
         return result;
     result = use_key(context, key, ret_error);
     if (result == 0 && (wolfSSL_CTX_check_private_key(context->ctx) != WOLFSSL_SUCCESS ||
-                        !tls_cert_has_key(x509, wolfSSL_CTX_get0_privatekey(context->ctx))))
+                        (x509 && !tls_cert_has_key(x509, wolfSSL_CTX_get0_privatekey(context->ctx)))))
         result = complain(ret_error, -EINVAL, "%s: does not belong to the certificate in %s", key, conf->certificate);
     wolfSSL_X509_free(x509);
     return result;
@@ -302,6 +305,7 @@ static bool set_up(struct tls_context *context)
     return wolfSSL_CTX_SetMinVersion(ctx, context->only_tls13 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set_cipher_list(ctx, aes ? SUITES_AES ":" SUITES_CHACHA : SUITES_CHACHA ":" SUITES_AES) ==
                WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set_groups(ctx, groups, sizeof(groups) / sizeof(groups[0])) == WOLFSSL_SUCCESS;
 }
 

@@ -200,10 +200,10 @@ static void fail_alert(struct tls *tls, int code)
     else if (!alert_is_about_certificate(tls, code))
         say(tls, TLS_FAILURE_ALERT, "%s ended the TLS connection (alert %d, %s)", peer_text(tls, peer), code,
             alert_words(code));
-    else if (expires == 0)
+    else if (!tls->context->has_certificate)
         say(tls, TLS_FAILURE_CLIENT_CERT, "server wants a client certificate, and none is configured (alert %d, %s)",
             code, alert_words(code));
-    else if (expires < time(NULL))
+    else if (expires != 0 && expires < time(NULL))
         say(tls, TLS_FAILURE_CLIENT_CERT, "server rejected the client certificate (alert %d, %s); it expired on %s",
             code, alert_words(code), date_text(expires, date));
     else

@@ -23,7 +23,8 @@ struct tls_context {
     unsigned users; /* connections, and one for the owner: what tls_context_free() leaves behind dies with the last */
     WOLFSSL_CTX *ctx;
     struct tls_engine *engine; /* NULL: wolfSSL does all of it */
-    int64_t client_expires;    /* 0: no client certificate */
+    bool has_certificate;
+    int64_t client_expires; /* 0: no client certificate, or unknown */
     bool only_tls13;
     struct tls_remembered remembered[TLS_REMEMBERED_MAX];
     size_t n_remembered, next_remembered;

@@ -34,6 +34,7 @@ static size_t take_ahead(struct tls *tls, char *buf, size_t size)
     return count;
 }
 
+/* An idle connection holds no buffer. */
 static void drop_ahead(struct tls *tls)
 {
     free(tls->ahead.buf);
@@ -296,12 +297,14 @@ static enum stream_status tls_read(struct stream *stream, void *buf, size_t size
             remember(tls);
         tls->heard = true;
         *ret_count = (size_t)result;
-        return STREAM_OK;
     }
+    if (tls->ahead.at == tls->ahead.end)
+        drop_ahead(tls);
+    if (result > 0)
+        return STREAM_OK;
     error = wolfSSL_get_error(tls->ssl, result);
     if (wants(error)) {
-        assert(tls->ahead.at == tls->ahead.end);
-        drop_ahead(tls); /* an idle connection holds none */
+        assert(!tls->ahead.buf); /* or tls_pending() would be wrong */
         return again(tls, error);
     }
     return read_ended(tls, error == WOLFSSL_ERROR_ZERO_RETURN ? STREAM_EOF : failed(tls, error));
