@@ -41,7 +41,7 @@ struct dial {
     int error; /* errno of a connect that failed at once */
     uint32_t listen_ms, answer_ms;
     struct addr address;
-    uint16_t port;
+    uint16_t port, local_port;
     bool resume, ping;
     const char *host;     /* in names; NULL: no request */
     const char *tls_name; /* in names; NULL: plain */
@@ -167,7 +167,7 @@ static void dial_fail_tcp(struct dial *dial, int error)
 static int dial_connect(struct dial *dial)
 {
     int fd;
-    int result = tcp_connect(&dial->address, &fd);
+    int result = tcp_connect(&dial->address, dial->local_port, &fd);
 
     if (result < 0)
         return -result;
@@ -439,6 +439,7 @@ static struct dial *dial_new(const struct dial_request *request)
     dial->stream = request->below;
     dial->address = request->address;
     dial->port = request->port;
+    dial->local_port = request->local_port;
     dial->resume = request->resume;
     dial->ping = request->ping;
     dial->listen_ms = request->listen_ms;

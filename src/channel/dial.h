@@ -25,6 +25,7 @@ struct dial_request {
     bool resume;
     const char *host; /* CONNECT target, copied; NULL: stop after TCP (plain) or TLS */
     uint16_t port;
+    uint16_t local_port; /* to connect from, also while an older connection of it is in TIME_WAIT; 0: any */
 
     /* For the prober; relays leave these zero. */
     struct stream *below; /* an open connection to use instead of a new one; taken over, also on failure */

@@ -22,7 +22,16 @@ static void set_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value)); /* a connection without it still works */
 }
 
-int tcp_connect(const struct addr *address, int *ret_fd)
+static bool bind_port(int fd, int family, uint16_t port)
+{
+    struct addr any = {.sa.sa_family = (sa_family_t)family};
+
+    addr_set_port(&any, port);
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    return bind(fd, &any.sa, addr_length(&any)) == 0;
+}
+
+int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd)
 {
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 
@@ -34,11 +43,14 @@ int tcp_connect(const struct addr *address, int *ret_fd)
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+    bool bound = local_port && bind_port(fd, address->sa.sa_family, local_port);
+
     if (connect(fd, &address->sa, addr_length(address)) < 0 && errno != EINPROGRESS) {
         int error = errno;
 
         close(fd);
-        return -error;
+        /* The port has a connection to this address that lives. */
+        return bound && error == EADDRNOTAVAIL ? tcp_connect(address, 0, ret_fd) : -error;
     }
     *ret_fd = fd;
     return 0;

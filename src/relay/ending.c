@@ -22,7 +22,9 @@ void ending_refuse(struct lingering *lingering, struct stream *client, enum snif
 static void end_in_order(struct lingering *lingering, struct settings *settings, const struct pump *pump, bool secure)
 {
     struct stream *proxy = pump->streams[PUMP_PROXY];
-    stream_free(pump->streams[PUMP_CLIENT], false);
+    /* Nobody has an abandoned client's socket any more: a reset only spares its host a TIME_WAIT and conntrack a two
+     * minutes' entry, which would make the next user of the port look like coming from another one. */
+    stream_free(pump->streams[PUMP_CLIENT], pump->abandoned);
     if (pump->abandoned)
         lingering_add(lingering, proxy, settings, LINGER_THEN_RESET);
     else if (secure) /* the proxy has said its end in TLS; its FIN may still be on the way */

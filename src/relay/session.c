@@ -174,13 +174,17 @@ static void session_pump_cb(struct pump *pump, enum pump_event event, void *data
 }
 
 /* On the plain route a client's end is passed on as a FIN, and whoever sends the first FIN keeps TIME_WAIT. When the
- * client has closed its socket for good after an answer, there is nothing left to say: the proxy is reset. When ports
- * get scarce, also without an answer, once the proxy's kernel has acknowledged everything. */
+ * client has closed its socket for good after an answer, there is nothing left to say: the proxy is reset. */
 static bool session_over_cb(const struct pump *pump, void *data)
 {
     const struct session *session = data;
-    return session->mode == ROUTE_PLAIN && (pump->answered || sessions_note_first_fin(session->all)) &&
-           sockdiag_is_closed(session->all->diag_fd, &session->client_address, &session->destination);
+    struct sessions *all = session->all;
+    if (session->mode != ROUTE_PLAIN)
+        return false;
+    if (pump->answered && sockdiag_is_closed(all->diag_fd, &session->client_address, &session->destination))
+        return true;
+    ports_note_lost(&all->ports, ev_now(all->loop));
+    return false;
 }
 
 static void session_open(struct session *session, struct stream *proxy)
@@ -253,7 +257,8 @@ static void session_start_dial(struct session *session)
                                    .tls_name = conf->server_name ? conf->server_name : route->server,
                                    .resume = true,
                                    .host = policy_target(session->name, &session->destination, text),
-                                   .port = addr_port(&session->destination)};
+                                   .port = addr_port(&session->destination),
+                                   .local_port = ports_next(&session->all->ports, ev_now(session->all->loop))};
     session->dial = dial_start(session->all->loop, &request, session_dial_cb, session);
     if (session->dial)
         session_enter(session, SESSION_DIAL);

@@ -8,10 +8,7 @@
 #include "relay/session.h"
 #include "relay/sockdiag.h"
 
-#define LINGERING_MAX  4096
-/* Of the 28,000 ephemeral ports that there are for one proxy, with several relays drawing on them. */
-#define FIRST_FINS_MAX 2000
-#define TIME_WAIT_S    60.
+#define LINGERING_MAX 4096
 
 static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -40,6 +37,7 @@ struct sessions *sessions_new(struct ev_loop *loop, struct stats *stats, size_t 
     ev_timer_init(&sessions->draining, draining_cb, SESSIONS_DRAINING_S, 0.);
     sessions->draining.data = sessions;
     sessions->diag_fd = sockdiag_open();
+    ports_init(&sessions->ports);
     sessions->pool = pool_new(max_pipes);
     sessions->lingering = lingering_new(loop, max / 8 < LINGERING_MAX ? max / 8 : LINGERING_MAX);
     if (!sessions->pool || !sessions->lingering) {
@@ -137,21 +135,6 @@ void sessions_report_trouble(struct sessions *sessions, uint64_t generation, enu
         return;
     if (sessions->trouble_cb(generation, reason, detail, sessions->data))
         sessions->troubled_generation = generation;
-}
-
-bool sessions_note_first_fin(struct sessions *sessions)
-{
-    struct first_fins *fins = &sessions->first_fins;
-    double passed = ev_now(sessions->loop) - fins->minute_began;
-    if (passed >= TIME_WAIT_S) {
-        fins->last_minute = passed < 2. * TIME_WAIT_S ? fins->this_minute : 0;
-        fins->this_minute = 0;
-        fins->minute_began = ev_now(sessions->loop);
-    }
-    if (fins->this_minute + fins->last_minute >= FIRST_FINS_MAX)
-        return true;
-    fins->this_minute++;
-    return false;
 }
 
 void sessions_list_start(struct sessions *sessions)

@@ -13,6 +13,7 @@
 #include "common/stats.h"
 #include "relay/linger.h"
 #include "relay/pool.h"
+#include "relay/ports.h"
 #include "relay/settings.h"
 
 #define SESSIONS_HELD_MAX   1024
@@ -25,12 +26,6 @@ struct session;
 /* The proxy could not be reached or authenticated; at most once per generation of the route. False: could not be told
  * now, another session may try. */
 typedef bool sessions_trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data);
-
-/* Connections to the proxy that we ended first, each of which keeps a port in TIME_WAIT for a minute. */
-struct first_fins {
-    ev_tstamp minute_began;
-    unsigned this_minute, last_minute;
-};
 
 struct sessions {
     struct ev_loop *loop;
@@ -46,7 +41,7 @@ struct sessions {
     uint64_t troubled_generation; /* the last that was reported */
     ev_timer draining;
     int diag_fd; /* for sockdiag_is_closed() */
-    struct first_fins first_fins;
+    struct ports ports;
     sessions_trouble_cb *trouble_cb;
     void *data;
 };
@@ -68,9 +63,6 @@ bool sessions_are_full(const struct sessions *sessions);
 void sessions_add(struct sessions *sessions, struct session *session);
 void sessions_remove(struct sessions *sessions, struct session *session);
 void sessions_report_trouble(struct sessions *sessions, uint64_t generation, enum reason reason, const char *detail);
-
-/* The proxy's side is about to be ended by us first. True: so many were in the last minute that ports get scarce. */
-bool sessions_note_first_fin(struct sessions *sessions);
 
 /* Listing in the order of their begin: start, then next until false. Sessions may come and go in between. */
 void sessions_list_start(struct sessions *sessions);
