@@ -6,12 +6,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 
-/* A source that gives so much at a time is worth a pipe; one that gives less than BULK_ENDS is not any more. */
-#define BULK_STARTS  16384
-#define BULK_ENDS    4096
+/* A source that gives so much at a time is worth a pipe. */
+#define BULK           16384
+/* Waking up for every few segments is what costs most in a long transfer. Once one has gone on for so long, the socket
+ * reports itself readable only with so many bytes, or with an end; and a timer looks for what is less. */
+#define COALESCE_AFTER 1048576
+#define COALESCE_BYTES 131072
 /* TLS hands out one record per read. After one smaller than this nothing more is expected to be there already. */
-#define RECORD_SMALL 4096
+#define RECORD_SMALL   4096
 
 void flow_init(struct flow *flow)
 {
@@ -153,7 +157,7 @@ static void fill_buffer(struct flow *flow, struct stream *source)
             break;
         }
     }
-    flow->bulk = flow->end >= BULK_STARTS;
+    flow->round += flow->end;
 }
 
 static void drain_buffer(struct flow *flow, struct pool *pool, struct stream *sink)
@@ -180,7 +184,7 @@ static void fill_pipe(struct flow *flow, struct stream *source)
         return;
     }
     flow->piped = (size_t)n;
-    flow->bulk = n >= BULK_ENDS;
+    flow->round += (size_t)n;
     /* The socket was emptied, or the pipe's slots are full; then the poll reports at once. */
     if (flow->piped < flow->pipe.size)
         flow->wait = FLOW_WAIT_SOURCE_READ;
@@ -204,6 +208,7 @@ static void drain_pipe(struct flow *flow, struct pool *pool, struct stream *sink
 
 static void flow_fill(struct flow *flow, struct pool *pool, struct stream *source, struct stream *sink)
 {
+    flow->bulk |= flow->round >= BULK;
     bool splicing = flow->bulk && stream_can_splice(source) && stream_can_splice(sink) &&
                     (flow->pipe.read_fd >= 0 || pool_get_pipe(pool, &flow->pipe));
     flow->wait = FLOW_WAIT_NOTHING;
@@ -239,6 +244,19 @@ static void flow_pass_end(struct flow *flow, struct pool *pool, struct stream *s
         sink_says(flow, pool, status);
 }
 
+/* The source has nothing more now: what kind of a source is it? */
+static void flow_judge_source(struct flow *flow, struct stream *source)
+{
+    flow->bulk = flow->round >= BULK;
+    flow->streak = flow->bulk ? flow->streak + flow->round : 0;
+    flow->round = 0;
+    bool coalesce = flow->streak >= COALESCE_AFTER;
+    int low_water = coalesce ? COALESCE_BYTES : 1;
+    if (coalesce != flow->coalescing &&
+        setsockopt(source->fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water) == 0)
+        flow->coalescing = coalesce;
+}
+
 void flow_run(struct flow *flow, struct pool *pool, struct stream *source, struct stream *sink, size_t budget)
 {
     uint64_t stop = flow->delivered + budget;
@@ -249,8 +267,12 @@ void flow_run(struct flow *flow, struct pool *pool, struct stream *source, struc
         bool source_waits = flow->wait != FLOW_WAIT_NOTHING;
         drain_pipe(flow, pool, sink);
         drain_buffer(flow, pool, sink);
-        if (flow_holds(flow) || flow->state == FLOW_DONE || (flow->state == FLOW_OPEN && source_waits))
+        if (flow_holds(flow) || flow->state == FLOW_DONE)
             break;
+        if (flow->state == FLOW_OPEN && source_waits) {
+            flow_judge_source(flow, source);
+            break;
+        }
         if (flow->state == FLOW_OPEN && flow->delivered >= stop) {
             flow->wait = FLOW_WAIT_TURN;
             break;

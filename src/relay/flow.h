@@ -43,13 +43,18 @@ struct flow {
     bool doomed;                     /* the session failed elsewhere: the source's end is no end in order */
     bool ask_at_end;                 /* stop once before the end is passed on, with FLOW_WAIT_LEAVE */
     bool last;                       /* the opposite direction is done: closing the sink passes the end on */
+    bool coalescing;                 /* SO_RCVLOWAT is set: also run after FLOW_COALESCE_S, not only when readable */
     bool bulk;                       /* the source gives much at a time: splice if possible */
     unsigned char *buffer;           /* NULL: none; bytes [at, end) wait in it */
     size_t size, at, end;
     struct pool_pipe pipe; /* holds piped bytes, at least one */
     size_t piped;
+    size_t round;    /* taken since the source had nothing last */
+    uint64_t streak; /* taken in one bulk */
     uint64_t delivered;
 };
+
+#define FLOW_COALESCE_S 0.002
 
 void flow_init(struct flow *flow);
 void flow_fini(struct flow *flow, struct pool *pool); /* drops what was not delivered */

@@ -38,6 +38,12 @@ static int flow_interest(const struct flow *flow, enum pump_side source, enum pu
     return 0;
 }
 
+/* To be run by the timer, whatever the poll says. */
+static bool flow_wants_turn(const struct flow *flow)
+{
+    return flow->wait == FLOW_WAIT_TURN || (flow->coalescing && flow->wait == FLOW_WAIT_SOURCE_READ);
+}
+
 static void watch_side(struct pump *pump, enum pump_side side)
 {
     ev_io *io = &pump->io[side];
@@ -57,8 +63,12 @@ static void pump_update_interest(struct pump *pump)
 {
     watch_side(pump, PUMP_CLIENT);
     watch_side(pump, PUMP_PROXY);
-    if (pump->up.wait == FLOW_WAIT_TURN || pump->down.wait == FLOW_WAIT_TURN)
+    ev_timer_stop(pump->loop, &pump->turn);
+    if (flow_wants_turn(&pump->up) || flow_wants_turn(&pump->down)) {
+        bool now = pump->up.wait == FLOW_WAIT_TURN || pump->down.wait == FLOW_WAIT_TURN;
+        ev_timer_set(&pump->turn, now ? 0. : FLOW_COALESCE_S, 0.);
         ev_timer_start(pump->loop, &pump->turn);
+    }
 }
 
 static void pump_stop(struct pump *pump)
@@ -180,7 +190,7 @@ static void pump_turn_cb(struct ev_loop *loop, ev_timer *timer, int events)
     struct pump *pump = timer->data;
     (void)loop;
     (void)events;
-    pump_run(pump, pump->up.wait == FLOW_WAIT_TURN, pump->down.wait == FLOW_WAIT_TURN);
+    pump_run(pump, flow_wants_turn(&pump->up), flow_wants_turn(&pump->down));
 }
 
 void pump_init(struct pump *pump, struct ev_loop *loop, struct pool *pool, struct stats *stats, struct stream *client,
