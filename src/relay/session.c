@@ -41,7 +41,7 @@ struct session {
     uint8_t mode;  /* enum route_mode of the last dial */
     uint8_t tries; /* dials that failed through the proxy's fault */
     uint64_t id, generation;
-    ev_tstamp began_at;
+    ev_tstamp began_at, held_until; /* 0: never held; all holds together have one limit */
     struct addr client_address, destination, own, proxy_address;
     char *name;        /* NULL: none */
     char *held_detail; /* why the last dial failed; NULL: none */
@@ -69,7 +69,7 @@ static const struct {
     [SESSION_NEW] = {"new", 0.},
     [SESSION_SNIFF] = {"sniff", SESSION_SILENCE_S},
     [SESSION_DIAL] = {"dial", 0.},
-    [SESSION_HELD] = {"held", SESSIONS_HELD_S},
+    [SESSION_HELD] = {"held", 0.}, /* session_hold() sets it */
     [SESSION_OPEN] = {"open", SESSION_IDLE_S},
     [SESSION_ENDED] = {"ended", 0.},
 };
@@ -229,6 +229,9 @@ static void session_hold(struct session *session, const struct dial_result *resu
         free(session->held_detail);
         session->held_detail = strdup(result->detail);
         session_enter(session, SESSION_HELD);
+        if (session->held_until <= 0.)
+            session->held_until = ev_now(all->loop) + SESSIONS_HELD_S;
+        session_set_timer(session, session->held_until - ev_now(all->loop));
     }
 }
 
