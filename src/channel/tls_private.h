@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of the TLS client share: tls_context.c (files, trust, remembered sessions), tls_wolfssl.c (one
- * connection), tls_failure.c (why it failed, in words). Nobody else includes this. */
+/* What the parts of the TLS client share: tls_context.c (settings, remembered sessions), tls_files.c (CAs, our
+ * certificate), tls_wolfssl.c (one connection), tls_below.c (its bytes), tls_cert.c (what certificates say),
+ * tls_failure.c (why it failed, in words). Nobody else includes this. */
 #ifndef PENSTOCK_CHANNEL_TLS_PRIVATE_H
 #define PENSTOCK_CHANNEL_TLS_PRIVATE_H
 
@@ -65,6 +66,20 @@ struct tls_context *tls_context_use(struct tls_context *context);
 /* Offers a session to ssl if one is remembered for name; remembers the one that ssl has now. */
 void tls_context_recall(struct tls_context *context, const char *name, WOLFSSL *ssl);
 void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL *ssl);
+
+/* ---- tls_files.c ---- */
+/* 0, or -errno with a sentence in ret_error (of TLS_TEXT_MAX bytes). */
+int tls_load_trust(struct tls_context *context, const struct conf *conf, char *ret_error);
+int tls_load_identity(struct tls_context *context, const struct conf *conf, char *ret_error);
+/* Writes the sentence and returns error. */
+__attribute__((format(printf, 3, 4))) int tls_complain(char *text, int error, const char *format, ...);
+
+/* ---- tls_below.c ---- */
+/* wolfSSL's way to the stream below; the connection is the callbacks' context. */
+int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data);
+int tls_send_cb(WOLFSSL *ssl, char *buf, int size, void *data);
+/* An idle connection holds no buffer. */
+void tls_drop_ahead(struct tls *tls);
 
 /* ---- tls_failure.c ---- */
 /* For wolfSSL_set_verify(); the connection is the callback's context. Only ever adds refusals. */

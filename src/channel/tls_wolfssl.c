@@ -12,97 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define AHEAD_SIZE 32768 /* two records at once: one system call instead of four */
 /* Of one write: wolfSSL encrypts at most this before others get their turn. */
-#define WRITE_MAX  65536
+#define WRITE_MAX 65536
 
 static struct tls *tls_of(const struct stream *stream)
 {
     return (struct tls *)stream;
-}
-
-/* ---- bytes from and to the stream below ---- */
-
-static size_t take_ahead(struct tls *tls, char *buf, size_t size)
-{
-    size_t count = tls->ahead.end - tls->ahead.at;
-
-    if (count > size)
-        count = size;
-    memcpy(buf, tls->ahead.buf + tls->ahead.at, count);
-    tls->ahead.at += count;
-    return count;
-}
-
-/* An idle connection holds no buffer. */
-static void drop_ahead(struct tls *tls)
-{
-    free(tls->ahead.buf);
-    tls->ahead.buf = NULL;
-    tls->ahead.at = tls->ahead.end = 0;
-}
-
-static int cbio_error(enum stream_status status, int again)
-{
-    switch (status) {
-    case STREAM_AGAIN_READ:
-    case STREAM_AGAIN_WRITE:
-        return again;
-    case STREAM_EOF:
-        return WOLFSSL_CBIO_ERR_CONN_CLOSE;
-    case STREAM_RESET:
-        return WOLFSSL_CBIO_ERR_CONN_RST;
-    case STREAM_OK:
-    case STREAM_FAILED:
-        break;
-    }
-    return WOLFSSL_CBIO_ERR_GENERAL;
-}
-
-static int recv_cb(WOLFSSL *ssl, char *buf, int size, void *data)
-{
-    struct tls *tls = data;
-    enum stream_status status;
-    size_t count;
-
-    (void)ssl;
-    if (tls->ahead.at < tls->ahead.end)
-        return (int)take_ahead(tls, buf, (size_t)size);
-    if (!tls->ahead.buf)
-        tls->ahead.buf = malloc(AHEAD_SIZE);
-    if (!tls->ahead.buf) {
-        status = stream_read(tls->below, buf, (size_t)size, &count);
-        tls->below_status = status;
-        return status == STREAM_OK ? (int)count : cbio_error(status, WOLFSSL_CBIO_ERR_WANT_READ);
-    }
-    tls->ahead.at = tls->ahead.end = 0;
-    status = stream_read(tls->below, tls->ahead.buf, AHEAD_SIZE, &tls->ahead.end);
-    tls->below_status = status;
-    if (status != STREAM_OK)
-        return cbio_error(status, WOLFSSL_CBIO_ERR_WANT_READ);
-    return (int)take_ahead(tls, buf, (size_t)size);
-}
-
-/* A peer that refuses us may have closed before we wrote, with its alert still to be read; for wolfSSL a failed write
- * is the end, so it must not see it. In the handshake it goes on as if written and finds the alert; later the write
- * waits for ever, and tls_write() looks what there is to read. */
-static int send_cb(WOLFSSL *ssl, char *buf, int size, void *data)
-{
-    struct tls *tls = data;
-    enum stream_status status = STREAM_RESET;
-    size_t count;
-
-    (void)ssl;
-    if (!tls->send_broken) {
-        status = stream_write(tls->below, buf, (size_t)size, &count);
-        if (status == STREAM_OK)
-            return (int)count;
-        tls->below_status = status;
-        tls->send_broken = status != STREAM_AGAIN_READ && status != STREAM_AGAIN_WRITE;
-    }
-    if (tls->send_broken && !tls->connected)
-        return size;
-    return WOLFSSL_CBIO_ERR_WANT_WRITE;
 }
 
 /* ---- birth and death ---- */
@@ -126,8 +41,8 @@ static WOLFSSL *new_ssl(struct tls *tls)
         return NULL;
     }
     wolfSSL_SetCertCbCtx(ssl, tls);
-    wolfSSL_SSLSetIORecv(ssl, recv_cb);
-    wolfSSL_SSLSetIOSend(ssl, send_cb);
+    wolfSSL_SSLSetIORecv(ssl, tls_recv_cb);
+    wolfSSL_SSLSetIOSend(ssl, tls_send_cb);
     wolfSSL_SetIOReadCtx(ssl, tls);
     wolfSSL_SetIOWriteCtx(ssl, tls);
     if (tls->resume) {
@@ -190,7 +105,7 @@ static void tls_free(struct stream *stream, bool reset)
     tls_engine_forget(tls->context->engine, tls);
     stream_free(tls->below, reset);
     tls_context_free(tls->context);
-    drop_ahead(tls);
+    tls_drop_ahead(tls);
     free(tls->text);
     free(tls->note);
     free(tls);
@@ -221,7 +136,7 @@ static bool wants(int error)
 static enum stream_status failed(struct tls *tls, int error)
 {
     tls_fail(tls, error);
-    drop_ahead(tls);
+    tls_drop_ahead(tls);
     return tls->below_status == STREAM_RESET && tls->failure == TLS_FAILURE_CLOSED ? STREAM_RESET : STREAM_FAILED;
 }
 
@@ -276,7 +191,7 @@ enum stream_status tls_handshake(struct tls *tls)
 
 static enum stream_status read_ended(struct tls *tls, enum stream_status status)
 {
-    drop_ahead(tls);
+    tls_drop_ahead(tls);
     tls->read_end = status;
     return status;
 }
@@ -299,7 +214,7 @@ static enum stream_status tls_read(struct stream *stream, void *buf, size_t size
         *ret_count = (size_t)result;
     }
     if (tls->ahead.at == tls->ahead.end)
-        drop_ahead(tls);
+        tls_drop_ahead(tls);
     if (result > 0)
         return STREAM_OK;
     error = wolfSSL_get_error(tls->ssl, result);

@@ -9,6 +9,7 @@
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
 #include <check.h>
+#include <gcrypt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,17 @@ START_TEST(known_answers_with_and_without_the_engine)
     known_answer(INVALID_DEVID, _i);
     if (engine)
         known_answer(tls_engine_device(engine), _i);
+}
+END_TEST
+
+/* Without this a broken engine would pass: it tests itself and then is not there. */
+START_TEST(a_cpu_with_aes_has_an_engine)
+{
+    char *features = gcry_get_config(0, "hwflist");
+
+    if (features && strstr(features, ":intel-aesni:") && strstr(features, ":intel-pclmul:"))
+        ck_assert_ptr_nonnull(engine);
+    gcry_free(features);
 }
 END_TEST
 
@@ -216,6 +228,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, known_answers_with_and_without_the_engine, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_test(tcase, a_cpu_with_aes_has_an_engine);
     tcase_add_test(tcase, the_engine_is_really_asked);
     tcase_add_test(tcase, a_wrong_tag_is_refused);
     tcase_add_test(tcase, any_length_and_key_gives_what_wolfssl_gives);
