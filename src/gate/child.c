@@ -391,11 +391,16 @@ struct child *child_new(const struct child_setup *setup, enum child_role role, u
     return child;
 }
 
+void child_set_conf(struct child *child, int conf_fd, uint64_t serial)
+{
+    child->conf_fd = conf_fd;
+    child->serial = serial;
+}
+
 void child_configure(struct child *child, int conf_fd, uint64_t serial)
 {
     child->retired = false;
-    child->conf_fd = conf_fd;
-    child->serial = serial;
+    child_set_conf(child, conf_fd, serial);
     if (connected(child)) {
         enter(child, CHILD_STATE_CONFIGURING, child->setup->timing.configure);
         send_due(child, DUE_CONF);

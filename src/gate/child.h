@@ -47,6 +47,8 @@ struct child *child_new(const struct child_setup *setup, enum child_role role, u
 /* Starts it when it is not running, else passes the configuration. conf_fd stays the caller's and must stay open until
  * the next call. */
 void child_configure(struct child *child, int conf_fd, uint64_t serial);
+/* What its next life gets, and that alone. */
+void child_set_conf(struct child *child, int conf_fd, uint64_t serial);
 /* Ends it (SIGTERM, SIGKILL a second later); child_configure() starts it anew. */
 void child_retire(struct child *child);
 /* Ends it and starts it anew at once. */

@@ -22,6 +22,7 @@ struct children {
     struct children_cbs cbs;
     void *data;
     int conf_fd; /* the effective configuration, sealed */
+    int try_fd;  /* the one that the prober tries; -1: none */
     uint64_t serial;
     uint16_t listen_port;
     struct child *prober;
@@ -64,10 +65,23 @@ static bool is_settled(const struct children *children)
     return !child_configuring(children->prober);
 }
 
+/* A prober that starts from now on gets the configuration in force. */
+static void end_try(struct children *children, bool ok, const char *detail)
+{
+    close(children->try_fd);
+    children->try_fd = -1;
+    child_set_conf(children->prober, children->conf_fd, children->serial);
+    children->cbs.conf_tried(ok, detail, children->data);
+}
+
 static void on_conf_done(struct child *child, bool ok, const char *detail, void *data)
 {
     struct children *children = data;
 
+    if (child_role(child) == CHILD_PROBER && children->try_fd >= 0) {
+        end_try(children, ok, detail);
+        return;
+    }
     if (child_role(child) == CHILD_RELAY && child_usable(child))
         child_send_route(child, &children->route);
     children->cbs.conf_done(child_name(child), ok, detail, is_settled(children), children->data);
@@ -161,6 +175,8 @@ static void on_lost(struct child *child, void *data)
 
     if (child_role(child) == CHILD_PROBER) {
         children->cbs.prober_lost(children->data);
+        if (children->try_fd >= 0)
+            end_try(children, false, "the prober ended while it read the configuration; try again");
         return;
     }
     end_list_of(children, child);
@@ -185,7 +201,7 @@ struct children *children_new(struct ev_loop *loop, const char *program, const s
     };
     children->cbs = *cbs;
     children->data = data;
-    children->conf_fd = -1;
+    children->conf_fd = children->try_fd = -1;
     children->route.mode = ROUTE_CLOSED;
     ev_timer_init(&children->list_timer, on_list_timeout, 0., 0.);
     children->list_timer.data = children;
@@ -264,6 +280,7 @@ int children_configure(struct children *children, const struct conf *conf)
     int fd = -1;
     int r = make_relays(children, n);
 
+    assert(children->try_fd < 0);
     if (r < 0)
         return r;
     r = write_conf(conf, &fd);
@@ -285,6 +302,22 @@ int children_configure(struct children *children, const struct conf *conf)
             child_restart(children->relays[i]);
         child_configure(children->relays[i], fd, children->serial);
     }
+    return 0;
+}
+
+int children_try(struct children *children, const struct conf *conf)
+{
+    int fd = -1, r;
+
+    assert(children->try_fd < 0);
+    if (!child_usable(children->prober) || child_configuring(children->prober))
+        return -EAGAIN;
+    r = write_conf(conf, &fd);
+    if (r < 0)
+        return r;
+    children->try_fd = fd;
+    children->serial++;
+    child_configure(children->prober, fd, children->serial);
     return 0;
 }
 
@@ -371,6 +404,8 @@ void children_free(struct children *children)
     child_free(children->prober, deadline);
     for (unsigned i = 0; i < CONF_RELAYS_MAX; i++)
         child_free(children->relays[i], deadline);
+    if (children->try_fd >= 0)
+        close(children->try_fd);
     if (children->conf_fd >= 0)
         close(children->conf_fd);
     free(children);

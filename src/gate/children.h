@@ -26,6 +26,7 @@ struct children_cbs {
     void (*sessions_end)(uint64_t request_id, void *data);
     /* A child has taken the configuration, or not (detail says why); settled: no other answer is awaited. */
     void (*conf_done)(const char *child, bool ok, const char *detail, bool settled, void *data);
+    void (*conf_tried)(bool ok, const char *detail, void *data); /* once after children_try() */
 };
 
 /* Starts nothing yet; loop is the default loop. program: path that children exec (/proc/self/exe). cbs is copied.
@@ -33,9 +34,12 @@ struct children_cbs {
 struct children *children_new(struct ev_loop *loop, const char *program, const struct children_cbs *cbs, void *data);
 /* Before the first children_configure(); tests use shorter times. */
 void children_set_timing(struct children *children, const struct child_timing *timing);
-/* Also the way to reload: sends the configuration to all, starts or ends relays when their number changed.
- * -errno when the configuration could not be passed. */
+/* Starts them all, or passes a new configuration to all, starts or ends relays when their number changed. Not while one
+ * is tried. -errno when the configuration could not be passed. */
 int children_configure(struct children *children, const struct conf *conf);
+/* Lets the prober alone read it, key files too; when conf_tried says that it did, children_configure() is next. When
+ * not, the prober goes on with what it had. -EAGAIN: there is no prober now. */
+int children_try(struct children *children, const struct conf *conf);
 void children_set_route(struct children *children,
                         const struct route *route);                    /* remembered for those who start later */
 bool children_start_test(struct children *children, uint64_t test_id); /* false: no prober now */

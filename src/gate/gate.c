@@ -11,35 +11,11 @@
 #include <sysexits.h>
 
 #include "common/log.h"
-#include "gate/children.h"
 #include "gate/control.h"
+#include "gate/gate_private.h"
 #include "gate/netfilter.h"
-#include "gate/netwatch.h"
-#include "gate/notify.h"
-#include "gate/requests.h"
-#include "gate/rules.h"
-#include "gate/state.h"
-#include "gate/tester.h"
 
 #define PROGRAM "/proc/self/exe"
-
-struct gate {
-    const struct gate_options *options;
-    struct conf *conf;
-    struct ev_loop *loop;
-    struct rules *rules;
-    struct netwatch *netwatch;
-    struct children *children;
-    struct requests *requests;
-    struct control *control;
-    struct notify notify;
-    struct state state;
-
-    struct tester tester;
-    time_t started;
-    struct status_texts conf_warnings; /* of the children, about the configuration in force */
-    ev_signal terminate, interrupt, hangup;
-};
 
 /* ---- tests ---- */
 
@@ -170,143 +146,7 @@ static void on_conf_done(const char *child, bool ok, const char *detail, bool se
         requests_on_reloaded(gate->requests, &gate->conf_warnings);
 }
 
-/* ---- requests ---- */
-
-static void add_warnings(const struct gate *gate, struct status_texts *texts)
-{
-    unsigned ready, wanted;
-
-    children_count_relays(gate->children, &ready, &wanted);
-    if (ready == 0)
-        status_add_text(texts, "no relay is listening: redirected connections are refused");
-    else if (ready < wanted)
-        status_add_text(texts, "only %u of %u relays are listening", ready, wanted);
-    if (!tester_can_test(&gate->tester))
-        status_add_text(texts, "no test can run: the prober is being started");
-    if (gate->state.verdict.fallback_detail[0] != '\0')
-        status_add_text(texts, "the secure channel is not used: %s", gate->state.verdict.fallback_detail);
-    for (size_t i = 0; i < gate->conf_warnings.n; i++)
-        status_add_text(texts, "%s", gate->conf_warnings.lines[i]);
-}
-
-static char *do_status(void *data)
-{
-    const struct gate *gate = data;
-    struct status_info *info = calloc(1, sizeof(*info));
-    char *json;
-
-    if (!info)
-        return NULL;
-    info->verdict = gate->state.verdict;
-    info->since = gate->state.since;
-    info->started = gate->started;
-    info->tested_at = gate->tester.tested_at;
-    rules_status(gate->rules, &info->rules);
-    children_read_stats(gate->children, &info->stats);
-    add_warnings(gate, &info->warnings);
-    json = status_json(info);
-    free(info);
-    return json;
-}
-
-static char *do_config(void *data)
-{
-    const struct gate *gate = data;
-    char *text = NULL;
-    size_t size;
-    FILE *stream = open_memstream(&text, &size);
-
-    if (!stream)
-        return NULL;
-    conf_print(gate->conf, stream);
-    if (fclose(stream) == 0)
-        return text;
-    free(text);
-    return NULL;
-}
-
-static bool do_test(void *data)
-{
-    struct gate *gate = data;
-
-    return tester_test_now(&gate->tester);
-}
-
-static void do_list_sessions(uint64_t id, void *data)
-{
-    struct gate *gate = data;
-
-    children_list_sessions(gate->children, id);
-}
-
-/* ---- reload ---- */
-
-static void on_conf_error(const char *text, void *data)
-{
-    log_error("%s", text);
-    status_add_text(data, "%s", text);
-}
-
-/* What is in force may be something that the new configuration does not allow. */
-static bool is_allowed(enum verdict_kind kind, const struct conf *conf)
-{
-    switch (verdict_mode(kind)) {
-    case VERDICT_MODE_SECURE:
-    case VERDICT_MODE_BLOCKED:
-        return true;
-    case VERDICT_MODE_PLAIN:
-        return !conf->secure || conf->allow_fallback;
-    case VERDICT_MODE_DIRECT:
-        return conf->on_unavailable == CONF_UNAVAILABLE_DIRECT;
-    }
-    return false;
-}
-
-static void take_conf(struct gate *gate, struct conf *conf)
-{
-    static const struct verdict testing = {.kind = VERDICT_TESTING};
-    struct conf *old = gate->conf;
-
-    gate->conf = conf;
-    log_set_level(conf->log_level);
-    rules_set_conf(gate->rules, conf);
-    tester_set_conf(&gate->tester, conf); /* the prober asks for a test when it has taken it, too */
-    state_pursue(&gate->state, is_allowed(gate->state.wanted.kind, conf) ? &gate->state.wanted : &testing);
-    conf_free(old);
-}
-
-static bool load_conf(struct gate *gate, struct status_texts *ret_errors)
-{
-    struct conf *conf;
-    int r;
-
-    if (conf_load(gate->options->conf_path, on_conf_error, ret_errors, &conf) < 0)
-        return false;
-    memset(&gate->conf_warnings, 0, sizeof(gate->conf_warnings));
-    r = children_configure(gate->children, conf);
-    if (r < 0) {
-        status_add_text(ret_errors, "the children cannot be told: %s", strerror(-r));
-        conf_free(conf);
-        return false;
-    }
-    take_conf(gate, conf);
-    return true;
-}
-
-/* False: the old configuration stays in force, ret_errors says why. */
-static bool do_reload(struct status_texts *ret_errors, void *data)
-{
-    bool done;
-
-    notify_reloading();
-    done = load_conf(data, ret_errors);
-    if (done)
-        log_notice("configuration is reloaded");
-    else
-        log_error("configuration is not reloaded, the old one stays in force");
-    notify_reloaded();
-    return done;
-}
+/* ---- start and stop ---- */
 
 static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
@@ -315,11 +155,9 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int revents)
     (void)loop;
     (void)revents;
     if (errors)
-        do_reload(errors, watcher->data);
+        gate_reload(errors, watcher->data);
     free(errors);
 }
-
-/* ---- start and stop ---- */
 
 static void on_terminate(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
@@ -342,14 +180,9 @@ static void watch_signals(struct gate *gate)
 /* The control socket first: it tells of another penstockd before that one's rules are touched. */
 static int open_control(struct gate *gate)
 {
-    static const struct requests_ops ops = {.status = do_status,
-                                            .config = do_config,
-                                            .test = do_test,
-                                            .list_sessions = do_list_sessions,
-                                            .reload = do_reload};
     char error[CONTROL_ERROR_MAX];
 
-    gate->requests = requests_new(gate->loop, &ops, gate);
+    gate->requests = requests_new(gate->loop, &gate_requests_ops, gate);
     if (!gate->requests)
         return EX_OSERR;
     gate->control = control_new(gate->loop, gate->options->control_path, &requests_control_cbs, gate->requests, error);
@@ -394,7 +227,8 @@ static int open_children(struct gate *gate)
                                             .trouble = on_trouble,
                                             .session = on_session,
                                             .sessions_end = on_sessions_end,
-                                            .conf_done = on_conf_done};
+                                            .conf_done = on_conf_done,
+                                            .conf_tried = gate_on_conf_tried};
 
     gate->children = children_new(gate->loop, PROGRAM, &cbs, gate);
     return gate->children ? EX_OK : EX_OSERR;
@@ -466,6 +300,7 @@ static void gate_free(struct gate *gate)
     children_free(gate->children);
     netwatch_free(gate->netwatch);
     rules_free(gate->rules);
+    conf_free(gate->new_conf);
     conf_free(gate->conf);
     free(gate);
 }

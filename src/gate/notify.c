@@ -46,17 +46,21 @@ void notify_status(const char *text)
     sd_notifyf(0, "STATUS=%s", text);
 }
 
-void notify_reloading(void)
+void notify_reloading(struct notify *notify)
 {
     struct timespec now;
 
+    if (!notify->ready)
+        return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
                (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 }
 
-void notify_reloaded(void)
+void notify_reloaded(struct notify *notify)
 {
+    if (!notify->ready)
+        return;
     sd_notify(0, "READY=1");
 }
 

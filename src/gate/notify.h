@@ -17,8 +17,9 @@ void notify_init(struct notify *notify, struct ev_loop *loop);
 void notify_fini(struct notify *notify);
 void notify_ready(struct notify *notify); /* the first time only */
 void notify_status(const char *text);
-void notify_reloading(void);
-void notify_reloaded(void);
+/* Both do nothing before the first readiness: a start that is not over cannot be interrupted by a reload. */
+void notify_reloading(struct notify *notify);
+void notify_reloaded(struct notify *notify);
 void notify_stopping(void);
 
 #endif

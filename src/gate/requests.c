@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RELOAD_SECONDS 5. /* then it is answered without waiting for the children any longer */
+#define RELOAD_SECONDS 12. /* then it is answered without waiting for the relays any longer; a prober has 10 */
 
 enum wait { WAIT_TEST, WAIT_SESSIONS, WAIT_RELOAD };
 
@@ -174,7 +174,7 @@ static void start_sessions(struct requests *requests, struct control_client *cli
 
 /* ---- reload ---- */
 
-void requests_on_reloaded(struct requests *requests, const struct status_texts *warnings)
+static void answer_reloads(struct requests *requests, bool ok, const struct status_texts *texts)
 {
     struct request *next;
 
@@ -182,8 +182,24 @@ void requests_on_reloaded(struct requests *requests, const struct status_texts *
     for (struct request *request = requests->waiting; request; request = next) {
         next = request->next;
         if (request->wait == WAIT_RELOAD)
-            answer_waiting(requests, request, status_reload_json(true, warnings));
+            answer_waiting(requests, request, status_reload_json(ok, texts));
     }
+}
+
+void requests_on_reloaded(struct requests *requests, const struct status_texts *warnings)
+{
+    answer_reloads(requests, true, warnings);
+}
+
+void requests_on_reload_refused(struct requests *requests, const char *error)
+{
+    struct status_texts *errors = calloc(1, sizeof(*errors));
+
+    if (!errors)
+        return;
+    status_add_text(errors, "%s", error);
+    answer_reloads(requests, false, errors);
+    free(errors);
 }
 
 static void on_reload_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)

@@ -38,5 +38,6 @@ void requests_on_session(struct requests *requests, const struct ipc_session *se
 void requests_on_sessions_end(struct requests *requests, uint64_t id);
 /* All children have taken the new configuration, or said why not. */
 void requests_on_reloaded(struct requests *requests, const struct status_texts *warnings);
+void requests_on_reload_refused(struct requests *requests, const char *error);
 
 #endif

@@ -155,6 +155,58 @@ def test_fallback_works_without_key_files(lab, daemon):
     assert lab.curl("https://www.example/")[0] == 0
 
 
+def test_a_reload_with_bad_key_files_changes_nothing_anywhere(lab, daemon):
+    """Also not the rules, nor what else is in the file; and a bad key opens no way to the plain port."""
+    one = daemon()
+    before = one.ask("config")[0]["config"]
+    generation = one.status()["rules"]["changes"]
+    one.write(lab.config({"SecureChannel": {"Certificate": "/nowhere/client.pem", "AllowFallback": "yes"},
+                          "Redirect": {"Ports": "80 443 8000"}}))
+    lab.fault("refuse")
+    answer, = one.ask("reload")
+    assert not answer["ok"] and any("/nowhere/client.pem" in text for text in answer["errors"]), answer
+    assert one.ask("config")[0]["config"] == before
+    assert one.status()["rules"]["changes"] == generation
+    one.ask("test")
+    assert one.wait_status("Blocked - Secure channel port not available")["warnings"] == []
+    assert lab.to_plain_port() == 0
+    lab.clear_faults()
+    one.write(lab.config({"Redirect": {"Ports": "80 443 8000"}}))
+    assert one.ask("reload") == [{"ok": True}]
+    one.wait_status(SECURE)
+    assert "8000" in one.ask("config")[0]["config"]
+
+
+def test_reloads_at_once_are_all_answered(lab, daemon):
+    one = daemon()
+    clients = []
+    for _ in range(5):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(15)
+        client.connect(one.control)
+        client.sendall(b"reload\n")
+        clients.append(client)
+    answers = []
+    for client in clients:
+        data = b""
+        while chunk := client.recv(65536):
+            data += chunk
+        answers.append(data)
+    assert b'{"ok":true}\n' in answers
+    assert all(a == b'{"ok":true}\n' or b"under way" in a for a in answers), answers
+    one.wait_status(SECURE)
+
+
+def test_a_reload_while_the_prober_is_stopped_is_refused_and_the_next_one_works(lab, daemon):
+    one = daemon()
+    prober, = one.children()["prober"]
+    os.kill(prober, signal.SIGSTOP)
+    answer, = one.ask("reload", timeout=20)
+    assert not answer["ok"] and "prober ended" in answer["errors"][0], answer
+    labs.wait_for(lambda: one.ask("reload", timeout=20) == [{"ok": True}], 15, "a reload")
+    one.wait_status(SECURE)
+
+
 def test_a_reload_that_forbids_the_fallback_ends_it_at_once(lab, daemon):
     lab.fault("refuse")
     one = daemon({"SecureChannel": {"AllowFallback": "yes"}}, status=PLAIN)

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of the gate share: gate.c (start, stop, who calls whom), gate_answers.c, gate_reload.c. */
+#ifndef PENSTOCK_GATE_GATE_PRIVATE_H
+#define PENSTOCK_GATE_GATE_PRIVATE_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "common/conf.h"
+#include "gate/children.h"
+#include "gate/control.h"
+#include "gate/gate.h"
+#include "gate/netwatch.h"
+#include "gate/notify.h"
+#include "gate/requests.h"
+#include "gate/rules.h"
+#include "gate/state.h"
+#include "gate/tester.h"
+
+struct gate {
+    const struct gate_options *options;
+    struct conf *conf;     /* in force */
+    struct conf *new_conf; /* of a reload, while the prober tries it; else NULL */
+    struct ev_loop *loop;
+    struct rules *rules;
+    struct netwatch *netwatch;
+    struct children *children;
+    struct requests *requests;
+    struct control *control;
+    struct notify notify;
+    struct state state;
+
+    struct tester tester;
+    time_t started;
+    struct status_texts conf_warnings; /* of the children, about the configuration in force */
+    ev_signal terminate, interrupt, hangup;
+};
+
+/* For the verbs of the control socket; data is the gate. */
+extern const struct requests_ops gate_requests_ops;
+
+/* Reads the configuration again and lets the prober try it. False: it stays as it is, ret_errors says why (logged too).
+ * True: requests_on_reloaded() or requests_on_reload_refused() follows. */
+bool gate_reload(struct status_texts *ret_errors, void *data);
+/* What the prober said: then it is in force everywhere, or nowhere. */
+void gate_on_conf_tried(bool ok, const char *detail, void *data);
+
+#endif
