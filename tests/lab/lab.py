@@ -534,7 +534,7 @@ listen secure
     chain probe {
         type filter hook prerouting priority raw;
         iifname "h0" th dport { 80, 443 } meta l4proto { tcp, udp } counter name leaked
-        iifname "h0" tcp dport 8080 counter name plain
+        iifname "h0" tcp dport 8080 tcp flags syn / syn,ack counter name plain
     }
     chain faults { type filter hook input priority filter; }
     chain faults_beyond { type filter hook forward priority filter; }
@@ -570,7 +570,8 @@ listen secure
         return self._counter("leaked")
 
     def to_plain_port(self):
-        """Packets to the proxies' plain port that have left the host since reset_counters()."""
+        """Attempts to connect to the plain port of a proxy since reset_counters(). (Of connections, the end of an
+        earlier test's may still be under way.)"""
         return self._counter("plain")
 
     def reset_counters(self):
