@@ -45,7 +45,7 @@ struct dial_result {
 
 typedef void dial_cb(struct dial *dial, const struct dial_result *result, void *data);
 
-/* Non-blocking connect with TCP_NODELAY, keepalive and TCP_USER_TIMEOUT. Time limits: ConnectTimeout for TCP,
+/* Non-blocking connect with TCP_NODELAY. Time limits: ConnectTimeout for TCP,
  * HandshakeTimeout for TLS, 30 s for the answer to CONNECT. NULL: out of memory. */
 struct dial *dial_start(struct ev_loop *loop, const struct dial_request *request, dial_cb *cb, void *data);
 

@@ -113,7 +113,11 @@ enum exchange_result exchange_step(struct exchange *exchange, struct stream *str
     enum exchange_result result;
 
     *ret_want_write = false;
-    result = read_answer(exchange, stream, ret_want_write, ret_answer);
+    /* A plain proxy has nothing to say before it is asked. */
+    if (exchange->request && !exchange->answer && stream_can_splice(stream))
+        result = EXCHANGE_AGAIN;
+    else
+        result = read_answer(exchange, stream, ret_want_write, ret_answer);
     if (result != EXCHANGE_AGAIN || !exchange->request || write_request(exchange, stream, ret_want_write))
         return result;
     result = read_answer(exchange, stream, ret_want_write, ret_answer);

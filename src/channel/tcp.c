@@ -38,11 +38,6 @@ int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd)
     if (fd < 0)
         return -errno;
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
     bool bound = local_port && bind_port(fd, address->sa.sa_family, local_port);
 
     if (connect(fd, &address->sa, addr_length(address)) < 0 && errno != EINPROGRESS) {
@@ -54,6 +49,15 @@ int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd)
     }
     *ret_fd = fd;
     return 0;
+}
+
+void tcp_keep_alive(int fd)
+{
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
 }
 
 const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX])

@@ -14,10 +14,10 @@
 #include "common/log.h"
 #include "relay/session.h"
 
-#define BACKLOG          4096 /* the kernel caps it at net.core.somaxconn */
-#define ACCEPTS_PER_TURN 64
-#define PAUSE_S          0.1
-#define ORIGINAL_DST     80 /* SO_ORIGINAL_DST, and IP6T_SO_ORIGINAL_DST for IPv6 */
+#define BACKLOG      4096 /* the kernel caps it at net.core.somaxconn */
+#define ACCEPTS_MAX  64   /* before others have their turn */
+#define PAUSE_S      0.1
+#define ORIGINAL_DST 80 /* SO_ORIGINAL_DST, and IP6T_SO_ORIGINAL_DST for IPv6 */
 
 struct listener {
     struct ev_loop *loop;
@@ -26,7 +26,8 @@ struct listener {
     int fd;
     ev_io io;
     ev_timer pause;
-    bool told; /* that connections wait */
+    int accepts; /* so many are tried when there is something to accept */
+    bool told;   /* that connections wait */
 };
 
 static void listener_wait(struct listener *listener, const char *why)
@@ -99,14 +100,18 @@ static void io_cb(struct ev_loop *loop, ev_io *io, int events)
     struct listener *listener = io->data;
     (void)loop;
     (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; i < listener->accepts; i++) {
         if (sessions_are_full(listener->sessions)) {
             listener_wait(listener, "the limit of sessions is reached");
             return;
         }
-        if (!accept_one(listener))
+        if (!accept_one(listener)) {
+            listener->accepts = i > 1 ? i : 1;
             return;
+        }
     }
+    /* Connections that come one by one do not need a call each that finds no other; what was left is reported again. */
+    listener->accepts = listener->accepts < ACCEPTS_MAX / 2 ? 2 * listener->accepts : ACCEPTS_MAX;
 }
 
 static void set_option(int fd, int level, int name, int value)
@@ -114,13 +119,15 @@ static void set_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static int open_socket(const struct addr *address, int *ret_fd)
+static int open_socket(const struct addr *address, int cpu, int *ret_fd)
 {
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
     if (fd < 0)
         return -errno;
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (cpu >= 0)
+        set_option(fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
     if (address->sa.sa_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     /* What is accepted inherits these. */
@@ -141,13 +148,13 @@ static int open_socket(const struct addr *address, int *ret_fd)
     return 0;
 }
 
-int listener_new(struct ev_loop *loop, const struct addr *address, struct sessions *sessions,
+int listener_new(struct ev_loop *loop, const struct addr *address, int cpu, struct sessions *sessions,
                  struct listener **ret_listener)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (!listener)
         return -ENOMEM;
-    int result = open_socket(address, &listener->fd);
+    int result = open_socket(address, cpu, &listener->fd);
     if (result < 0) {
         free(listener);
         return result;
@@ -158,6 +165,7 @@ int listener_new(struct ev_loop *loop, const struct addr *address, struct sessio
         !addr_from_sockaddr((struct sockaddr *)&storage, length, &listener->address))
         listener->address = *address;
     listener->loop = loop;
+    listener->accepts = 1;
     listener->sessions = sessions;
     ev_io_init(&listener->io, io_cb, listener->fd, EV_READ);
     ev_timer_init(&listener->pause, pause_cb, PAUSE_S, 0.);

@@ -213,8 +213,10 @@ void pump_init(struct pump *pump, struct ev_loop *loop, struct pool *pool, struc
 void pump_start(struct pump *pump)
 {
     pump->active_at = ev_now(pump->loop);
-    /* Both have the chance to move what is there already before anything is polled. */
-    pump->up.wait = pump->down.wait = FLOW_WAIT_TURN;
+    /* What is there already moves before anything is polled: the client's first bytes, and rarely some of the proxy's.
+     */
+    pump->up.wait = FLOW_WAIT_TURN;
+    pump->down.wait = stream_pending(pump->streams[PUMP_PROXY]) ? FLOW_WAIT_TURN : FLOW_WAIT_SOURCE_READ;
     ev_feed_event(pump->loop, &pump->turn, EV_TIMER);
 }
 

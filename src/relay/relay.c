@@ -44,6 +44,7 @@ struct relay {
     struct sessions *sessions;
     struct listener *listeners[N_LISTENERS];
     uint16_t port; /* that they listen on; 0: none yet */
+    int cpu;       /* whose clients it prefers: relays are as many as CPUs, unless the configuration says otherwise */
     bool routed;   /* a first route came: until then nobody knows where connections may go, and they wait */
     ev_io readable, writable;
     struct outbox outbox;
@@ -170,7 +171,7 @@ static int open_listeners(struct relay *relay, uint16_t port, struct listener *r
         struct addr address;
         bool parsed = addr_parse(hosts[i], port, &address);
         assert(parsed);
-        int result = listener_new(relay->loop, &address, relay->sessions, &opened[i]);
+        int result = listener_new(relay->loop, &address, relay->cpu, relay->sessions, &opened[i]);
         if (result == 0 || (i == LISTEN_IPV6 && (result == -EADDRNOTAVAIL || result == -EAFNOSUPPORT)))
             continue;
         snprintf(error, IPC_DETAIL_MAX, "listen on %s port %u: %s", hosts[i], port, strerror(-result));
@@ -237,6 +238,7 @@ static void handle_conf(struct relay *relay, const struct ipc_conf *request, int
     struct ipc_conf_done *done = &relay->outbox.conf_done;
     bool first = !relay->sessions->settings;
     if (first) {
+        relay->cpu = (int)request->index;
         snprintf(relay->prefix, sizeof relay->prefix, "relay %u", request->index);
         log_init(relay->prefix, LOG_LEVEL_INFO);
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "channel/dial.h"
+#include "channel/tcp.h"
 #include "common/log.h"
 #include "relay/ending.h"
 #include "relay/head.h"
@@ -70,7 +71,7 @@ static const struct {
     [SESSION_SNIFF] = {"sniff", SESSION_SILENCE_S},
     [SESSION_DIAL] = {"dial", 0.},
     [SESSION_HELD] = {"held", 0.}, /* session_hold() sets it */
-    [SESSION_OPEN] = {"open", SESSION_IDLE_S},
+    [SESSION_OPEN] = {"open", SESSION_YOUNG_S},
     [SESSION_ENDED] = {"ended", 0.},
 };
 
@@ -199,6 +200,7 @@ static void session_open(struct session *session, struct stream *proxy)
 static void session_check_idle(struct session *session)
 {
     bool half = session->pump.half_closed;
+    tcp_keep_alive(session->pump.streams[PUMP_PROXY]->fd); /* once and again, but rarely */
     double left =
         session->pump.active_at + (half ? SESSION_HALF_CLOSED_S : SESSION_IDLE_S) - ev_now(session->all->loop);
     if (left > 0.)

@@ -527,7 +527,7 @@ START_TEST(a_direct_connection_to_the_relay_port_is_refused)
 {
     struct addr any = address(_i ? "::1" : "127.0.0.1", 0);
     struct listener *listener;
-    int result = listener_new(rig.loop, &any, rig.sessions, &listener);
+    int result = listener_new(rig.loop, &any, -1, rig.sessions, &listener);
     if (_i && result == -EADDRNOTAVAIL)
         return;
     ck_assert_int_eq(result, 0);
@@ -550,7 +550,7 @@ START_TEST(at_the_limit_connections_wait_and_the_log_says_so_once)
     teardown();
     setup_relay(1);
     set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
-    ck_assert_int_eq(listener_new(rig.loop, &any, rig.sessions, &listener), 0);
+    ck_assert_int_eq(listener_new(rig.loop, &any, -1, rig.sessions, &listener), 0);
     begin_http();
     ck_assert_uint_eq(rig.sessions->n, 1);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
