@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The gate itself: it repairs its table, says what the kernel says, bears bad children and clients, tells systemd."""
 
+import contextlib
 import os
 import re
 import signal
@@ -271,13 +272,14 @@ def test_hundreds_of_control_clients_do_no_harm(lab, daemon):
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(5)
         client.connect(one.control)
-        client.send([b"", b"sta", b"\xff\x00\n", b"x" * 300, b"test\nmore"][number % 5])
+        with contextlib.suppress(BrokenPipeError):  # one too many, refused before it could speak
+            client.send([b"", b"sta", b"\xff\x00\n", b"x" * 300, b"test\nmore"][number % 5])
         idle.append(client)
         if number % 3 == 0:
             client.close()
     for client in idle:
         client.close()
-    assert labs.wait_for(lambda: one.ask("status"))[0]["status"] == SECURE
+    labs.wait_for(lambda: one.status().get("status") == SECURE, what="the status")
     labs.wait_for(lambda: descriptors() <= before, 15, "the descriptors of the clients to be closed")
 
 
