@@ -215,6 +215,7 @@ def test_a_reload_that_forbids_the_fallback_ends_it_at_once(lab, daemon):
     assert one.ask("reload") == [{"ok": True}]
     assert one.status()["mode"] == "blocked"
     one.wait_status("Blocked - Secure channel port not available")
+    one.wait_log("Connected (Non-secure) -> Blocked - Testing")  # not only after the next test
 
 
 def test_no_proxy_and_direct(lab, daemon):
