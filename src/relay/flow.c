@@ -216,8 +216,10 @@ static void flow_fill(struct flow *flow, struct pool *pool, struct stream *sourc
         fill_pipe(flow, source);
         return;
     }
+    if (flow->buffer && flow->bulk && flow->size < POOL_BUFFER_LARGE)
+        flow_release(flow, pool);
     if (!flow->buffer)
-        flow->buffer = pool_get_buffer(pool, &flow->size);
+        flow->buffer = pool_get_buffer(pool, flow->bulk, &flow->size);
     if (flow->buffer) {
         fill_buffer(flow, source);
     } else {

@@ -5,19 +5,32 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BUFFERS_KEPT       16
-#define BUFFERS_RICH       2048 /* 128 MiB of them; then poor ones */
+#define KEPT_MAX           16
 #define PIPES_KEPT         32
 /* After the kernel refused a useful pipe, so many sessions copy before the next one asks again. */
 #define PIPE_REFUSED_PAUSE 256
 
+enum { LARGE, SMALL, POOR, N_CLASSES };
+
+static const struct {
+    size_t size, kept, most; /* kept for the next user; in use at most (64 MiB of each, of the poor ones any number) */
+} classes[N_CLASSES] = {
+    [LARGE] = {POOL_BUFFER_LARGE, 8, 256},
+    [SMALL] = {POOL_BUFFER_SMALL, KEPT_MAX, 2048},
+    [POOR] = {POOL_BUFFER_POOR, 0, SIZE_MAX},
+};
+
+struct buffers {
+    void *kept[KEPT_MAX];
+    size_t n, out;
+};
+
 struct pool {
-    void *buffers[BUFFERS_KEPT];
-    size_t n_buffers;
-    size_t rich_out, poor_out;
+    struct buffers buffers[N_CLASSES];
     struct pool_pipe pipes[PIPES_KEPT];
     size_t n_pipes;
     size_t pipes_out, max_pipes;
@@ -43,9 +56,10 @@ void pool_free(struct pool *pool)
 {
     if (!pool)
         return;
-    assert(pool->rich_out == 0 && pool->poor_out == 0 && pool->pipes_out == 0);
-    while (pool->n_buffers > 0)
-        free(pool->buffers[--pool->n_buffers]);
+    assert(pool_buffers_out(pool) == 0 && pool->pipes_out == 0);
+    for (int i = 0; i < N_CLASSES; i++)
+        while (pool->buffers[i].n > 0)
+            free(pool->buffers[i].kept[--pool->buffers[i].n]);
     while (pool->n_pipes > 0)
         close_pipe(&pool->pipes[--pool->n_pipes]);
     free(pool);
@@ -53,40 +67,40 @@ void pool_free(struct pool *pool)
 
 /* ---- buffers ---- */
 
-void *pool_get_buffer(struct pool *pool, size_t *ret_size)
+void *pool_get_buffer(struct pool *pool, bool large, size_t *ret_size)
 {
-    void *buffer;
-    if (pool->rich_out >= BUFFERS_RICH) {
-        buffer = malloc(POOL_BUFFER_POOR);
-        if (buffer) {
-            pool->poor_out++;
-            *ret_size = POOL_BUFFER_POOR;
-        }
-        return buffer;
-    }
-    buffer = pool->n_buffers > 0 ? pool->buffers[--pool->n_buffers] : malloc(POOL_BUFFER_SIZE);
+    int class = large ? LARGE : SMALL;
+    while (pool->buffers[class].out >= classes[class].most)
+        class ++;
+    struct buffers *buffers = &pool->buffers[class];
+    void *buffer = buffers->n > 0 ? buffers->kept[--buffers->n] : malloc(classes[class].size);
     if (buffer) {
-        pool->rich_out++;
-        *ret_size = POOL_BUFFER_SIZE;
+        buffers->out++;
+        *ret_size = classes[class].size;
     }
     return buffer;
 }
 
 void pool_put_buffer(struct pool *pool, void *buffer, size_t size)
 {
-    assert(size == POOL_BUFFER_SIZE || size == POOL_BUFFER_POOR);
-    size_t *out = size == POOL_BUFFER_SIZE ? &pool->rich_out : &pool->poor_out;
-    assert(*out > 0);
-    --*out;
-    if (size == POOL_BUFFER_SIZE && pool->n_buffers < BUFFERS_KEPT)
-        pool->buffers[pool->n_buffers++] = buffer;
+    int class = LARGE;
+    while (classes[class].size != size)
+        class ++;
+    struct buffers *buffers = &pool->buffers[class];
+    assert(buffers->out > 0);
+    buffers->out--;
+    if (buffers->n < classes[class].kept)
+        buffers->kept[buffers->n++] = buffer;
     else
         free(buffer);
 }
 
 size_t pool_buffers_out(const struct pool *pool)
 {
-    return pool->rich_out + pool->poor_out;
+    size_t out = 0;
+    for (int i = 0; i < N_CLASSES; i++)
+        out += pool->buffers[i].out;
+    return out;
 }
 
 /* ---- pipes ---- */

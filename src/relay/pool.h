@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define POOL_BUFFER_SIZE 65536 /* four TLS records */
-#define POOL_BUFFER_POOR 4096  /* when very many are in use at once */
-#define POOL_PIPE_WANTED 1048576
-#define POOL_PIPE_LEAST  65536 /* below that copying is cheaper */
+#define POOL_BUFFER_LARGE                                                                                              \
+    262144 /* for long transfers: a call for 16 TLS records costs not much more than one for one */
+#define POOL_BUFFER_SMALL 32768
+#define POOL_BUFFER_POOR  4096 /* when very many are in use at once */
+#define POOL_PIPE_WANTED  1048576
+#define POOL_PIPE_LEAST   65536 /* below that copying is cheaper */
 
 struct pool;
 
@@ -25,8 +27,8 @@ struct pool_pipe {
 struct pool *pool_new(size_t max_pipes);
 void pool_free(struct pool *pool); /* takes NULL; everything must be back */
 
-/* *ret_size says how large it is: POOL_BUFFER_POOR beyond a total that a relay may use. NULL: out of memory. */
-void *pool_get_buffer(struct pool *pool, size_t *ret_size);
+/* *ret_size says how large it is: smaller than wanted beyond a total that a relay may use. NULL: out of memory. */
+void *pool_get_buffer(struct pool *pool, bool large, size_t *ret_size);
 void pool_put_buffer(struct pool *pool, void *buffer, size_t size);
 
 /* False: no pipe of a useful size can be had now (limit, descriptors, the user's pipe pages); copy instead. */

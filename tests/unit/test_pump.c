@@ -567,6 +567,57 @@ START_TEST(a_pump_that_ends_early_gives_everything_back)
 }
 END_TEST
 
+/* ---- the pool ---- */
+
+START_TEST(buffers_get_smaller_when_very_many_are_in_use)
+{
+    static struct {
+        void *buffer;
+        size_t size;
+    } out[10000];
+    struct pool *pool = pool_new(0);
+    size_t total = 0, n = 0, size;
+    bool large = _i;
+    do {
+        ck_assert_uint_lt(n, 10000);
+        out[n].buffer = pool_get_buffer(pool, large, &out[n].size);
+        ck_assert_ptr_nonnull(out[n].buffer);
+        total += out[n].size;
+    } while (out[n++].size != POOL_BUFFER_POOR);
+    ck_assert_uint_eq(out[0].size, large ? POOL_BUFFER_LARGE : POOL_BUFFER_SMALL);
+    ck_assert_uint_le(total, 129 * MEGABYTE);
+    ck_assert_uint_eq(pool_buffers_out(pool), n);
+    while (n > 0) {
+        n--;
+        pool_put_buffer(pool, out[n].buffer, out[n].size);
+    }
+    void *buffer = pool_get_buffer(pool, large, &size);
+    ck_assert_uint_eq(size, large ? POOL_BUFFER_LARGE : POOL_BUFFER_SMALL);
+    pool_put_buffer(pool, buffer, size);
+    pool_free(pool);
+}
+END_TEST
+
+START_TEST(pipes_are_limited_and_used_again)
+{
+    struct pool *pool = pool_new(2);
+    struct pool_pipe pipes[3];
+    ck_assert(pool_get_pipe(pool, &pipes[0]));
+    ck_assert(pool_get_pipe(pool, &pipes[1]));
+    ck_assert(!pool_get_pipe(pool, &pipes[2]));
+    ck_assert_uint_ge(pipes[0].size, POOL_PIPE_LEAST);
+    int fd = pipes[0].read_fd;
+    pool_put_pipe(pool, &pipes[0]);
+    ck_assert_int_eq(pipes[0].read_fd, -1);
+    ck_assert(pool_get_pipe(pool, &pipes[2]));
+    ck_assert_int_eq(pipes[2].read_fd, fd);
+    pool_drop_pipe(pool, &pipes[1]);
+    pool_drop_pipe(pool, &pipes[2]);
+    ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+    pool_free(pool);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pump");
@@ -581,6 +632,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_reset_is_a_failure_of_its_side_behind_the_bytes_before_it, 0, 8);
     tcase_add_loop_test(tcase, a_write_that_fails_leaves_the_answer_alive, 0, 2);
     tcase_add_loop_test(tcase, a_pump_that_ends_early_gives_everything_back, 0, 2);
+    tcase_add_loop_test(tcase, buffers_get_smaller_when_very_many_are_in_use, 0, 2);
+    tcase_add_test(tcase, pipes_are_limited_and_used_again);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
