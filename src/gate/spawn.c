@@ -16,7 +16,18 @@
 
 #include "common/ipc.h"
 
-/* In the forked process, which has one thread. */
+/* A handler of the gate that ran between fork and exec would act on what both processes share. */
+static void forget_handlers(void)
+{
+    struct sigaction action;
+
+    for (int number = 1; number < NSIG; number++) {
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            signal(number, SIG_DFL);
+    }
+}
+
+/* In the forked process, which has one thread; all signals are blocked until the handlers are gone. */
 static void __attribute__((noreturn)) become_child(const char *program, const char *role, int ipc_fd, int stats_fd)
 {
     char argument[32];
@@ -28,6 +39,7 @@ static void __attribute__((noreturn)) become_child(const char *program, const ch
     if (ipc < 0 || dup2(ipc, IPC_FD) < 0 || (stats >= 0 && dup2(stats, IPC_STATS_FD) < 0))
         _exit(1);
     close_range(stats >= 0 ? IPC_STATS_FD + 1 : IPC_FD + 1, ~0U, 0);
+    forget_handlers();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* The service manager listens to the gate alone. */
@@ -43,14 +55,18 @@ int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_
 {
     int fds[2];
     int r = ipc_pair(fds);
+    sigset_t all, before;
     pid_t pid;
 
     if (r < 0)
         return r;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0)
         become_child(program, role, fds[1], stats_fd);
     r = pid < 0 ? -errno : 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
     close(fds[1]);
     if (r < 0) {
         close(fds[0]);

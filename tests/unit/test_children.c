@@ -12,11 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "gate/children.h"
+#include "gate/spawn.h"
 
 #define MISBEHAVE     "MISBEHAVE"
 #define DEADLINE      20. /* seconds; only reached by a failure */
@@ -711,6 +713,35 @@ START_TEST(the_end_takes_stubborn_children_along)
 }
 END_TEST
 
+static int *handled; /* shared with the processes */
+
+static void count_signal(int number)
+{
+    (void)number;
+    __atomic_add_fetch(handled, 1, __ATOMIC_RELAXED);
+}
+
+START_TEST(a_child_that_is_ended_before_it_is_one_runs_no_handler_of_ours)
+{
+    handled = mmap(NULL, sizeof(*handled), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert(handled != MAP_FAILED);
+    signal(SIGTERM, count_signal);
+    for (int i = 0; i < 100; i++) {
+        pid_t pid;
+        int fd;
+
+        ck_assert_int_eq(spawn_child(program, "prober", -1, &pid, &fd), 0);
+        kill(pid, SIGTERM);
+        spawn_reap(pid, spawn_now_ms() + 10000);
+        close(fd);
+    }
+    ck_assert_int_eq(*handled, 0);
+    raise(SIGTERM); /* still ours here, and let through */
+    ck_assert_int_eq(*handled, 1);
+    munmap(handled, sizeof(*handled));
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *suite;
@@ -750,6 +781,7 @@ int main(int argc, char **argv)
     tcase_add_test(tests, a_list_of_no_relays_ends_from_the_loop);
     tcase_add_test(tests, a_reload_changes_the_number_of_relays);
     tcase_add_test(tests, another_listen_port_needs_new_relays);
+    tcase_add_test(tests, a_child_that_is_ended_before_it_is_one_runs_no_handler_of_ours);
     tcase_add_test(tests, the_end_takes_stubborn_children_along);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
