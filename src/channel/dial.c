@@ -370,7 +370,8 @@ static void dial_io_cb(struct ev_loop *loop, ev_io *io, int events)
     case DIAL_TCP:
         if (getsockopt(dial->stream->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
             error = errno;
-        if (error)
+        /* A connection that was refused says ECONNREFUSED; these two say that there was one (RFC 9293, 3.10.7.3-4). */
+        if (error && error != ECONNRESET && error != EPIPE)
             dial_fail_tcp(dial, error);
         else
             dial_connected(dial);

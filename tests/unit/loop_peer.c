@@ -113,6 +113,15 @@ void peer_stop(struct peer *peer)
         munmap((void *)peer->accepted, sizeof(*peer->accepted));
 }
 
+int peer_listen(struct addr *ret_address)
+{
+    int fd = bind_any(AF_INET, SOCK_STREAM, 0, ret_address);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(listen(fd, BACKLOG), 0);
+    return fd;
+}
+
 struct addr peer_refusing(void)
 {
     struct addr addr;

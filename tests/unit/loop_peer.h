@@ -26,6 +26,8 @@ bool peer_start(struct peer *peer, int family, uint16_t port, peer_script *scrip
 bool peer_start_udp(struct peer *peer, peer_script *script, const void *data);
 void peer_stop(struct peer *peer);
 
+/* A listener of the test itself; close it. */
+int peer_listen(struct addr *ret_address);
 /* An address of 127.0.0.1 where nobody listens, for as long as the test runs. */
 struct addr peer_refusing(void);
 /* One that never answers: the queue of its listener is full. */

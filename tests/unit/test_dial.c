@@ -730,6 +730,38 @@ START_TEST(port_that_does_not_speak_tls)
 }
 END_TEST
 
+/* The connection was there and is gone before the loop looks: the port is open, which a verdict depends on. */
+static void dial_reset_at_once(const struct dial_request *request)
+{
+    struct dial_request whole = *request;
+    int listener = peer_listen(&whole.address), fd;
+
+    dial_begin(&whole);
+    fd = accept(listener, NULL, NULL);
+    ck_assert_int_ge(fd, 0);
+    peer_reset_at_close(fd);
+    close(fd);
+    close(listener);
+    run_loop(peer_patience(GUARD_S));
+    ck_assert_msg(run.called, "the dial did not end");
+}
+
+START_TEST(port_that_resets_at_once_is_open)
+{
+    dial_reset_at_once(&(struct dial_request){0});
+    check_up();
+}
+END_TEST
+
+START_TEST(reset_at_once_is_a_failed_handshake)
+{
+    dial_reset_at_once(&(struct dial_request){.tls = make_context("client"), .tls_name = "gw.example"});
+    ck_assert(!run.result.up);
+    ck_assert_msg(run.result.reason == REASON_TLS_FAILED, "%s", run.result.detail);
+    ck_assert(run.result.proxy_at_fault);
+}
+END_TEST
+
 START_TEST(handshake_ends_at_its_limit)
 {
     struct peer peer;
@@ -806,6 +838,8 @@ static Suite *suite(void)
     tcase_add_test(tls, refusals_through_the_channel_are_not_its_fault);
     tcase_add_test(tls, half_an_answer_through_the_channel);
     tcase_add_test(tls, port_that_does_not_speak_tls);
+    tcase_add_test(plain, port_that_resets_at_once_is_open);
+    tcase_add_test(tls, reset_at_once_is_a_failed_handshake);
     tcase_add_test(tls, handshake_ends_at_its_limit);
     tcase_add_test(tls, listening_before_speaking);
     suite_add_tcase(s, tls);
