@@ -115,7 +115,8 @@ static int dump_all(struct netfilter *netfilter, struct ruleset_digest *digest)
     return r;
 }
 
-/* The table as it is, all of one moment: the generation is the same before and after. */
+/* The table as it is, all of one moment: the generation is the same before and after. -EAGAIN: others change rules all
+ * the time; of ret_snapshot only digest.present is filled then. */
 static int read_snapshot(struct netfilter *netfilter, struct snapshot *ret_snapshot)
 {
     for (int try = 0; try < TRIES_MAX; try++) {
@@ -131,6 +132,7 @@ static int read_snapshot(struct netfilter *netfilter, struct snapshot *ret_snaps
             return 0;
         }
         r = dump_all(netfilter, &snapshot.digest);
+        ret_snapshot->digest.present = snapshot.digest.present;
         if (r >= 0)
             r = read_generation(netfilter, &after);
         if (r < 0 && r != -EINTR)
@@ -238,7 +240,7 @@ static enum ruleset_change change_for(const struct netfilter *netfilter, const s
  * before. */
 static int remember(struct netfilter *netfilter, const struct ruleset_spec *spec, uint32_t before)
 {
-    struct snapshot snapshot;
+    struct snapshot snapshot = {0};
     uint32_t expected = before + 1 != 0 ? before + 1 : 1; /* the kernel skips 0 */
     int r;
 
@@ -259,13 +261,17 @@ int netfilter_apply(struct netfilter *netfilter, const struct ruleset_spec *spec
 
     nfsocket_set_deadline(netfilter->socket, TIMEOUT_MS);
     for (;;) {
-        struct snapshot before;
+        struct snapshot before = {0};
         bool last = tries == TRIES_MAX - 1;
         int r = read_snapshot(netfilter, &before);
 
-        if (r < 0)
-            return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
         /* Where others keep changing their rules, ours are in the end set without knowing that nobody came between. */
+        if (r == -EAGAIN) {
+            netfilter->known = false;
+            last = true;
+        } else if (r < 0) {
+            return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
+        }
         switch (encode_and_commit(netfilter, spec, change_for(netfilter, spec, &before), last ? 0 : before.generation,
                                   &error, ret_error)) {
         case OUTCOME_REFUSED:
@@ -292,13 +298,15 @@ int netfilter_apply(struct netfilter *netfilter, const struct ruleset_spec *spec
 
 int netfilter_verify(struct netfilter *netfilter, char ret_error[static NETFILTER_ERROR_MAX])
 {
-    struct snapshot snapshot;
+    struct snapshot snapshot = {0};
     int r;
 
     nfsocket_set_deadline(netfilter->socket, TIMEOUT_MS);
     if (!netfilter->known)
-        return 0;
+        return -EAGAIN;
     r = read_snapshot(netfilter, &snapshot);
+    if (r == -EAGAIN)
+        return r;
     if (r < 0)
         return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
     if (!ruleset_digest_equal(&snapshot.digest, &netfilter->known_state.digest))
@@ -313,10 +321,10 @@ int netfilter_remove(struct netfilter *netfilter, char ret_error[static NETFILTE
 
     nfsocket_set_deadline(netfilter->socket, TIMEOUT_MS);
     for (int tries = 0; tries < TRIES_MAX; tries++) {
-        struct snapshot before;
+        struct snapshot before = {0};
         int r = read_snapshot(netfilter, &before);
 
-        if (r < 0)
+        if (r < 0 && r != -EAGAIN)
             return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
         if (!before.digest.present)
             return 0;
@@ -373,6 +381,11 @@ void netfilter_free(struct netfilter *netfilter)
         return;
     nfsocket_free(netfilter->socket);
     free(netfilter);
+}
+
+bool netfilter_known(const struct netfilter *netfilter)
+{
+    return netfilter->known;
 }
 
 bool netfilter_owned(const struct netfilter *netfilter)

@@ -24,12 +24,15 @@ void netfilter_free(struct netfilter *netfilter); /* takes NULL; leaves the rule
 int netfilter_apply(struct netfilter *netfilter, const struct ruleset_spec *spec,
                     char ret_error[static NETFILTER_ERROR_MAX]);
 
-/* 1: the kernel's table is what was applied last; 0: it is not (flushed, edited); -errno. */
+/* 1: the kernel's table is what was applied last; 0: it is not (flushed, edited); -EAGAIN: not known, as others changed
+ * rules at the same moment; another -errno with a sentence. */
 int netfilter_verify(struct netfilter *netfilter, char ret_error[static NETFILTER_ERROR_MAX]);
 
 /* Deletes the table. 0 also when it is gone already. */
 int netfilter_remove(struct netfilter *netfilter, char ret_error[static NETFILTER_ERROR_MAX]);
 
+/* False: the table was applied while others changed rules; whether they changed ours just then is not known. */
+bool netfilter_known(const struct netfilter *netfilter);
 bool netfilter_owned(const struct netfilter *netfilter);
 uint32_t netfilter_portid(const struct netfilter *netfilter); /* to tell our own events from others' */
 

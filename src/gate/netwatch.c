@@ -146,12 +146,13 @@ static void rules_ready(struct ev_loop *loop, ev_io *watcher, int revents)
     if (!read_messages(netwatch, netwatch->rules, take_rules_event)) {
         netwatch->table_touched = false;
         netwatch->table_changed = true;
-        snprintf(netwatch->culprit, sizeof(netwatch->culprit), UNKNOWN);
+        netwatch->culprit[0] = '\0';
     }
     if (!netwatch->table_changed)
         return;
     netwatch->table_changed = false;
-    netwatch->cbs.table_changed(netwatch->culprit, netwatch->data); /* may free netwatch */
+    /* May free netwatch. */
+    netwatch->cbs.table_changed(netwatch->culprit[0] != '\0' ? netwatch->culprit : NULL, netwatch->data);
 }
 
 /* ---- network ---- */

@@ -12,7 +12,7 @@ struct netwatch;
 
 struct netwatch_cbs {
     /* Our table was (or, after lost events, may have been) changed by somebody else: compare and repair.
-     * culprit: "nft (pid 1234)" or "unknown". */
+     * culprit: "nft (pid 1234)", or "unknown" where the kernel does not say; NULL: events were lost. */
     void (*table_changed)(const char *culprit, void *data);
     /* Addresses, links or routes changed; debounced, 200 ms after the last event and at most 1 s after the first. */
     void (*network_changed)(void *data);

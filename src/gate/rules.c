@@ -4,6 +4,7 @@
 #include "gate/rules.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define REPAIRS_MAX    5
 #define REPAIR_SECONDS 10.
 #define FIGHT_OVER     60. /* seconds of peace */
+#define SOON           1. /* seconds until the table is looked at again while others change theirs all the time */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS   30000
 
@@ -39,12 +41,28 @@ struct rules {
     unsigned next_repair;
 };
 
+static void compare_every(struct rules *rules, double seconds)
+{
+    rules->compare.repeat = seconds;
+    ev_timer_again(rules->loop, &rules->compare);
+}
+
+static void compare_soon(struct rules *rules)
+{
+    if (rules->compare.repeat > SOON)
+        compare_every(rules, SOON);
+}
+
 static int apply(struct rules *rules, enum verdict_mode mode, const char *text,
                  char ret_error[static NETFILTER_ERROR_MAX])
 {
     struct ruleset_spec spec = {.mode = mode, .status = text, .conf = rules->conf, .own_uid = rules->own_uid};
 
-    return netfilter_apply(rules->netfilter, &spec, ret_error);
+    int r = netfilter_apply(rules->netfilter, &spec, ret_error);
+
+    if (r == 0 && !netfilter_known(rules->netfilter))
+        compare_soon(rules);
+    return r;
 }
 
 static void schedule_retry(struct rules *rules)
@@ -146,8 +164,14 @@ void rules_check(struct rules *rules, const char *culprit)
     r = netfilter_verify(rules->netfilter, error);
     if (r == 1)
         return;
+    if (r == -EAGAIN && culprit == NULL) { /* nobody was seen to touch it */
+        compare_soon(rules);
+        return;
+    }
+    if (culprit == NULL)
+        culprit = "unknown";
     rules->damaged = true;
-    if (r < 0) {
+    if (r < 0 && r != -EAGAIN) {
         note_refusal(rules, error);
         rules->cbs.lost(error, rules->data);
     } else if (is_fight(rules)) {
@@ -160,11 +184,30 @@ void rules_check(struct rules *rules, const char *culprit)
     }
 }
 
+/* Nobody is known to have touched the table; nobody is known not to have. */
+static void write_again(struct rules *rules)
+{
+    char error[NETFILTER_ERROR_MAX];
+
+    if (!rules->status.installed)
+        return;
+    if (apply(rules, verdict_mode(rules->kind), verdict_status(rules->kind), error) < 0) {
+        note_refusal(rules, error);
+        rules->cbs.lost(error, rules->data);
+    }
+}
+
 static void on_compare(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
+    struct rules *rules = watcher->data;
+
     (void)loop;
     (void)revents;
-    rules_check(watcher->data, "unknown");
+    compare_every(rules, rules->conf->interval_ms / 1000.);
+    if (netfilter_known(rules->netfilter))
+        rules_check(rules, NULL);
+    else
+        write_again(rules);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
@@ -207,8 +250,7 @@ void rules_set_conf(struct rules *rules, const struct conf *conf)
 {
     rules->conf = conf;
     rules->conf_changed = true;
-    rules->compare.repeat = conf->interval_ms / 1000.;
-    ev_timer_again(rules->loop, &rules->compare);
+    compare_every(rules, conf->interval_ms / 1000.);
 }
 
 bool rules_stop(struct rules *rules)

@@ -33,7 +33,7 @@ void rules_set_conf(struct rules *rules, const struct conf *conf);
 /* The table becomes that of the verdict; nothing is done when it is that already. False: the kernel refuses, which was
  * logged and shows in rules_status(); retry will be called. */
 bool rules_set(struct rules *rules, enum verdict_kind kind);
-/* Somebody changed our table, or may have: compares and repairs. */
+/* Compares our table and repairs it: culprit was seen to touch it, or, when it is NULL, somebody may have. */
 void rules_check(struct rules *rules, const char *culprit);
 /* What OnStop says. False: the kernel refuses (logged). */
 bool rules_stop(struct rules *rules);

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -100,6 +101,19 @@ class Space:
         """Packets of a named counter."""
         text = self.run("nft", "list", "counter", "inet", "penstock", name).stdout
         return int(re.search(r"packets (\d+)", text).group(1))
+
+
+@contextlib.contextmanager
+def others_that_never_stop(argv):
+    """Transactions of another program, one after the other; argv(WORDS) puts a command into the namespace."""
+    busy = subprocess.Popen(argv(["sh", "-c", "yes 'add table ip other; delete table ip other' | nft -i"]),
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield
+        assert busy.poll() is None, "nft ended"
+    finally:
+        os.killpg(busy.pid, signal.SIGKILL)
+        busy.wait()
 
 
 class Rules:

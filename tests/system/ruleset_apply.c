@@ -4,6 +4,7 @@
 /* Applies rules for the tests, without the daemon: one command a line on standard input, one answer a line.
  *   apply secure|plain|blocked|direct STATUS TEXT   verify   remove   conf FILE   portid
  * Answers: "ok", "ok owned", "same", "differs", "error TEXT". The end of input ends it and leaves the rules. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,9 @@ static void answer(struct helper *helper, char *command)
     } else if (strcmp(command, "verify") == 0) {
         int r = netfilter_verify(helper->netfilter, error);
 
-        if (r < 0)
+        if (r == -EAGAIN)
+            printf("unknown\n");
+        else if (r < 0)
             printf("error %s\n", error);
         else
             printf(r == 1 ? "same\n" : "differs\n");

@@ -12,10 +12,12 @@ import time
 import pytest
 
 import lab as labs
+import rules
 
 SECURE = "Connected (Secure Channel)"
 PLAIN = "Connected (Non-secure)"
 TESTING = "Blocked - Testing"
+UNAVAILABLE = "Blocked - Secure channel port not available"
 AUTH_FAILED = "Blocked - Mutual Auth Failed"
 NOT_OWNED = {"environment": {"PENSTOCK_TABLE_OWNER": "no"}}
 
@@ -90,6 +92,25 @@ def test_other_tables_are_nobodys_damage(lab, daemon):
     time.sleep(0.5)  # something that does not happen has no condition to poll
     assert one.status()["rules"]["repaired"] == 0
     assert "repaired" not in one.log()
+
+
+def test_another_program_that_never_stops_changing_its_own_rules_does_no_harm(lab, daemon):
+    one = daemon(**NOT_OWNED)
+    with rules.others_that_never_stop(lambda words: lab.argv("host", words)):
+        # Verdicts change meanwhile, and the table is compared again and again.
+        for how in ("refuse", None) * 3:
+            if how:
+                lab.fault(how)
+            else:
+                lab.clear_faults()
+            one.ask("test")
+            one.wait_status(SECURE if how is None else UNAVAILABLE)
+            page = one.status()
+            assert page["rules"]["installed"] and page["rules"]["repaired"] == 0, page
+    assert "fight" not in one.log() and "not installed" not in one.log()
+    # Afterwards a real damage is still seen: the last write was repeated in peace.
+    nft(lab, "delete table inet penstock")
+    one.wait_log("are repaired")
 
 
 def test_two_managers_that_fight_are_reported_and_end(lab, daemon):

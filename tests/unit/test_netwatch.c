@@ -58,6 +58,7 @@ struct seen {
     struct ev_loop *loop;
     struct netwatch *netwatch;
     int table_changes, network_changes, resumes;
+    bool named;
     char culprit[128];
     bool free_in_callback;
 };
@@ -76,7 +77,8 @@ static void on_table(const char *culprit, void *data)
     struct seen *seen = data;
 
     seen->table_changes++;
-    snprintf(seen->culprit, sizeof(seen->culprit), "%s", culprit);
+    seen->named = culprit != NULL;
+    snprintf(seen->culprit, sizeof(seen->culprit), "%s", culprit ? culprit : "");
     end_callback(seen);
 }
 
@@ -233,7 +235,7 @@ START_TEST(own_change_is_not_reported)
 }
 END_TEST
 
-START_TEST(lost_events_count_as_a_change_by_an_unknown)
+START_TEST(lost_events_count_as_a_change_by_nobody_known)
 {
     struct netfilter *ours;
     struct conf *conf = read_conf();
@@ -248,7 +250,7 @@ START_TEST(lost_events_count_as_a_change_by_an_unknown)
         apply(ours, conf);
     run(&seen, 5);
     ck_assert_int_eq(seen.table_changes, 1);
-    ck_assert_str_eq(seen.culprit, "unknown");
+    ck_assert(!seen.named);
     netfilter_free(ours);
     stop(&seen);
     conf_free(conf);
@@ -385,7 +387,7 @@ int main(void)
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, foreign_change_of_our_table_names_the_culprit);
     tcase_add_test(tcase, own_change_is_not_reported);
-    tcase_add_test(tcase, lost_events_count_as_a_change_by_an_unknown);
+    tcase_add_test(tcase, lost_events_count_as_a_change_by_nobody_known);
     tcase_add_test(tcase, network_events_are_reported_once_after_silence);
     tcase_add_test(tcase, endless_network_events_are_reported_after_a_second);
     tcase_add_test(tcase, sleep_is_reported_but_not_a_jump_of_the_wall_clock);
