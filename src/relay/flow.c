@@ -11,9 +11,11 @@
 /* A source that gives so much at a time is worth a pipe. */
 #define BULK           16384
 /* Waking up for every few segments is what costs most in a long transfer. Once one has gone on for so long, the socket
- * reports itself readable only with so many bytes, or with an end; and a timer looks for what is less. */
+ * reports itself readable only with so many bytes, or with an end; and a timer looks for what is less. The kernel then
+ * also acknowledges what arrives at once, instead of in our time. */
 #define COALESCE_AFTER 1048576
-#define COALESCE_BYTES 131072
+#define COALESCE_BYTES 262144
+#define STREAK_MAX     (16 * COALESCE_AFTER)
 /* TLS hands out one record per read. After one smaller than this nothing more is expected to be there already. */
 #define RECORD_SMALL   4096
 
@@ -249,10 +251,13 @@ static void flow_pass_end(struct flow *flow, struct pool *pool, struct stream *s
 /* The source has nothing more now: what kind of a source is it? */
 static void flow_judge_source(struct flow *flow, struct stream *source)
 {
-    flow->bulk = flow->round >= BULK;
-    flow->streak = flow->bulk ? flow->streak + flow->round : 0;
+    bool much = flow->round >= BULK;
+    flow->streak = much ? flow->streak + flow->round : flow->streak / 4; /* a pause is not the end of a long transfer */
+    if (flow->streak > STREAK_MAX)
+        flow->streak = STREAK_MAX;
     flow->round = 0;
-    bool coalesce = flow->streak >= COALESCE_AFTER;
+    flow->bulk = much || flow->streak >= COALESCE_AFTER;
+    bool coalesce = much && flow->streak >= COALESCE_AFTER;
     int low_water = coalesce ? COALESCE_BYTES : 1;
     if (coalesce != flow->coalescing &&
         setsockopt(source->fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water) == 0)

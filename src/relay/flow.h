@@ -50,7 +50,7 @@ struct flow {
     struct pool_pipe pipe; /* holds piped bytes, at least one */
     size_t piped;
     size_t round;    /* taken since the source had nothing last */
-    uint64_t streak; /* taken in one bulk */
+    uint64_t streak; /* taken in one long transfer */
     uint64_t delivered;
 };
 
