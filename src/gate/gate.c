@@ -166,15 +166,26 @@ static void on_terminate(struct ev_loop *loop, ev_signal *watcher, int revents)
     ev_break(loop, EVBREAK_ALL);
 }
 
+/* Before a restart, also where SIGTERM follows at once. */
+static void on_closing(struct ev_loop *loop, ev_signal *watcher, int revents)
+{
+    struct gate *gate = watcher->data;
+
+    gate->keep_closed = true;
+    on_terminate(loop, watcher, revents);
+}
+
 static void watch_signals(struct gate *gate)
 {
     ev_signal_init(&gate->terminate, on_terminate, SIGTERM);
     ev_signal_init(&gate->interrupt, on_terminate, SIGINT);
     ev_signal_init(&gate->hangup, on_hangup, SIGHUP);
-    gate->hangup.data = gate;
+    ev_signal_init(&gate->closing, on_closing, SIGUSR1);
+    gate->hangup.data = gate->closing.data = gate;
     ev_signal_start(gate->loop, &gate->terminate);
     ev_signal_start(gate->loop, &gate->interrupt);
     ev_signal_start(gate->loop, &gate->hangup);
+    ev_signal_start(gate->loop, &gate->closing);
 }
 
 /* The control socket first: it tells of another penstockd before that one's rules are touched. */
@@ -256,21 +267,23 @@ static int start(struct gate *gate)
     return EX_OSERR;
 }
 
-/* OnStop=block: rules first. OnStop=open: the redirect stays until nobody listens behind it. */
+/* Blocking: rules first. OnStop=open: the redirect stays until nobody listens behind it. */
 static void stop(struct gate *gate)
 {
-    bool block = gate->conf->on_stop == CONF_STOP_BLOCK;
+    bool block = gate->keep_closed || gate->conf->on_stop == CONF_STOP_BLOCK;
 
-    log_notice("stopping; web traffic will be %s", block ? "blocked (OnStop=block)" : "open (OnStop=open)");
+    log_notice("stopping; web traffic will be %s", gate->keep_closed ? "blocked until the next start"
+                                                   : block           ? "blocked (OnStop=block)"
+                                                                     : "open (OnStop=open)");
     notify_stopping();
     if (block)
-        rules_stop(gate->rules);
+        rules_stop(gate->rules, block);
     control_free(gate->control);
     gate->control = NULL;
     children_free(gate->children);
     gate->children = NULL;
     if (!block)
-        rules_stop(gate->rules);
+        rules_stop(gate->rules, block);
 }
 
 static struct gate *gate_new(const struct gate_options *options, struct conf *conf)
@@ -294,6 +307,7 @@ static void gate_free(struct gate *gate)
     ev_signal_stop(gate->loop, &gate->terminate);
     ev_signal_stop(gate->loop, &gate->interrupt);
     ev_signal_stop(gate->loop, &gate->hangup);
+    ev_signal_stop(gate->loop, &gate->closing);
     notify_fini(&gate->notify);
     control_free(gate->control);
     requests_free(gate->requests);

@@ -34,7 +34,8 @@ struct gate {
     struct tester tester;
     time_t started;
     struct status_texts conf_warnings; /* of the children, about the configuration in force */
-    ev_signal terminate, interrupt, hangup;
+    bool keep_closed;                  /* whatever OnStop says: a restart or the host's shutdown is under way */
+    ev_signal terminate, interrupt, hangup, closing;
 };
 
 /* For the verbs of the control socket; data is the gate. */

@@ -253,21 +253,17 @@ void rules_set_conf(struct rules *rules, const struct conf *conf)
     compare_every(rules, conf->interval_ms / 1000.);
 }
 
-bool rules_stop(struct rules *rules)
+bool rules_stop(struct rules *rules, bool block)
 {
     char error[NETFILTER_ERROR_MAX];
-    int r = 0;
+    int r;
 
     ev_timer_stop(rules->loop, &rules->retry);
     ev_timer_stop(rules->loop, &rules->compare);
-    switch (rules->conf->on_stop) {
-    case CONF_STOP_OPEN:
-        r = netfilter_remove(rules->netfilter, error);
-        break;
-    case CONF_STOP_BLOCK:
+    if (block)
         r = apply(rules, VERDICT_MODE_BLOCKED, STOPPED_TEXT, error);
-        break;
-    }
+    else
+        r = netfilter_remove(rules->netfilter, error);
     rules->status.installed = false;
     if (r < 0)
         log_error("rules could not be changed for the stop: %s", error);

@@ -35,8 +35,8 @@ void rules_set_conf(struct rules *rules, const struct conf *conf);
 bool rules_set(struct rules *rules, enum verdict_kind kind);
 /* Compares our table and repairs it: culprit was seen to touch it, or, when it is NULL, somebody may have. */
 void rules_check(struct rules *rules, const char *culprit);
-/* What OnStop says. False: the kernel refuses (logged). */
-bool rules_stop(struct rules *rules);
+/* Leaves blocking rules behind, or none. False: the kernel refuses (logged). */
+bool rules_stop(struct rules *rules, bool block);
 void rules_status(const struct rules *rules, struct status_rules *ret_status);
 
 #endif

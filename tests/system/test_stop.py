@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What systemctl stop does, and starts that must not happen."""
 
+import signal
+
 import pytest
 
 SECURE = "Connected (Secure Channel)"
@@ -23,6 +25,20 @@ def test_on_stop_block_leaves_a_closed_gate(lab, daemon):
     assert lab.leaked() == 0
     daemon()  # and the next one opens it
     assert lab.curl("https://www4.example/")[:2] == (0, 200)
+
+
+def test_a_restart_never_opens_the_gate_whatever_on_stop_says(lab, daemon):
+    """The unit sends SIGUSR1 before systemd's SIGTERM when the stop is part of a restart or of a shutdown."""
+    one = daemon({"Failure": {"OnStop": "open"}})
+    one.child.send_signal(signal.SIGUSR1)
+    assert one.stop() == 0
+    assert "Blocked - penstock is stopped" in one.table() and "redirect to" not in one.table()
+    assert lab.curl("https://www4.example/", timeout=4)[0] == 7
+    assert lab.leaked() == 0
+    one = daemon({"Failure": {"OnStop": "open"}})
+    assert lab.curl("https://www4.example/")[:2] == (0, 200)
+    assert one.stop() == 0
+    assert one.table() == ""
 
 
 def test_stop_is_quick_with_open_sessions(lab, daemon):
