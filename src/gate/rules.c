@@ -17,7 +17,7 @@
 #define REPAIRS_MAX    5
 #define REPAIR_SECONDS 10.
 #define FIGHT_OVER     60. /* seconds of peace */
-#define SOON           1. /* seconds until the table is looked at again while others change theirs all the time */
+#define SOON           1.  /* seconds until the table is looked at again while others change theirs all the time */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS   30000
 
