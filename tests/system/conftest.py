@@ -55,6 +55,7 @@ def sanitized(lab):
 @pytest.fixture(autouse=True)
 def clean(lab):
     """Faults, certificates and tables are the lab's own again after each test."""
+    lab.forget_connections()
     lab.reset_counters()
     yield
     lab.clear_faults()
