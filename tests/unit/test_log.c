@@ -5,11 +5,16 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -152,6 +157,77 @@ START_TEST(fields_go_to_the_journal_alone)
 }
 END_TEST
 
+/* A journal's socket of our own, in a /run that this process alone sees. False: that is not allowed here. */
+static bool be_the_journal(int *ret_fd)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket"};
+
+    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return false;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("run", "/run", "tmpfs", 0, "mode=755") < 0)
+        return false;
+    ck_assert_int_eq(mkdir("/run/systemd", 0755), 0);
+    ck_assert_int_eq(mkdir("/run/systemd/journal", 0755), 0);
+    *ret_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(*ret_fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    return true;
+}
+
+/* The next datagram as the native protocol has it: FIELD=value lines (a value with a newline would be in binary form).
+ */
+static bool has_line(const char *datagram, const char *line)
+{
+    size_t length = strlen(line);
+
+    for (const char *at = datagram; at != NULL; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
+        if (strncmp(at, line, length) == 0 && at[length] == '\n')
+            return true;
+    return false;
+}
+
+START_TEST(an_event_is_a_datagram_with_its_fields)
+{
+    static const struct log_field both[] = {{"MESSAGE_ID", "7ff04749974243fcacebf8764ee8041a"},
+                                            {"PENSTOCK_NAME", NULL},
+                                            {"PENSTOCK_REASON", "Mutual Auth Failed"},
+                                            {NULL, NULL}};
+    char datagram[4096];
+    ssize_t size;
+    int fd;
+
+    if (!be_the_journal(&fd)) {
+        fputs("SKIPPED: no mount namespace for a journal of our own\n", stderr);
+        return;
+    }
+    to_file();
+    pretend_journal();
+    log_init("gate", LOG_LEVEL_INFO);
+    log_event(LOG_LEVEL_NOTICE, both, "verdict: %s\nforged=1", "a -> b");
+    size = recv(fd, datagram, sizeof(datagram) - 1, 0);
+    ck_assert_int_gt(size, 0);
+    datagram[size] = '\0';
+    ck_assert(has_line(datagram, "MESSAGE=gate: verdict: a -> b?forged=1"));
+    ck_assert(has_line(datagram, "PRIORITY=5"));
+    ck_assert(has_line(datagram, "SYSLOG_IDENTIFIER=penstockd"));
+    ck_assert(has_line(datagram, "MESSAGE_ID=7ff04749974243fcacebf8764ee8041a"));
+    ck_assert(has_line(datagram, "PENSTOCK_REASON=Mutual Auth Failed"));
+    ck_assert_ptr_null(strstr(datagram, "PENSTOCK_NAME"));
+    ck_assert_str_eq(written(), ""); /* once is enough */
+
+    log_event(LOG_LEVEL_DEBUG, both, "below the level");
+    ck_assert_int_lt(recv(fd, datagram, sizeof(datagram), 0), 0);
+    log_info("no fields");
+    ck_assert_int_lt(recv(fd, datagram, sizeof(datagram), 0), 0);
+    ck_assert_str_eq(written(), "<6>gate: no fields\n");
+
+    unsetenv("JOURNAL_STREAM");
+    log_init("gate", LOG_LEVEL_INFO);
+    log_event(LOG_LEVEL_INFO, both, "elsewhere");
+    ck_assert_int_lt(recv(fd, datagram, sizeof(datagram), 0), 0);
+    ck_assert_str_eq(written(), "penstockd[gate]: elsewhere\n");
+}
+END_TEST
+
 /* There may be no journal, as in a container: the line must appear somewhere all the same. */
 START_TEST(an_event_reaches_the_stream_when_the_journal_is_deaf)
 {
@@ -186,6 +262,7 @@ int main(void)
     tcase_add_test(tests, a_long_line_is_cut_but_ends);
     tcase_add_test(tests, errno_is_left_alone);
     tcase_add_test(tests, fields_go_to_the_journal_alone);
+    tcase_add_test(tests, an_event_is_a_datagram_with_its_fields);
     tcase_add_test(tests, an_event_reaches_the_stream_when_the_journal_is_deaf);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
