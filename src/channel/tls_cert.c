@@ -129,7 +129,7 @@ void tls_cert_describe(WOLFSSL_X509 *x509, struct tls_cert_note *ret_note)
     describe_names(x509, ret_note->names, sizeof(ret_note->names));
     add_common_name(ret_note->issuer, sizeof(ret_note->issuer), issuer);
     if (!ret_note->issuer[0] && issuer) {
-        char text[sizeof(ret_note->issuer)];
+        char text[sizeof(ret_note->issuer)] = ""; /* an empty name leaves it as it is */
         if (wolfSSL_X509_NAME_oneline(issuer, text, sizeof(text)))
             add_quoted(ret_note->issuer, sizeof(ret_note->issuer), "", text, strnlen(text, sizeof(text)));
     }

@@ -163,6 +163,7 @@ static const struct {
     {"wrong-issuer", "gw.example", "certificate of gw.example is signed by \"Other Lab CA\", which is not trusted"},
     {"wrong-issuer", "192.0.2.7", "certificate of 192.0.2.7 is signed by \"Other Lab CA\", which is not trusted"},
     {"self-signed", "gw.example", "certificate of gw.example is self-signed and not trusted"},
+    {"nameless", "gw.example", "certificate of gw.example is self-signed and not trusted"},
     {"expired", "gw.example", "certificate of gw.example expired on 2021-01-01"},
     {"not-yet-valid", "gw.example", "certificate of gw.example is not valid before 2099-01-01"},
     {"wrong-purpose", "gw.example", "certificate of gw.example is not meant for servers (extended key usage)"},
