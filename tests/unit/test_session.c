@@ -80,7 +80,7 @@ static void tick_cb(struct ev_loop *loop, ev_timer *timer, int events)
 static struct conf *make_conf(bool secure)
 {
     struct conf *conf = calloc(1, sizeof *conf);
-    conf->connect_timeout_ms = conf->handshake_timeout_ms = 5000;
+    conf->connect_timeout_ms = conf->handshake_timeout_ms = (unsigned)peer_patience(5000);
     conf->log_sessions = true;
     conf->log_level = LOG_LEVEL_INFO;
     conf->secure = secure;
