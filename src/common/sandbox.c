@@ -11,11 +11,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The leak checker of a sanitizer build traces its own process. */
@@ -39,12 +41,25 @@ static bool may_drop_bounding(void)
     return capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
 }
 
-/* capng_update() has been told what to keep. Ambient and inheritable sets end up empty. */
-static int apply_capabilities(bool bounding)
+static bool capabilities_are(uint32_t wanted)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return false;
+    return data[0].permitted == wanted && data[0].effective == wanted && data[1].permitted == 0 &&
+           data[1].effective == 0;
+}
+
+/* capng_update() has been told what to keep. Ambient and inheritable sets end up empty; the inheritable one stays where
+ * the service manager forbids capset() after it has prepared the rest: it counts for files with capabilities alone, and
+ * under no_new_privs not even there. */
+static int apply_capabilities(bool bounding, uint32_t wanted)
 {
     if (bounding && capng_apply(CAPNG_SELECT_BOUNDS) < 0)
         return -EPERM;
-    if (capng_apply(CAPNG_SELECT_CAPS) < 0)
+    if (capng_apply(CAPNG_SELECT_CAPS) < 0 && !capabilities_are(wanted))
         return -EPERM;
     /* Not left to the kernel's rule that ambient follows inheritable: a child must not get it by exec. */
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
@@ -71,7 +86,7 @@ static int become_user(const char *user, uid_t *ret_uid)
     capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
     result = capng_change_id((int)entry->pw_uid, (int)entry->pw_gid,
                              CAPNG_INIT_SUPP_GRP | (bounding ? CAPNG_CLEAR_BOUNDING : 0));
-    return result < 0 ? -EPERM : apply_capabilities(false);
+    return result < 0 ? -EPERM : apply_capabilities(false, UINT32_C(1) << CAP_NET_ADMIN);
 }
 
 static int stay_user(const char *user, uid_t *ret_uid)
@@ -86,7 +101,7 @@ static int stay_user(const char *user, uid_t *ret_uid)
     *ret_uid = geteuid();
     capng_clear(CAPNG_SELECT_BOTH);
     capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
-    return apply_capabilities(bounding);
+    return apply_capabilities(bounding, UINT32_C(1) << CAP_NET_ADMIN);
 }
 
 int sandbox_become_gate(const char *user, uid_t *ret_uid)
@@ -114,7 +129,7 @@ int sandbox_drop_all(void)
         return -EPERM;
     bounding = may_drop_bounding();
     capng_clear(CAPNG_SELECT_BOTH);
-    result = apply_capabilities(bounding);
+    result = apply_capabilities(bounding, 0);
     if (result < 0)
         return result;
     if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
