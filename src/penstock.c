@@ -70,37 +70,6 @@ static int reload(const struct cli_options *options)
     return result;
 }
 
-static void on_mistake(const char *text, void *data)
-{
-    json_t *errors = data;
-
-    if (errors)
-        json_array_append_new(errors, cli_json_text(text));
-    else
-        cli_mistake(text);
-}
-
-static int check(const struct cli_options *options)
-{
-    const char *path = options->conf_path ? options->conf_path : CONF_DEFAULT_PATH;
-    json_t *errors = options->json ? json_array() : NULL;
-    struct conf *conf = NULL;
-    bool ok = conf_load(options->conf_path, on_mistake, errors, &conf) == 0;
-
-    if (options->json) {
-        json_t *result = json_pack("{s:o, s:b, s:o}", "file", cli_json_text(path), "ok", ok, "errors", errors);
-
-        cli_put_json(result);
-        json_decref(result);
-    } else if (ok) {
-        char clean[TEXT_MAX];
-
-        printf("%s: no errors\n", text_clean(path, text_locale_is_utf8(), clean, sizeof clean));
-    }
-    conf_free(conf);
-    return ok ? CLI_EXIT_OK : CLI_EXIT_CONFIG;
-}
-
 static int test(const struct cli_options *options)
 {
     return options->conf_path ? cli_test_alone(options) : cli_test(options);
@@ -114,7 +83,7 @@ static const struct verb {
     {.name = "status", .run = cli_status, .takes_watch = true},
     {.name = "test", .run = test, .takes_conf = true},
     {.name = "sessions", .run = cli_sessions},
-    {.name = "check", .run = check, .takes_file = true},
+    {.name = "check", .run = cli_check, .takes_file = true},
     {.name = "config", .run = config},
     {.name = "reload", .run = reload},
     {.name = "explain"},

@@ -37,6 +37,7 @@ int cli_status(const struct cli_options *options);
 int cli_test(const struct cli_options *options);
 int cli_test_alone(const struct cli_options *options);
 int cli_sessions(const struct cli_options *options);
+int cli_check(const struct cli_options *options); /* conf_path NULL: the service's own */
 
 /* "penstock: …" on standard error, cleaned of control characters. */
 void cli_problem(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -260,6 +260,7 @@ static int start(struct gate *gate)
     state_init(&gate->state, gate->rules, gate->children);
     tester_init(&gate->tester, gate->loop, gate->children, gate->requests, &gate->state, gate->conf);
     state_pursue(&gate->state, &testing); /* the gate is closed before anything else happens */
+    gate_others_start(gate);
     r = children_configure(gate->children, gate->conf);
     if (r == 0)
         return EX_OK;
@@ -304,6 +305,7 @@ static void gate_free(struct gate *gate)
 {
     if (gate->tester.loop)
         tester_fini(&gate->tester);
+    gate_others_stop(gate);
     ev_signal_stop(gate->loop, &gate->terminate);
     ev_signal_stop(gate->loop, &gate->interrupt);
     ev_signal_stop(gate->loop, &gate->hangup);

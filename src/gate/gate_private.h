@@ -36,6 +36,7 @@ struct gate {
     struct status_texts conf_warnings; /* of the children, about the configuration in force */
     bool keep_closed;                  /* whatever OnStop says: a restart or the host's shutdown is under way */
     ev_signal terminate, interrupt, hangup, closing;
+    ev_timer others;
 };
 
 /* For the verbs of the control socket; data is the gate. */
@@ -46,5 +47,9 @@ extern const struct requests_ops gate_requests_ops;
 bool gate_reload(struct status_texts *ret_errors, void *data);
 /* What the prober said: then it is in force everywhere, or nowhere. */
 void gate_on_conf_tried(bool ok, const char *detail, void *data);
+
+/* Looks for redirects of other programs, at once and from time to time. */
+void gate_others_start(struct gate *gate);
+void gate_others_stop(struct gate *gate);
 
 #endif

@@ -344,6 +344,18 @@ int netfilter_remove(struct netfilter *netfilter, char ret_error[static NETFILTE
 
 /* ---- the object ---- */
 
+void netfilter_explain(int error, const char *what, char ret_error[static NETFILTER_ERROR_MAX])
+{
+    /* Without nfnetlink there is no such socket, without nf_tables no such subsystem. */
+    bool absent = error == -EPROTONOSUPPORT || error == -EINVAL;
+
+    fail(ret_error, error,
+         error == -EPERM ? "CAP_NET_ADMIN is missing"
+         : absent        ? "this kernel has no nf_tables; is its module there and may it be loaded?"
+                         : "",
+         "%s", what);
+}
+
 struct netfilter *netfilter_new(bool owned, char ret_error[static NETFILTER_ERROR_MAX])
 {
     struct netfilter *netfilter = calloc(1, sizeof(*netfilter));
@@ -357,18 +369,14 @@ struct netfilter *netfilter_new(bool owned, char ret_error[static NETFILTER_ERRO
     netfilter->owned = owned;
     netfilter->socket = nfsocket_new();
     if (netfilter->socket == NULL) {
-        fail(ret_error, -errno, "", "opening a netlink socket");
+        netfilter_explain(-errno, "opening nf_tables", ret_error);
         netfilter_free(netfilter);
         return NULL;
     }
     nfsocket_set_deadline(netfilter->socket, TIMEOUT_MS);
     r = read_generation(netfilter, &generation);
     if (r < 0) {
-        fail(ret_error, r,
-             r == -EPERM    ? "CAP_NET_ADMIN is missing"
-             : r == -EINVAL ? "no nf_tables in this kernel"
-                            : "",
-             "opening nf_tables");
+        netfilter_explain(r, "opening nf_tables", ret_error);
         netfilter_free(netfilter);
         return NULL;
     }

@@ -18,6 +18,9 @@ struct netfilter;
 struct netfilter *netfilter_new(bool owned, char ret_error[static NETFILTER_ERROR_MAX]);
 void netfilter_free(struct netfilter *netfilter); /* takes NULL; leaves the rules in the kernel as they are */
 
+/* A sentence for an error of the first talk to nf_tables, -EPERM, -EPROTONOSUPPORT and -EINVAL explained. */
+void netfilter_explain(int error, const char *what, char ret_error[static NETFILTER_ERROR_MAX]);
+
 /* Makes the kernel's table what spec says: created when it is missing or was edited by others, else only what differs
  * (chains flushed and refilled; sets and counters survive a change of verdict). 0 or -errno with a sentence that names
  * what the kernel refused. Synchronous, bounded to 5 s. */

@@ -70,21 +70,29 @@ static void log_change(const struct state *state, const struct verdict *verdict)
 
 /* ---- the door ---- */
 
+static void tell_manager(const struct state *state)
+{
+    const char *detail = state->verdict.detail;
+    char text[IPC_DETAIL_MAX + NETFILTER_ERROR_MAX + 64];
+
+    snprintf(text, sizeof(text), "%s%s%s%s%s", verdict_status(state->verdict.kind), detail[0] != '\0' ? ": " : "",
+             detail, state->warning[0] != '\0' ? "; warning: " : "", state->warning);
+    notify_status(text);
+}
+
 /* The only writer of state->verdict. */
 static void gate_enter(struct state *state, const struct verdict *verdict)
 {
     bool changed = !state->entered || state->verdict.kind != verdict->kind;
-    char text[IPC_DETAIL_MAX + 64];
+    bool news = changed || strcmp(state->verdict.detail, verdict->detail) != 0;
 
     log_change(state, verdict);
     state->verdict = *verdict;
     state->entered = true;
-    if (!changed)
-        return;
-    state->since = time(NULL);
-    snprintf(text, sizeof(text), "%s%s%s", verdict_status(verdict->kind), verdict->detail[0] != '\0' ? ": " : "",
-             verdict->detail);
-    notify_status(text);
+    if (changed)
+        state->since = time(NULL);
+    if (news)
+        tell_manager(state);
 }
 
 static void send_route(struct state *state, const struct verdict *verdict)
@@ -175,6 +183,13 @@ void state_pursue(struct state *state, const struct verdict *wanted)
 void state_retry(struct state *state)
 {
     state_pursue(state, &state->wanted);
+}
+
+void state_warn(struct state *state, const char *text)
+{
+    snprintf(state->warning, sizeof(state->warning), "%s", text);
+    if (state->entered)
+        tell_manager(state);
 }
 
 void state_rules_lost(struct state *state, const char *why)

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "gate/children.h"
+#include "gate/netfilter.h"
 #include "gate/rules.h"
 #include "gate/verdict.h"
 
@@ -20,6 +21,7 @@ struct state {
     struct verdict wanted;     /* by the tests; another one only while the kernel or the relays are not ready for it */
     bool entered;              /* verdict holds one */
     bool relays_ready;
+    char warning[NETFILTER_ERROR_MAX]; /* beside the verdict, for the service manager; empty: none */
     time_t since;
     uint64_t generation; /* of the last route */
 };
@@ -32,6 +34,8 @@ void state_init(struct state *state, struct rules *rules, struct children *child
  * wanted); state_retry() later tries again. Every call gives the relays a new generation. */
 void state_pursue(struct state *state, const struct verdict *wanted);
 void state_retry(struct state *state);
+/* Something else that an administrator should know; empty: not any more. */
+void state_warn(struct state *state, const char *text);
 /* The kernel's table is not ours any more, and cannot be repaired now. */
 void state_rules_lost(struct state *state, const char *why);
 /* The redirect needs at least one relay that listens. One that was there and is gone changes nothing: the closed port

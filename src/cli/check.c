@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* "penstock check": the configuration, and whether this host can work with it: keys and certificates, the kernel's
+ * nf_tables, redirects of other programs. */
+#include "config.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "channel/tls.h"
+#include "cli/cli.h"
+#include "cli/text.h"
+#include "common/conf.h"
+#include "gate/netfilter_others.h"
+
+#define SERVICE_USER    "penstock"
+#define CREDENTIALS_DIR "/run/credentials/"
+#define DAY             86400
+#define SOON            14 /* days */
+
+struct findings {
+    bool json;
+    json_t *errors, *warnings; /* with json */
+    bool wrong;                /* there is an error */
+};
+
+static void on_error(const char *text, void *data)
+{
+    struct findings *findings = data;
+
+    findings->wrong = true;
+    if (findings->json)
+        json_array_append_new(findings->errors, cli_json_text(text));
+    else
+        cli_mistake(text);
+}
+
+static void warn(struct findings *findings, const char *text)
+{
+    char line[TEXT_MAX];
+
+    if (findings->json) {
+        json_array_append_new(findings->warnings, cli_json_text(text));
+        return;
+    }
+    snprintf(line, sizeof(line), "warning: %s", text);
+    cli_mistake(line);
+}
+
+/* ---- keys and certificates ---- */
+
+/* The service's files are read as its user: root can read everything. */
+static void become_service(void)
+{
+    const struct passwd *user = geteuid() == 0 ? getpwnam(SERVICE_USER) : NULL;
+
+    /* When this fails the files are read as root, which finds less. */
+    if (user && initgroups(SERVICE_USER, user->pw_gid) == 0 && setegid(user->pw_gid) == 0 && seteuid(user->pw_uid) < 0)
+        (void)!setegid(0);
+}
+
+static void become_root_again(void)
+{
+    if (getuid() == 0 && seteuid(0) == 0)
+        (void)!setegid(0);
+}
+
+static void check_expiry(struct findings *findings, const struct conf *conf, int64_t expires)
+{
+    int64_t left = expires - (int64_t)time(NULL);
+    char text[TEXT_MAX], date[32];
+    struct tm tm;
+
+    if (!conf->certificate || expires == 0 || left > (int64_t)SOON * DAY)
+        return;
+    gmtime_r(&(time_t){expires}, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
+    if (left <= 0)
+        snprintf(text, sizeof(text), "%s: this certificate expired on %s; the proxy will refuse it", conf->certificate,
+                 date);
+    else
+        snprintf(text, sizeof(text), "%s: this certificate expires on %s", conf->certificate, date);
+    warn(findings, text);
+}
+
+static bool is_credential(const char *path)
+{
+    return path && strncmp(path, CREDENTIALS_DIR, strlen(CREDENTIALS_DIR)) == 0;
+}
+
+/* Credentials of the service exist while it runs, and for its user alone. */
+static bool absent_credential(const struct conf *conf, int error)
+{
+    return (error == -ENOENT || error == -EACCES) &&
+           (is_credential(conf->certificate) || is_credential(conf->private_key));
+}
+
+static void check_files(struct findings *findings, const struct conf *conf, bool as_service)
+{
+    struct tls_context *context = NULL;
+    char error[TLS_TEXT_MAX];
+    int r;
+
+    if (!conf->secure)
+        return;
+    if (as_service)
+        become_service();
+    r = tls_context_new(conf, error, &context);
+    if (as_service)
+        become_root_again();
+    if (r < 0 && absent_credential(conf, r))
+        warn(findings, error);
+    else if (r < 0)
+        on_error(error, findings);
+    if (r < 0)
+        return;
+    check_expiry(findings, conf, tls_context_client_expires(context));
+    tls_context_free(context);
+}
+
+/* ---- the kernel ---- */
+
+static void check_kernel(struct findings *findings, const struct conf *conf)
+{
+    char text[NETFILTER_ERROR_MAX];
+    int r = netfilter_others(conf, text);
+
+    if (r != 0 && r != -EPERM) /* which only root and the service may ask */
+        warn(findings, text);
+}
+
+/* ---- the verb ---- */
+
+static void put(const struct findings *findings, const char *path)
+{
+    char clean[TEXT_MAX];
+    json_t *result;
+
+    if (!findings->json) {
+        if (!findings->wrong)
+            printf("%s: no errors\n", text_clean(path, text_locale_is_utf8(), clean, sizeof clean));
+        return;
+    }
+    result = json_pack("{s:o, s:b, s:O, s:O}", "file", cli_json_text(path), "ok", !findings->wrong, "errors",
+                       findings->errors, "warnings", findings->warnings);
+    cli_put_json(result);
+    json_decref(result);
+}
+
+int cli_check(const struct cli_options *options)
+{
+    struct findings findings = {.json = options->json, .errors = json_array(), .warnings = json_array()};
+    struct conf *conf = NULL;
+
+    if (conf_load(options->conf_path, on_error, &findings, &conf) == 0) {
+        check_files(&findings, conf, !options->conf_path);
+        check_kernel(&findings, conf);
+    }
+    put(&findings, options->conf_path ? options->conf_path : CONF_DEFAULT_PATH);
+    conf_free(conf);
+    json_decref(findings.errors);
+    json_decref(findings.warnings);
+    return findings.wrong ? CLI_EXIT_CONFIG : CLI_EXIT_OK;
+}
