@@ -34,8 +34,22 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     one = getattr(item.session, "penstock_machine", None)
     if report.failed and one:
-        report.sections.append(("the machine", one.story()[-30000:]))
+        report.sections.append(("the machine", one.story()[:30000]))
         report.sections.append((f"its console ({one.console})", one.console_tail()))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for line in getattr(config, "penstock_measured", []):
+        terminalreporter.write_line(f"measured: {line}")
+
+
+@pytest.fixture
+def measured(request):
+    """measured(text): shown at the end of the run."""
+    config = request.config
+    if not hasattr(config, "penstock_measured"):
+        config.penstock_measured = []
+    return config.penstock_measured.append
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +86,9 @@ def installed(bare):
 
 @pytest.fixture(scope="session")
 def configured(installed):
+    """A server is named; it may run, or not."""
     installed.keys()
-    installed.start()
+    installed.configure()
     return installed
 
 

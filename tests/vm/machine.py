@@ -2,6 +2,7 @@
 """The machine in the lab: it takes the place of the lab's host, so that the lab's peers are its world and the lab's
 counters see what leaves it."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -143,12 +144,28 @@ class Machine(Vm):
         lines = self.ok("journalctl --sync; journalctl -b -o json --no-pager " + " ".join(matches)).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    @contextlib.contextmanager
+    def knocking(self):
+        """A client knocks at web ports all the time; yields what came of it, which is filled in at the end."""
+        counts = {}
+        self.ok("rm -f /run/knocked; systemd-run -q --unit=knock -p User=root knock /run/knocked")
+        self.until("test -s /run/knocked", 30)
+        try:
+            yield counts
+        finally:
+            self.ok("systemctl stop knock")
+        counts.update(json.loads(self.ok("cat /run/knocked")))
+
+    def children(self, kind):
+        """Process ids of the relays or of the prober."""
+        return [int(pid) for pid in self.run(f"pgrep -P {self.pid()} -f -- --child={kind}").output.split()]
+
     def story(self):
         """For a failure: what the machine knows of it."""
         parts = []
-        for command in ("penstock status; systemctl --failed --no-pager --no-legend",
-                        "systemctl status penstock --no-pager -l -n 0", "journalctl -b --no-pager -n 150 -o short-precise",
-                        "nft list ruleset | head -n 150"):
+        for command in ("systemctl status penstock --no-pager -l -n 0", "journalctl -b -u penstock --no-pager -n 60 -o short-precise",
+                        "penstock status; systemctl --failed --no-pager --no-legend", "nft list ruleset | head -n 120",
+                        "journalctl -b --no-pager -n 60 -o short-precise"):
             try:
                 parts.append(f"$ {command}\n{self.run(command, timeout=20).output}")
             except VmError as error:
