@@ -19,6 +19,9 @@
     "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ED25519:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"                     \
     "RSA+SHA256:RSA+SHA384:RSA+SHA512"
 
+/* 16 MiB; more connections than that are rarely busy at the same time. */
+#define BATCHES_MAX 256
+
 /* ---- the context ---- */
 
 static bool set_up(struct tls_context *context)
@@ -44,6 +47,8 @@ static void context_destroy(struct tls_context *context)
         wolfSSL_SESSION_free(context->remembered[i].session);
         free(context->remembered[i].name);
     }
+    assert(context->batches_out == 0);
+    free(context->spare_batch);
     wolfSSL_CTX_free(context->ctx);
     tls_engine_free(context->engine);
     wolfSSL_Cleanup();
@@ -102,6 +107,30 @@ void tls_context_free(struct tls_context *context)
 int64_t tls_context_client_expires(const struct tls_context *context)
 {
     return context->client_expires;
+}
+
+/* ---- batches ---- */
+
+unsigned char *tls_context_get_batch(struct tls_context *context)
+{
+    unsigned char *batch = context->spare_batch;
+
+    if (context->batches_out == BATCHES_MAX)
+        return NULL;
+    context->spare_batch = NULL;
+    if (!batch)
+        batch = malloc(TLS_BATCH_SIZE);
+    if (batch)
+        context->batches_out++;
+    return batch;
+}
+
+void tls_context_put_batch(struct tls_context *context, unsigned char *batch)
+{
+    assert(context->batches_out > 0);
+    context->batches_out--;
+    free(context->spare_batch);
+    context->spare_batch = batch;
 }
 
 /* ---- remembered sessions ---- */

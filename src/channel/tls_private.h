@@ -15,6 +15,13 @@
 
 #define TLS_REMEMBERED_MAX CONF_SERVERS_MAX
 
+/* Several records in one system call, for connections that are busy. A record is at most 16 KiB of ours (RFC 8446
+ * section 5.1) and what it adds, which is 85 bytes in the worst suite. So many of ours fill what TCP hands to a network
+ * device at once (64 KiB in whole segments); a little more would need a second, small packet each time. */
+#define TLS_RECORD_MAX 16384
+#define TLS_BATCH_MAX  64000
+#define TLS_BATCH_SIZE (4 * (TLS_RECORD_MAX + 256))
+
 struct tls_remembered {
     char *name;
     WOLFSSL_SESSION *session;
@@ -29,6 +36,8 @@ struct tls_context {
     bool only_tls13;
     struct tls_remembered remembered[TLS_REMEMBERED_MAX];
     size_t n_remembered, next_remembered;
+    unsigned char *spare_batch; /* for the next user; NULL: none */
+    size_t batches_out;
 };
 
 /* What a refused certificate says of itself, cleaned for people; made by the verify callback. */
@@ -47,8 +56,15 @@ struct tls {
     struct stream *below;
     struct {
         unsigned char *buf; /* read ahead of wolfSSL, which asks for five bytes at a time; NULL: nothing */
-        size_t at, end;
+        size_t size, at, end;
+        bool many; /* the last read found all that it had room for */
     } ahead;
+    struct {
+        unsigned char *buf; /* records on their way to the stream below; NULL: none */
+        size_t at, end;
+        size_t taken;   /* bytes of a tls_write() that are all in there */
+        bool gathering; /* what wolfSSL sends now goes there */
+    } behind;
     enum stream_status below_status; /* the last from below that was not STREAM_OK */
     enum stream_status read_end;     /* STREAM_OK: not ended */
     bool resume, connected, heard, write_closed;
@@ -67,6 +83,10 @@ struct tls_context *tls_context_use(struct tls_context *context);
 void tls_context_recall(struct tls_context *context, const char *name, WOLFSSL *ssl);
 void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL *ssl);
 
+/* TLS_BATCH_SIZE bytes, or NULL: do without. */
+unsigned char *tls_context_get_batch(struct tls_context *context);
+void tls_context_put_batch(struct tls_context *context, unsigned char *batch);
+
 /* ---- tls_files.c ---- */
 /* 0, or -errno with a sentence in ret_error (of TLS_TEXT_MAX bytes). */
 int tls_load_trust(struct tls_context *context, const struct conf *conf, char *ret_error);
@@ -80,6 +100,11 @@ int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data);
 int tls_send_cb(WOLFSSL *ssl, char *buf, int size, void *data);
 /* An idle connection holds no buffer. */
 void tls_drop_ahead(struct tls *tls);
+void tls_drop_behind(struct tls *tls);
+/* Until tls_flush(), records are kept instead of sent one by one, if there is memory for that. */
+void tls_gather(struct tls *tls);
+/* Sends what was kept. STREAM_OK: all of it, or the peer takes nothing any more (send_broken); else again. */
+enum stream_status tls_flush(struct tls *tls);
 
 /* ---- tls_failure.c ---- */
 /* For wolfSSL_set_verify(); the connection is the callback's context. Only ever adds refusals. */

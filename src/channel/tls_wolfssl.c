@@ -12,9 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Of one write: wolfSSL encrypts at most this before others get their turn. */
-#define WRITE_MAX 65536
-
 static struct tls *tls_of(const struct stream *stream)
 {
     return (struct tls *)stream;
@@ -104,8 +101,9 @@ static void tls_free(struct stream *stream, bool reset)
     wolfSSL_free(tls->ssl);
     tls_engine_forget(tls->context->engine, tls);
     stream_free(tls->below, reset);
-    tls_context_free(tls->context);
     tls_drop_ahead(tls);
+    tls_drop_behind(tls);
+    tls_context_free(tls->context);
     free(tls->text);
     free(tls->note);
     free(tls);
@@ -241,6 +239,21 @@ static enum stream_status write_broken(struct tls *tls)
     return tls->failure == TLS_FAILURE_NONE || tls->failure == TLS_FAILURE_CLOSED ? STREAM_RESET : STREAM_FAILED;
 }
 
+/* What wolfSSL has encrypted must go out before the bytes count as written: the caller comes again with the same ones.
+ */
+static enum stream_status write_out(struct tls *tls, size_t *ret_count)
+{
+    enum stream_status status = tls_flush(tls);
+
+    if (tls->send_broken)
+        return write_broken(tls);
+    if (status != STREAM_OK)
+        return status;
+    *ret_count = tls->behind.taken;
+    tls->behind.taken = 0;
+    return STREAM_OK;
+}
+
 static enum stream_status tls_write(struct stream *stream, const void *buf, size_t size, size_t *ret_count)
 {
     struct tls *tls = tls_of(stream);
@@ -250,15 +263,20 @@ static enum stream_status tls_write(struct stream *stream, const void *buf, size
     if (tls->failure != TLS_FAILURE_NONE)
         return STREAM_FAILED;
     begin(tls);
-    result = wolfSSL_write(tls->ssl, buf, size < WRITE_MAX ? (int)size : WRITE_MAX);
-    if (result > 0) {
-        *ret_count = (size_t)result;
-        return STREAM_OK;
+    if (tls->behind.taken == 0) {
+        if (size > TLS_RECORD_MAX)
+            tls_gather(tls);
+        result = wolfSSL_write(tls->ssl, buf, size < TLS_BATCH_MAX ? (int)size : TLS_BATCH_MAX);
+        if (result <= 0) {
+            error = wolfSSL_get_error(tls->ssl, result);
+            (void)tls_flush(tls);
+            if (tls->send_broken)
+                return write_broken(tls);
+            return wants(error) ? again(tls, error) : failed(tls, error);
+        }
+        tls->behind.taken = (size_t)result;
     }
-    if (tls->send_broken)
-        return write_broken(tls);
-    error = wolfSSL_get_error(tls->ssl, result);
-    return wants(error) ? again(tls, error) : failed(tls, error);
+    return write_out(tls, ret_count);
 }
 
 static enum stream_status tls_shutdown_write(struct stream *stream)

@@ -7,8 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define POOL_BUFFER_LARGE                                                                                              \
-    262144 /* for long transfers: a call for 16 TLS records costs not much more than one for one */
+/* For long transfers: four times what TCP hands to a network device at once. 256 KiB would leave a bit for a small
+ * packet each time. */
+#define POOL_BUFFER_LARGE 256000
 #define POOL_BUFFER_SMALL 32768
 #define POOL_BUFFER_POOR  4096 /* when very many are in use at once */
 #define POOL_PIPE_WANTED  1048576

@@ -418,6 +418,38 @@ START_TEST(a_reset_is_a_reset)
 }
 END_TEST
 
+/* Records wait for a peer that takes none: nothing counts as written before it is on its way, and a peer that leaves
+ * then is a reset. */
+START_TEST(records_that_wait_are_not_written)
+{
+    static unsigned char bytes[200000];
+    struct pair pair;
+    enum stream_status status;
+    size_t count = 0, written = 0, read = 0;
+
+    start(false, NULL);
+    pair = pair_up(context, server, "gw.example", false);
+    while ((status = stream_write(stream_of(&pair), bytes, sizeof(bytes), &count)) == STREAM_OK)
+        written += count;
+    ck_assert_int_eq(status, STREAM_AGAIN_WRITE);
+    if (_i == 0) {
+        while (tls_peer_read(pair.peer, bytes, sizeof(bytes), &count) == TLS_PEER_OK)
+            read += count;
+        ck_assert_uint_ge(read, written);
+        ck_assert_int_eq(stream_write(stream_of(&pair), bytes, sizeof(bytes), &count), STREAM_OK);
+        written += count;
+        while (tls_peer_read(pair.peer, bytes, sizeof(bytes), &count) == TLS_PEER_OK)
+            read += count;
+        ck_assert_uint_eq(read, written);
+    } else {
+        tls_peer_free(pair.peer);
+        pair.peer = NULL;
+        ck_assert_int_eq(stream_write(stream_of(&pair), bytes, sizeof(bytes), &count), STREAM_RESET);
+    }
+    stop(&pair);
+}
+END_TEST
+
 START_TEST(freeing_says_goodbye_or_resets)
 {
     int fds[2];
@@ -653,6 +685,7 @@ int main(void)
     tcase_add_loop_test(ends, an_end_without_close_notify_is_no_eof, 0, 2);
     tcase_add_loop_test(ends, closed_before_the_first_byte_is_suspect, 0, 2);
     tcase_add_loop_test(ends, a_reset_is_a_reset, 0, 2);
+    tcase_add_loop_test(ends, records_that_wait_are_not_written, 0, 2);
     tcase_add_loop_test(ends, freeing_says_goodbye_or_resets, 0, 2);
     tcase_add_loop_test(ends, bytes_inside_are_pending_until_read, 0, 2);
     tcase_add_loop_test(damage, something_else_than_tls, 0, 5);
