@@ -74,6 +74,7 @@ def daemon(lab, clean, request):
         one.start(wait=wait)
         if wait and status:
             one.wait_status(status)
+            labs.wait_for(lambda: not any("listening" in text for text in one.status()["warnings"]), what="all relays")
         return one
 
     yield start
