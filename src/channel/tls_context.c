@@ -161,13 +161,20 @@ static struct tls_remembered *make_remembered(struct tls_context *context, const
     return place;
 }
 
+/* A copy: wolfSSL would let all connections that resume it share one session, and each handshake writes its new secret
+ * there some time before the ticket that goes with it arrives. Who resumes in between would show a ticket and not know
+ * its key. */
 void tls_context_recall(struct tls_context *context, const char *name, WOLFSSL *ssl)
 {
     struct tls_remembered *remembered = find_remembered(context, name);
+    WOLFSSL_SESSION *copy = NULL;
 
-    /* When wolfSSL does not want it, there will be a full handshake. */
     if (remembered && remembered->session)
-        (void)wolfSSL_set_session(ssl, remembered->session);
+        copy = wolfSSL_SESSION_dup(remembered->session);
+    /* When wolfSSL does not want it, there will be a full handshake. */
+    if (copy)
+        (void)wolfSSL_set_session(ssl, copy);
+    wolfSSL_SESSION_free(copy);
 }
 
 void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL *ssl)
@@ -188,4 +195,14 @@ void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL
     }
     wolfSSL_SESSION_free(remembered->session);
     remembered->session = session;
+}
+
+void tls_context_forget(struct tls_context *context, const char *name)
+{
+    struct tls_remembered *remembered = find_remembered(context, name);
+
+    if (!remembered)
+        return;
+    wolfSSL_SESSION_free(remembered->session);
+    remembered->session = NULL;
 }

@@ -68,6 +68,7 @@ struct tls {
     enum stream_status below_status; /* the last from below that was not STREAM_OK */
     enum stream_status read_end;     /* STREAM_OK: not ended */
     bool resume, connected, heard, write_closed;
+    bool ticketed;        /* the server has sent a ticket that is not remembered yet */
     bool server_verified; /* the verify callback has passed the server's own certificate, name included */
     bool send_broken;     /* the peer takes nothing any more; what it still has to say can be read */
     enum tls_failure failure;
@@ -82,6 +83,8 @@ struct tls_context *tls_context_use(struct tls_context *context);
 /* Offers a session to ssl if one is remembered for name; remembers the one that ssl has now. */
 void tls_context_recall(struct tls_context *context, const char *name, WOLFSSL *ssl);
 void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL *ssl);
+/* The server did not like it: the next connection makes a full handshake. */
+void tls_context_forget(struct tls_context *context, const char *name);
 
 /* TLS_BATCH_SIZE bytes, or NULL: do without. */
 unsigned char *tls_context_get_batch(struct tls_context *context);

@@ -21,6 +21,16 @@ static struct tls *tls_of(const struct stream *stream)
 
 static void note_peer(struct tls *tls);
 
+static int ticket_cb(WOLFSSL *ssl, const unsigned char *ticket, int size, void *data)
+{
+    struct tls *tls = data;
+
+    (void)ssl;
+    (void)ticket;
+    tls->ticketed = size > 0;
+    return 0;
+}
+
 static WOLFSSL *new_ssl(struct tls *tls)
 {
     WOLFSSL *ssl = wolfSSL_new(tls->context->ctx);
@@ -44,6 +54,7 @@ static WOLFSSL *new_ssl(struct tls *tls)
     wolfSSL_SetIOWriteCtx(ssl, tls);
     if (tls->resume) {
         (void)wolfSSL_UseSessionTicket(ssl);
+        (void)wolfSSL_set_SessionTicket_cb(ssl, ticket_cb, tls);
         tls_context_recall(tls->context, tls->name, ssl);
     }
     return ssl;
@@ -134,6 +145,8 @@ static bool wants(int error)
 static enum stream_status failed(struct tls *tls, int error)
 {
     tls_fail(tls, error);
+    if (tls->resume && !tls->connected)
+        tls_context_forget(tls->context, tls->name);
     tls_drop_ahead(tls);
     return tls->below_status == STREAM_RESET && tls->failure == TLS_FAILURE_CLOSED ? STREAM_RESET : STREAM_FAILED;
 }
@@ -157,10 +170,13 @@ static void trim(struct tls *tls)
     }
 }
 
+/* In TLS 1.3 a session is a ticket and a secret, and the handshake has replaced the secret: without a new ticket, which
+ * a server need not give to one that was resumed, the two do not belong together. */
 static void remember(struct tls *tls)
 {
-    if (tls->resume)
+    if (tls->resume && (tls->ticketed || wolfSSL_version(tls->ssl) < TLS1_3_VERSION))
         tls_context_remember(tls->context, tls->name, tls->ssl);
+    tls->ticketed = false;
 }
 
 enum stream_status tls_handshake(struct tls *tls)
@@ -205,8 +221,8 @@ static enum stream_status tls_read(struct stream *stream, void *buf, size_t size
     begin(tls);
     result = wolfSSL_read(tls->ssl, buf, size < INT_MAX ? (int)size : INT_MAX);
     if (result > 0) {
-        /* In TLS 1.3 the tickets come after the handshake, before the first data. */
-        if (!tls->heard && wolfSSL_version(tls->ssl) >= TLS1_3_VERSION)
+        /* In TLS 1.3 the tickets come after the handshake, mostly before the first data. */
+        if (tls->ticketed)
             remember(tls);
         tls->heard = true;
         *ret_count = (size_t)result;

@@ -457,6 +457,55 @@ START_TEST(the_second_connection_is_resumed_a_test_connection_never)
 }
 END_TEST
 
+/* As servers do whose ticket is still young: HAProxy with keys of its own for tickets. */
+START_TEST(a_ticket_serves_until_there_is_another)
+{
+    struct conf conf = pair_conf();
+    struct tls_peer_conf peer_conf = pair_peer_conf("server");
+    struct tls_context *context = pair_context(&conf);
+    struct tls_peer_server *server = tls_peer_server_new(&peer_conf);
+
+    for (size_t i = 0; i < 4; i++) {
+        struct pair pair = pair_up(context, server, "gw.example", true);
+        ck_assert_msg(tls_resumed(pair.tls) == (i > 0), "connection %zu", i);
+        pair_close(&pair);
+        tls_peer_server_stop_tickets(server);
+    }
+    tls_context_free(context);
+    tls_peer_server_free(server);
+}
+END_TEST
+
+/* Several handshakes with the same ticket, step by step. */
+START_TEST(connections_that_resume_at_once_do_not_share)
+{
+    enum { N = 4 };
+    struct conf conf = pair_conf();
+    struct tls_peer_conf peer_conf = pair_peer_conf("server");
+    struct tls_context *context = pair_context(&conf);
+    struct tls_peer_server *server = tls_peer_server_new(&peer_conf);
+    struct pair pairs[N];
+
+    pairs[0] = pair_up(context, server, "gw.example", true);
+    pair_close(&pairs[0]);
+    for (size_t i = 0; i < N; i++)
+        pairs[i] = pair_open(context, server, "gw.example", true);
+    for (size_t i = 0; i < N; i++) {
+        ck_assert_msg(pair_handshake(&pairs[i]) == STREAM_OK, "%s", tls_failure_text(pairs[i].tls));
+        ck_assert(tls_resumed(pairs[i].tls));
+        if (i == 1) { /* resumed, and its new ticket not there yet */
+            struct pair late = pair_up(context, server, "gw.example", true);
+            ck_assert(tls_resumed(late.tls));
+            pair_close(&late);
+        }
+    }
+    for (size_t i = 0; i < N; i++)
+        pair_close(&pairs[i]);
+    tls_context_free(context);
+    tls_peer_server_free(server);
+}
+END_TEST
+
 START_TEST(a_session_is_offered_to_its_own_name_only)
 {
     struct conf conf = pair_conf();
@@ -540,6 +589,8 @@ int main(void)
     tcase_add_test(files, a_directory_of_cas_and_a_certificate_with_its_key_in_one_file);
     tcase_add_test(files, the_system_knows_cas_but_not_ours);
     tcase_add_loop_test(resumption, the_second_connection_is_resumed_a_test_connection_never, 0, 2);
+    tcase_add_test(resumption, a_ticket_serves_until_there_is_another);
+    tcase_add_test(resumption, connections_that_resume_at_once_do_not_share);
     tcase_add_test(resumption, a_session_is_offered_to_its_own_name_only);
     tcase_add_test(resumption, a_server_that_forgot_gets_a_full_handshake);
     tcase_add_test(resumption, a_connection_outlives_its_context);

@@ -41,6 +41,11 @@ struct tls_peer_server *tls_peer_server_new(const struct tls_peer_conf *conf)
     return server;
 }
 
+void tls_peer_server_stop_tickets(struct tls_peer_server *server)
+{
+    ck_assert_int_eq(wolfSSL_CTX_no_ticket_TLSv13(server->ctx), 0);
+}
+
 void tls_peer_server_free(struct tls_peer_server *server)
 {
     if (!server)

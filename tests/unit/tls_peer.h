@@ -18,6 +18,8 @@ struct tls_peer_server; /* keys and tickets, for any number of connections */
 struct tls_peer;
 
 struct tls_peer_server *tls_peer_server_new(const struct tls_peer_conf *conf);
+/* TLS 1.3: connections that are made from now on give no new tickets; the old ones are good. */
+void tls_peer_server_stop_tickets(struct tls_peer_server *server);
 void tls_peer_server_free(struct tls_peer_server *server);
 
 /* Over fd, which is taken over, or inside the tunnel of below (fd -1). */
