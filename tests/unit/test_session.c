@@ -930,8 +930,11 @@ static void secure_main(int fd, void *data)
     if (!channel || !peer_tls_read_head(channel, script->seen->head, sizeof script->seen->head))
         return;
     peer_tls_write(channel, OK "secret");
-    if (script->truncate)
+    if (script->truncate) {
+        shutdown(fd, SHUT_WR);
+        peer_drain(fd); /* closed with bytes that nobody has read, it would be a reset */
         return;
+    }
     peer_tls_drain(channel);
     script->seen->end = 0;
     peer_tls_close(channel);
