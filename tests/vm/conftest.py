@@ -16,7 +16,7 @@ import vm as vms  # noqa: E402
 
 # The package's life, in this order.
 ORDER = ["test_install", "test_service", "test_traffic", "test_verdicts", "test_rules", "test_crash", "test_journal",
-         "test_bad_input", "test_stop", "test_boot", "test_upgrade", "test_remove"]
+         "test_stop", "test_bad_input", "test_boot", "test_upgrade", "test_remove"]
 
 
 def pytest_addoption(parser):
@@ -80,6 +80,7 @@ def bare(request, lab, suite):
 @pytest.fixture(scope="session")
 def installed(bare):
     """penstock is installed, with keys, but without a server."""
+    bare.before = bare.all_files()
     bare.apt_said = bare.install()
     return bare
 

@@ -74,6 +74,11 @@ class Machine(Vm):
         """apt's output."""
         return self.ok("DEBIAN_FRONTEND=noninteractive apt-get install -y -qq /root/first/penstock_*.deb </dev/null 2>&1", timeout=180)
 
+    def all_files(self):
+        """Of the system, without what changes by itself and what is the tests' own."""
+        passing = "root tmp home var/tmp var/log var/cache var/lib/dpkg var/lib/apt var/lib/systemd/timers usr/local".split()
+        return set(self.ok("find / -xdev " + " ".join(f"-path /{path} -prune -o" for path in passing) + " -print").splitlines())
+
     def keys(self):
         """Certificates and key where the documentation wants them."""
         self.ok(f"install -d -m 750 -g penstock {TLS} && install -m 640 -g penstock /root/pki/*.pem /root/pki/client*.key {TLS}/")
@@ -154,7 +159,10 @@ class Machine(Vm):
             yield counts
         finally:
             self.ok("systemctl stop knock")
-        counts.update(json.loads(self.ok("cat /run/knocked")))
+        counts.update(self.read_json("/run/knocked"))
+
+    def read_json(self, path):
+        return json.loads(self.ok(f"cat {path}"))
 
     def children(self, kind):
         """Process ids of the relays or of the prober."""
