@@ -14,7 +14,7 @@
  * reports itself readable only with so many bytes, or with an end; and a timer looks for what is less. The kernel then
  * also acknowledges what arrives at once, instead of in our time. */
 #define COALESCE_AFTER 1048576
-#define COALESCE_BYTES 262144
+#define COALESCE_BYTES (POOL_PIPE_WANTED - 65536) /* and the segment that goes over it still fits */
 #define STREAK_MAX     (16 * COALESCE_AFTER)
 /* TLS hands out one record per read. After one smaller than this nothing more is expected to be there already. */
 #define RECORD_SMALL   4096
