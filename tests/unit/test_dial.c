@@ -39,8 +39,8 @@ static void setup(void)
     run.loop = ev_loop_new(EVFLAG_AUTO);
     run.conf = calloc(1, sizeof(*run.conf));
     ck_assert_ptr_nonnull(run.conf);
-    run.conf->connect_timeout_ms = 5000;
-    run.conf->handshake_timeout_ms = 5000;
+    run.conf->connect_timeout_ms = (unsigned)peer_patience(5000);
+    run.conf->handshake_timeout_ms = (unsigned)peer_patience(5000);
 }
 
 static void teardown(void)

@@ -43,8 +43,8 @@ static void setup(void)
     run.conf = calloc(1, sizeof(*run.conf));
     ck_assert_ptr_nonnull(run.conf);
     run.conf->secure = true;
-    run.conf->connect_timeout_ms = 5000;
-    run.conf->handshake_timeout_ms = 5000;
+    run.conf->connect_timeout_ms = (unsigned)peer_patience(5000);
+    run.conf->handshake_timeout_ms = (unsigned)peer_patience(5000);
     run.conf->server_name = (char *)"gw.example";
     run.conf->ca_paths[0] = (char *)peer_pki("ca.pem");
     run.conf->n_ca_paths = 1;

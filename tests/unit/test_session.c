@@ -325,7 +325,7 @@ START_TEST(a_session_goes_through_by_name_and_is_logged)
     ck_assert_str_eq(script.seen->after, HTTP_HELLO);
     ck_assert_int_eq(script.seen->end, 0);
     snprintf(expected, sizeof expected,
-             "session 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, 23 down, 0.",
+             "session 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, 23 down, ",
              addr_text(&peer.address, proxy), sizeof HTTP_HELLO - 1);
     assert_log(expected);
     assert_log(" s, finished\n");
