@@ -34,7 +34,7 @@ def boot(lab, files, log_dir):
     for attempt in (1, 2):
         one = Machine(lab, files, f"{log_dir}/console-{attempt}.log")
         try:
-            one.wait_boot(90)
+            one.wait_boot(150)
             one.wait_up()
             return one
         except VmError:

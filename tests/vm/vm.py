@@ -42,6 +42,7 @@ class Vm:
         self.answers = {}
         self.boots = 0
         self.line = None
+        self.gone = None  # why nothing is to be expected of it any more
         line = self.dir / "agent.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(line))
@@ -83,6 +84,8 @@ class Vm:
         self._read_until(lambda: self.boots >= want, timeout, "the machine to boot")
 
     def run(self, command, timeout=60, stdin="", check=False):
+        if self.gone:
+            raise VmError("the machine is gone: " + self.gone)
         self.next_id += 1
         ident = self.next_id
         request = {"id": ident, "command": command, "timeout": timeout, "stdin": stdin}
@@ -145,6 +148,7 @@ class Vm:
         while not condition():
             left = deadline - time.monotonic()
             if left <= 0:
+                self.gone = f"waited {timeout} s for {what}"
                 raise VmError(f"waited {timeout} s for {what}\nconsole:\n{self.console_tail()}")
             readable, _, _ = select.select([self.line], [], [], min(left, 1))
             if not readable:
