@@ -498,6 +498,37 @@ START_TEST(an_idle_pump_holds_no_buffer_and_no_pipe)
 }
 END_TEST
 
+/* Long transfers wait for more bytes at a time; their last ones, and what comes later, must not wait for company. */
+START_TEST(what_follows_a_long_transfer_is_not_held_back)
+{
+    enum { LENGTH = 20 * MEGABYTE };
+    struct rig rig;
+    struct transfer transfer;
+    struct writer *writer = _i & 4 ? &transfer.up_writer : &transfer.down_writer;
+    struct reader *reader = _i & 4 ? &transfer.up_reader : &transfer.down_reader;
+    const struct flow *flow = _i & 4 ? &rig.pump.up : &rig.pump.down;
+    rig_init(&rig, _i & 1, _i & 2, 64);
+    transfer_init(&transfer, &rig, LENGTH, LENGTH);
+    writer->end = END_NOTHING;
+    pthread_create(&reader->thread, NULL, reader_main, reader);
+    pthread_create(&writer->thread, NULL, writer_main, writer);
+    rig.wait_delivered = LENGTH;
+    rig_run(&rig);
+    ck_assert_uint_eq(flow->delivered, LENGTH);
+    pthread_join(writer->thread, NULL);
+    for (size_t i = 0; i < 20; i++) { /* the reader knows the pattern */
+        ck_assert_int_eq(send(writer->fd, pattern + rig.wait_delivered % PATTERN, 1, 0), 1);
+        rig.wait_delivered++;
+        ev_run(rig.loop, 0);
+    }
+    ck_assert(!rig.finished);
+    ck_assert(!flow->coalescing);
+    rig_fini(&rig, false);
+    pthread_join(reader->thread, NULL);
+    assert_whole(reader, LENGTH + 20);
+}
+END_TEST
+
 /* _i: bit 0, 1 as above, bit 2: the client resets. What it had sent before arrives, and then no end in order. */
 START_TEST(a_reset_is_a_failure_of_its_side_behind_the_bytes_before_it)
 {
@@ -629,6 +660,7 @@ int main(void)
     tcase_add_loop_test(tcase, nothing_at_all_is_an_end_in_order, 0, 4);
     tcase_add_loop_test(tcase, bytes_given_back_come_first, 0, 4);
     tcase_add_loop_test(tcase, an_idle_pump_holds_no_buffer_and_no_pipe, 0, 4);
+    tcase_add_loop_test(tcase, what_follows_a_long_transfer_is_not_held_back, 0, 8);
     tcase_add_loop_test(tcase, a_reset_is_a_failure_of_its_side_behind_the_bytes_before_it, 0, 8);
     tcase_add_loop_test(tcase, a_write_that_fails_leaves_the_answer_alive, 0, 2);
     tcase_add_loop_test(tcase, a_pump_that_ends_early_gives_everything_back, 0, 2);
