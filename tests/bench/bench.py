@@ -69,6 +69,11 @@ class Penstock:
     def relays(self):
         return self.daemon.children()["relay"]
 
+    def explain(self):
+        """What the daemon has to say when a client failed."""
+        status = self.daemon.status()
+        return f"{status['rules']}, {status['sessions']}\n{labs.tail(self.daemon.log_path)}"
+
     def stop(self):
         self.daemon.stop()
 
@@ -240,7 +245,7 @@ def short(lab, one, seconds, at_a_time=32):
     client.run(seconds, at_a_time)
     after = cpu_seconds(one.pids())
     if client.failed:
-        print(f"    {one.name}: {client.errors}", flush=True)
+        print(f"    {one.name}: {client.errors} {one.explain() if hasattr(one, 'explain') else ''}", flush=True)
     return {"us": (after - before) / max(1, client.done) * 1e6, "done": client.done, "failed": client.failed}
 
 
@@ -271,7 +276,7 @@ def failover(lab, one, seconds):
     if problems:
         raise problems[0]
     if client.failed:
-        print(f"    {client.errors}", flush=True)
+        print(f"    {client.errors} {one.explain()}", flush=True)
     return {"done": client.done, "failed": client.failed}
 
 
