@@ -125,7 +125,7 @@ class Vm:
         quoted = shlex.quote(path)
         self.ok(f"mkdir -p $(dirname {quoted}) && cat >{quoted} && chmod {mode} {quoted}", stdin=text)
 
-    def reboot(self, timeout=120):
+    def reboot(self, timeout=200):
         want = self.boots + 1
         self.ok("systemd-run -q --no-block --on-active=0 systemctl reboot")
         self._read_until(lambda: self.boots >= want, timeout, "the machine to come back")
