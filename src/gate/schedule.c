@@ -6,8 +6,8 @@
 #include <assert.h>
 
 #define RETRY_FIRST_MS    1000
-#define NETWORK_PAUSE     1. /* between tests for a network that changes all the time */
-#define TROUBLE_DELAY     0.1
+#define NETWORK_PAUSE     1.   /* between tests for a network that changes all the time */
+#define TROUBLE_DELAY     0.05 /* the rules shall follow within 100 ms, also behind a report that was unfounded */
 #define TROUBLE_DELAY_MAX 5.
 #define TROUBLE_FORGOTTEN 30. /* seconds of quiet after which the next trouble is news again */
 

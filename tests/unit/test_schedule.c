@@ -142,7 +142,7 @@ END_TEST
 
 START_TEST(trouble_is_tested_at_once_and_then_with_doubling_pauses)
 {
-    double pause = 0.1, now = T0 + 5.;
+    double pause = 0.05, now = T0 + 5.;
 
     start_connected();
     schedule_trouble(&schedule, now);
@@ -188,7 +188,7 @@ START_TEST(trouble_after_a_long_quiet_is_news)
     schedule_trouble(&schedule, now);
     run(true, false);
     schedule_trouble(&schedule, now);
-    ck_assert_double_eq_tol(schedule_due(&schedule) - now, 0.1, 1e-6);
+    ck_assert_double_eq_tol(schedule_due(&schedule) - now, 0.05, 1e-6);
 }
 END_TEST
 
