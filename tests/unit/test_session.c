@@ -560,7 +560,7 @@ START_TEST(at_the_limit_connections_wait_and_the_log_says_so_once)
     ck_assert_uint_eq(rig.stats.sessions_total, 1);
     assert_log("the limit of sessions is reached; new connections wait");
     ck_assert_ptr_null(strstr(strstr(log_text(), "new connections wait") + 1, "new connections wait"));
-    app_close();
+    app_reset();
     run_until(rig.stats.sessions_total == 2);
     assert_log("connection was made to the relay port itself");
     listener_free(listener);
