@@ -93,6 +93,24 @@ def test_a_full_disk(lab, vm, path):
     assert lab.leaked() == 0
 
 
+def test_another_table_that_redirects_the_same_ports(vm):
+    """Traffic that another program takes first cannot be had; it is said, and nothing is cut for it."""
+    says = "table ip other, chain out redirects web connections, too"
+    vm.ok("nft 'add table ip other; add chain ip other out { type nat hook output priority -150; }; "
+          "add rule ip other out tcp dport 443 redirect to :3129'")
+    try:
+        checked = vm.run("penstock check")
+        assert checked.status == 0 and says in checked.output
+        vm.start()
+        vm.until(f"systemctl status penstock | grep -q '{says}'", 30)
+        assert "nft list table ip other" in vm.unit()
+        assert vm.get("http://www4.example/")[:2] == (0, 200)
+    finally:
+        vm.ok("nft delete table ip other")
+    vm.start()
+    assert says not in vm.show("StatusText")
+
+
 def test_no_nf_tables_in_the_kernel(vm):
     vm.ok("systemctl stop penstock && nft flush ruleset")
     vm.ok("for i in 1 2 3 4 5; do rmmod $(awk '/^nf_|^nft_|^nfnetlink/ {print $1}' /proc/modules) 2>/dev/null; done; "
