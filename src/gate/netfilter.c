@@ -328,6 +328,8 @@ int netfilter_remove(struct netfilter *netfilter, char ret_error[static NETFILTE
             return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
         if (!before.digest.present)
             return 0;
+        if (tries == TRIES_MAX - 1)
+            before.generation = 0; /* whatever others do with theirs at the same time */
         switch (encode_and_commit(netfilter, NULL, RULESET_REMOVE, before.generation, &error, ret_error)) {
         case OUTCOME_DONE:
             netfilter->known = false;

@@ -57,7 +57,6 @@ static int apply(struct rules *rules, enum verdict_mode mode, const char *text,
                  char ret_error[static NETFILTER_ERROR_MAX])
 {
     struct ruleset_spec spec = {.mode = mode, .status = text, .conf = rules->conf, .own_uid = rules->own_uid};
-
     int r = netfilter_apply(rules->netfilter, &spec, ret_error);
 
     if (r == 0 && !netfilter_known(rules->netfilter))
@@ -137,18 +136,31 @@ static void note_repair(struct rules *rules)
     rules->next_repair = (rules->next_repair + 1) % REPAIRS_MAX;
 }
 
-static void repair(struct rules *rules, const char *culprit)
+static void lose(struct rules *rules, const char *why)
+{
+    note_refusal(rules, why);
+    rules->cbs.lost(why, rules->data);
+}
+
+/* The table of the verdict once more; false: it is lost. */
+static bool write_again(struct rules *rules)
 {
     char error[NETFILTER_ERROR_MAX];
+
+    if (apply(rules, verdict_mode(rules->kind), verdict_status(rules->kind), error) == 0)
+        return true;
+    lose(rules, error);
+    return false;
+}
+
+static void repair(struct rules *rules, const char *culprit)
+{
     const struct log_field fields[] = {
         {"MESSAGE_ID", MESSAGE_ID_REPAIRED}, {"PENSTOCK_CULPRIT", culprit}, {NULL, NULL}};
 
     note_repair(rules);
-    if (apply(rules, verdict_mode(rules->kind), verdict_status(rules->kind), error) < 0) {
-        note_refusal(rules, error);
-        rules->cbs.lost(error, rules->data);
+    if (!write_again(rules))
         return;
-    }
     note_installed(rules);
     log_event(LOG_LEVEL_WARNING, fields, "rules were changed by %s and are repaired", culprit);
 }
@@ -172,28 +184,13 @@ void rules_check(struct rules *rules, const char *culprit)
         culprit = "unknown";
     rules->damaged = true;
     if (r < 0 && r != -EAGAIN) {
-        note_refusal(rules, error);
-        rules->cbs.lost(error, rules->data);
+        lose(rules, error);
     } else if (is_fight(rules)) {
         snprintf(fight, sizeof(fight), "another program changes them again and again, last %.150s; two managers fight",
                  culprit);
-        note_refusal(rules, fight);
-        rules->cbs.lost(fight, rules->data);
+        lose(rules, fight);
     } else {
         repair(rules, culprit);
-    }
-}
-
-/* Nobody is known to have touched the table; nobody is known not to have. */
-static void write_again(struct rules *rules)
-{
-    char error[NETFILTER_ERROR_MAX];
-
-    if (!rules->status.installed)
-        return;
-    if (apply(rules, verdict_mode(rules->kind), verdict_status(rules->kind), error) < 0) {
-        note_refusal(rules, error);
-        rules->cbs.lost(error, rules->data);
     }
 }
 
@@ -206,8 +203,8 @@ static void on_compare(struct ev_loop *loop, ev_timer *watcher, int revents)
     compare_every(rules, rules->conf->interval_ms / 1000.);
     if (netfilter_known(rules->netfilter))
         rules_check(rules, NULL);
-    else
-        write_again(rules);
+    else if (rules->status.installed) /* nobody is known to have touched it, nobody is known not to have */
+        (void)write_again(rules);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
@@ -258,12 +255,12 @@ bool rules_stop(struct rules *rules, bool block)
     char error[NETFILTER_ERROR_MAX];
     int r;
 
-    ev_timer_stop(rules->loop, &rules->retry);
-    ev_timer_stop(rules->loop, &rules->compare);
     if (block)
         r = apply(rules, VERDICT_MODE_BLOCKED, STOPPED_TEXT, error);
     else
         r = netfilter_remove(rules->netfilter, error);
+    ev_timer_stop(rules->loop, &rules->retry);
+    ev_timer_stop(rules->loop, &rules->compare);
     rules->status.installed = false;
     if (r < 0)
         log_error("rules could not be changed for the stop: %s", error);

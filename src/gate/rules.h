@@ -15,7 +15,7 @@
 
 struct rules;
 
-/* Never called inside a rules_ function. */
+/* Of rules_ functions only rules_check() calls lost. */
 struct rules_cbs {
     /* The table is not what was set, and repairing it failed or has to wait; retry follows. */
     void (*lost)(const char *why, void *data);

@@ -237,6 +237,7 @@ def test_others_that_never_stop_changing_their_rules(space, rules):
         for _ in range(50):
             one.apply("secure")
             one.apply("blocked")
+            assert one.ask("remove") == "ok"
     one.apply("secure")
     assert one.ask("verify") == "same"
     assert "redirect to" in space.listing()
