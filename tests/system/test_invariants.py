@@ -148,10 +148,11 @@ def test_an_owned_table_survives_a_flush(lab, daemon):
     one = daemon({"Log": {"Sessions": "no"}})
     if not one.status()["rules"].get("owned"):
         pytest.skip("this kernel has no owned, persistent tables")
-    with Storm(lab):
+    with Storm(lab) as storm:
         for _ in range(10):
             lab.run("host", ["nft", "flush", "ruleset"])
-            time.sleep(0.02)
+            tries = storm.tries
+            labs.wait_for(lambda: storm.tries > tries + 4, what="clients after the flush")  # noqa: B023
     assert lab.leaked() == 0
     assert one.status()["rules"]["repaired"] == 0 and "redirect to" in one.table()
 
