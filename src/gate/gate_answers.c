@@ -22,6 +22,8 @@ static void add_warnings(const struct gate *gate, struct status_texts *texts)
         status_add_text(texts, "the secure channel is not used: %s", gate->state.verdict.fallback_detail);
     for (size_t i = 0; i < gate->conf_warnings.n; i++)
         status_add_text(texts, "%s", gate->conf_warnings.lines[i]);
+    if (gate->state.warning[0] != '\0')
+        status_add_text(texts, "%s", gate->state.warning);
 }
 
 static char *do_status(void *data)

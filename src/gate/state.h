@@ -21,7 +21,7 @@ struct state {
     struct verdict wanted;     /* by the tests; another one only while the kernel or the relays are not ready for it */
     bool entered;              /* verdict holds one */
     bool relays_ready;
-    char warning[NETFILTER_ERROR_MAX]; /* beside the verdict, for the service manager; empty: none */
+    char warning[NETFILTER_ERROR_MAX]; /* beside the verdict; empty: none */
     time_t since;
     uint64_t generation; /* of the last route */
 };

@@ -165,6 +165,7 @@ def test_the_daemon_tells_the_service_manager_of_another_redirect(lab, daemon):
             heard = manager.recv(4096).decode()
         assert heard.startswith("STATUS=")
     one.wait_log("warning: table ip other, chain out redirects web connections, too")
+    assert any("table ip other, chain out redirects web connections, too" in text for text in one.status()["warnings"])
 
 
 # ---- the kernel, the disk ----
