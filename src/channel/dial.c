@@ -364,8 +364,6 @@ static void dial_io_cb(struct ev_loop *loop, ev_io *io, int events)
     int error = 0;
     socklen_t length = sizeof(error);
 
-    (void)loop;
-    (void)events;
     switch (dial->state) {
     case DIAL_TCP:
         if (getsockopt(dial->stream->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
@@ -395,8 +393,6 @@ static void dial_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     char address[ADDR_TEXT_MAX];
     double limit = dial_limit_ms(dial) / 1e3;
 
-    (void)loop;
-    (void)events;
     addr_text(&dial->address, address);
     switch (dial->state) {
     case DIAL_TCP:

@@ -299,8 +299,6 @@ static void prober_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct prober *prober = timer->data;
 
-    (void)loop;
-    (void)events;
     if (!prober_busy(prober) && prober_wants_plain(prober))
         prober_start_plain(prober);
     prober->report.complete = !prober_busy(prober);

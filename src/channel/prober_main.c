@@ -224,7 +224,6 @@ static void io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct child *child = io->data;
 
-    (void)loop;
     if (events & EV_WRITE)
         child_flush(child);
     if (events & EV_READ)

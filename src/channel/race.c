@@ -121,8 +121,6 @@ static void race_start_next(struct race *race)
 
 static void race_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)loop;
-    (void)events;
     race_start_next(timer->data);
 }
 

@@ -217,8 +217,6 @@ static void query_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     size_t n = interleave(query, addrs);
     int error = n > 0 ? 0 : query_error(query, text, sizeof(text));
 
-    (void)loop;
-    (void)events;
     query_free(query);
     cb(error, text, addrs, n, data);
 }
@@ -376,7 +374,6 @@ static void socket_cb(struct ev_loop *loop, ev_io *io, int events)
     struct resolver *resolver = entry->resolver;
     int fd = io->fd;
 
-    (void)loop;
     /* The entry may be freed in here. */
     ares_process_fd(resolver->dns, events & EV_READ ? fd : ARES_SOCKET_BAD, events & EV_WRITE ? fd : ARES_SOCKET_BAD);
     resolver_set_timer(resolver);
@@ -386,8 +383,6 @@ static void resolver_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct resolver *resolver = timer->data;
 
-    (void)loop;
-    (void)events;
     ares_process_fd(resolver->dns, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     resolver_set_timer(resolver);
 }

@@ -175,7 +175,6 @@ static void on_report(const struct test_report *report, void *data)
 static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
     (void)timer;
-    (void)events;
     ev_break(loop, EVBREAK_ALL);
 }
 

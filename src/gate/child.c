@@ -262,7 +262,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct child *child = watcher->data;
 
-    (void)loop;
     (void)revents;
     switch (child->state) {
     case CHILD_STATE_DOWN:
@@ -338,7 +337,6 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
     struct child *child = watcher->data;
     struct ipc_message message;
 
-    (void)loop;
     (void)revents;
     /* A callback may have ended the child or given it another life. */
     for (int i = 0; i < MESSAGES_PER_WAKEUP && connected(child) && ev_is_active(watcher); i++) {
@@ -360,7 +358,6 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-    (void)loop;
     (void)revents;
     flush_due(watcher->data);
 }

@@ -125,7 +125,6 @@ static void end_list_of(struct children *children, const struct child *relay)
 
 static void on_list_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)revents;
     end_list(watcher->data);
 }

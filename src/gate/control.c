@@ -199,7 +199,6 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
     char *end;
     ssize_t n;
 
-    (void)loop;
     (void)revents;
     n = recv(client->fd, client->in + client->in_length, VERB_MAX - client->in_length, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -255,7 +254,6 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void on_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)revents;
     client_drop(watcher->data);
 }

@@ -152,7 +152,6 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
     struct status_texts *errors = calloc(1, sizeof(*errors));
 
-    (void)loop;
     (void)revents;
     if (errors)
         gate_reload(errors, watcher->data);

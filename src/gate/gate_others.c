@@ -28,7 +28,6 @@ static void look(struct gate *gate)
 
 static void on_time(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)revents;
     look(watcher->data);
 }

@@ -141,7 +141,6 @@ static void rules_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
 
-    (void)loop;
     (void)revents;
     if (!read_messages(netwatch, netwatch->rules, take_rules_event)) {
         netwatch->table_touched = false;
@@ -197,7 +196,6 @@ static void network_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
 
-    (void)loop;
     (void)revents;
     if (!read_messages(netwatch, netwatch->network, take_network_event))
         note_network_event(netwatch);
@@ -207,7 +205,6 @@ static void network_quiet(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
 
-    (void)loop;
     (void)revents;
     netwatch->first_event = 0;
     netwatch->cbs.network_changed(netwatch->data); /* may free netwatch */

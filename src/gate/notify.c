@@ -10,7 +10,6 @@
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)watcher;
     (void)revents;
     sd_notify(0, "WATCHDOG=1");

@@ -206,7 +206,6 @@ static void on_reload_timeout(struct ev_loop *loop, ev_timer *watcher, int reven
 {
     struct status_texts *warnings = calloc(1, sizeof(*warnings));
 
-    (void)loop;
     (void)revents;
     if (!warnings)
         return;

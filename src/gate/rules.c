@@ -198,7 +198,6 @@ static void on_compare(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct rules *rules = watcher->data;
 
-    (void)loop;
     (void)revents;
     compare_every(rules, rules->conf->interval_ms / 1000.);
     if (netfilter_known(rules->netfilter))
@@ -211,7 +210,6 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct rules *rules = watcher->data;
 
-    (void)loop;
     (void)revents;
     if (rules->damaged)
         note_repair(rules);

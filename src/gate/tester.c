@@ -65,7 +65,6 @@ static bool begin(struct tester *tester)
 
 static void on_due(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)revents;
     begin(watcher->data);
 }
@@ -74,7 +73,6 @@ static void on_bound(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct tester *tester = watcher->data;
 
-    (void)loop;
     (void)revents;
     children_kill_prober(tester->children, "its test does not end"); /* tester_on_prober_lost() follows */
 }

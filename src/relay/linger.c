@@ -75,8 +75,6 @@ static void entry_io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct linger_entry *entry = io->data;
     bool reset;
-    (void)loop;
-    (void)events;
     if (end_is_here(entry->stream->fd, &reset))
         entry_free(entry, reset);
 }
@@ -84,7 +82,6 @@ static void entry_io_cb(struct ev_loop *loop, ev_io *io, int events)
 static void entry_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct linger_entry *entry = timer->data;
-    (void)events;
     entry->waited += entry->step;
     if (entry->how == LINGER_FOR_END || entry->waited >= RESET_LIMIT_S || all_delivered(entry->stream->fd)) {
         entry_free(entry, true);

@@ -44,7 +44,6 @@ static void listener_wait(struct listener *listener, const char *why)
 static void pause_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct listener *listener = timer->data;
-    (void)events;
     if (sessions_are_full(listener->sessions))
         ev_timer_start(loop, timer);
     else
@@ -98,8 +97,6 @@ static bool accept_one(struct listener *listener)
 static void io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct listener *listener = io->data;
-    (void)loop;
-    (void)events;
     for (int i = 0; i < listener->accepts; i++) {
         if (sessions_are_full(listener->sessions)) {
             listener_wait(listener, "the limit of sessions is reached");

@@ -180,7 +180,6 @@ static void pump_io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct pump *pump = io->data;
     enum pump_side side = io == &pump->io[PUMP_CLIENT] ? PUMP_CLIENT : PUMP_PROXY;
-    (void)loop;
     pump_run(pump, (events & flow_interest(&pump->up, PUMP_CLIENT, side)) != 0,
              (events & flow_interest(&pump->down, PUMP_PROXY, side)) != 0);
 }
@@ -188,7 +187,6 @@ static void pump_io_cb(struct ev_loop *loop, ev_io *io, int events)
 static void pump_turn_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct pump *pump = timer->data;
-    (void)events;
     /* What the poll has found in the same round is dealt with now; it would find nothing left. */
     (void)ev_clear_pending(loop, &pump->io[PUMP_CLIENT]);
     (void)ev_clear_pending(loop, &pump->io[PUMP_PROXY]);

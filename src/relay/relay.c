@@ -311,8 +311,6 @@ static void readable_cb(struct ev_loop *loop, ev_io *io, int events)
     struct relay *relay = io->data;
     struct ipc_message message;
     int fd, result;
-    (void)loop;
-    (void)events;
     while ((result = ipc_receive(IPC_FD, &message, &fd)) == 1)
         handle_message(relay, &message, fd);
     if (result == 0)
@@ -324,8 +322,6 @@ static void readable_cb(struct ev_loop *loop, ev_io *io, int events)
 
 static void writable_cb(struct ev_loop *loop, ev_io *io, int events)
 {
-    (void)loop;
-    (void)events;
     relay_send(io->data);
 }
 

@@ -393,8 +393,6 @@ static void session_look_after_client(struct session *session)
 static void session_client_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct session *session = io->data;
-    (void)loop;
-    (void)events;
     switch (session->state) {
     case SESSION_SNIFF:
         session_sniff(session, false);
@@ -414,8 +412,6 @@ static void session_client_cb(struct ev_loop *loop, ev_io *io, int events)
 static void session_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct session *session = timer->data;
-    (void)loop;
-    (void)events;
     switch (session->state) {
     case SESSION_SNIFF:
         session_sniff(session, true);

@@ -13,8 +13,6 @@
 static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct sessions *sessions = timer->data;
-    (void)loop;
-    (void)events;
     struct session *next;
     for (struct session *session = sessions->first; session; session = next) {
         next = *session_next(session);

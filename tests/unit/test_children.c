@@ -321,7 +321,6 @@ static const struct children_cbs cbs = {.report = on_report,
 
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)watcher;
     (void)revents;
     ck_abort_msg("waited too long");

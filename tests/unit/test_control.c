@@ -57,7 +57,6 @@ static const struct control_cbs cbs = {.request = on_request, .gone = on_gone};
 
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)watcher;
     (void)revents;
     ck_abort_msg("waited too long");
@@ -66,7 +65,6 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 /* Wakes the loop, so that UNTIL can look at what is not a watcher's. */
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)loop;
     (void)watcher;
     (void)revents;
 }

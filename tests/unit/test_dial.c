@@ -70,7 +70,6 @@ static void dialled_cb(struct dial *dial, const struct dial_result *result, void
 static void guard_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)timer;
-    (void)events;
     ev_break(loop, EVBREAK_ALL);
 }
 

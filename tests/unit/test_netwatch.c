@@ -281,7 +281,6 @@ static void flap(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     bool *up = watcher->data;
 
-    (void)loop;
     (void)revents;
     *up = !*up;
     set_loopback(*up);

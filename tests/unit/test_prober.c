@@ -80,7 +80,6 @@ static void report_cb(const struct test_report *report, void *data)
 static void guard_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)timer;
-    (void)events;
     ev_break(loop, EVBREAK_ALL);
 }
 

@@ -279,8 +279,6 @@ static void rig_pump_cb(struct pump *pump, enum pump_event event, void *data)
 static void deadline_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct rig *rig = timer->data;
-    (void)loop;
-    (void)events;
     ck_abort_msg("deadline; up state %d wait %d, down state %d wait %d", rig->pump.up.state, rig->pump.up.wait,
                  rig->pump.down.state, rig->pump.down.wait);
 }
@@ -288,7 +286,6 @@ static void deadline_cb(struct ev_loop *loop, ev_timer *timer, int events)
 static void watch_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct rig *rig = timer->data;
-    (void)events;
     if (rig->wait_delivered > 0 && rig->pump.up.delivered + rig->pump.down.delivered == rig->wait_delivered)
         ev_break(loop, EVBREAK_ALL);
 }

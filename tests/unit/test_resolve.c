@@ -151,7 +151,6 @@ static void resolved_cb(int error, const char *error_text, const struct addr *ad
 static void guard_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)timer;
-    (void)events;
     ev_break(loop, EVBREAK_ALL);
 }
 

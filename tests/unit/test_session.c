@@ -71,8 +71,6 @@ static bool trouble_cb(uint64_t generation, enum reason reason, const char *deta
 
 static void tick_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)loop;
-    (void)events;
     if (timer == &rig.guard)
         rig.late = true;
 }
@@ -175,7 +173,6 @@ static void set_route(enum route_mode mode, uint64_t generation, const struct ad
 
 static void app_read_cb(struct ev_loop *loop, ev_io *io, int events)
 {
-    (void)events;
     ssize_t n = recv(app.fd, app.got + app.n, sizeof app.got - 1 - app.n, MSG_DONTWAIT);
     if (n > 0) {
         app.n += (size_t)n;
