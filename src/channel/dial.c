@@ -328,6 +328,7 @@ static void dial_shake(struct dial *dial)
         dial_watch(dial);
         return;
     case STREAM_EOF:
+    case STREAM_TRUNCATED:
     case STREAM_RESET:
     case STREAM_FAILED:
         dial_fail_tls(dial);

@@ -62,7 +62,7 @@ static enum exchange_result read_answer(struct exchange *exchange, struct stream
                                                 CONNECT_ANSWER_MAX - exchange->answer_length, &count);
         enum exchange_result result;
 
-        if (status == STREAM_EOF)
+        if (status == STREAM_EOF || status == STREAM_TRUNCATED)
             return EXCHANGE_CLOSED;
         if (status == STREAM_RESET)
             return EXCHANGE_RESET;

@@ -12,6 +12,7 @@
 
 #include "channel/prober.h"
 #include "common/conf.h"
+#include "common/filter.h"
 #include "common/ipc.h"
 #include "common/log.h"
 #include "common/sandbox.h"
@@ -143,7 +144,7 @@ static int child_confine(void)
     int error = sandbox_drop_all();
 
     if (error == 0)
-        error = sandbox_filter_syscalls();
+        error = filter_system_calls();
     return error;
 }
 

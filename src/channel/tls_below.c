@@ -10,6 +10,26 @@
 
 /* ---- reading ---- */
 
+/* Follows the records (RFC 8446 section 5.1) that wolfSSL is given: only an end between two of them may be one at which
+ * nothing is missing. */
+static void follow_records(struct tls *tls, const char *bytes, size_t count)
+{
+    while (count > 0) {
+        size_t part = 1;
+        if (tls->record.have < sizeof tls->record.header) {
+            tls->record.header[tls->record.have++] = (unsigned char)*bytes;
+            tls->record.left = (size_t)tls->record.header[3] << 8 | tls->record.header[4];
+        } else {
+            part = count < tls->record.left ? count : tls->record.left;
+            tls->record.left -= part;
+        }
+        if (tls->record.have == sizeof tls->record.header && tls->record.left == 0)
+            tls->record.have = 0;
+        bytes += part;
+        count -= part;
+    }
+}
+
 static size_t take_ahead(struct tls *tls, char *buf, size_t size)
 {
     size_t count = tls->ahead.end - tls->ahead.at;
@@ -17,6 +37,7 @@ static size_t take_ahead(struct tls *tls, char *buf, size_t size)
     if (count > size)
         count = size;
     memcpy(buf, tls->ahead.buf + tls->ahead.at, count);
+    follow_records(tls, buf, count);
     tls->ahead.at += count;
     return count;
 }
@@ -41,13 +62,24 @@ void tls_drop_ahead(struct tls *tls)
     tls->ahead.at = tls->ahead.end = 0;
 }
 
-static int cbio_error(enum stream_status status, int again)
+bool tls_is_truncated(const struct tls *tls)
 {
-    switch (status) {
+    return (tls->below_status == STREAM_EOF || tls->below_status == STREAM_TRUNCATED) && tls->connected && tls->heard &&
+           tls->record.have == 0;
+}
+
+/* wolfSSL writes nothing any more once it has seen the end of TCP, but a peer that closed one direction may still take
+ * what we have to say. */
+static int recv_error(struct tls *tls)
+{
+    if (tls_is_truncated(tls))
+        return WOLFSSL_CBIO_ERR_WANT_READ;
+    switch (tls->below_status) {
     case STREAM_AGAIN_READ:
     case STREAM_AGAIN_WRITE:
-        return again;
+        return WOLFSSL_CBIO_ERR_WANT_READ;
     case STREAM_EOF:
+    case STREAM_TRUNCATED:
         return WOLFSSL_CBIO_ERR_CONN_CLOSE;
     case STREAM_RESET:
         return WOLFSSL_CBIO_ERR_CONN_RST;
@@ -72,13 +104,16 @@ int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data)
     if (!tls->ahead.buf) {
         status = stream_read(tls->below, buf, (size_t)size, &count);
         tls->below_status = status;
-        return status == STREAM_OK ? (int)count : cbio_error(status, WOLFSSL_CBIO_ERR_WANT_READ);
+        if (status != STREAM_OK)
+            return recv_error(tls);
+        follow_records(tls, buf, count);
+        return (int)count;
     }
     tls->ahead.at = tls->ahead.end = 0;
     status = stream_read(tls->below, tls->ahead.buf, tls->ahead.size, &tls->ahead.end);
     tls->below_status = status;
     if (status != STREAM_OK)
-        return cbio_error(status, WOLFSSL_CBIO_ERR_WANT_READ);
+        return recv_error(tls);
     tls->ahead.many = tls->ahead.end >= AHEAD_SIZE;
     return (int)take_ahead(tls, buf, (size_t)size);
 }

@@ -225,7 +225,8 @@ static void fail_closed(struct tls *tls, const char *verb)
             "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
             peer_text(tls, peer), verb);
     else
-        say(tls, TLS_FAILURE_CLOSED, "%s %s the connection without TLS close_notify", peer_text(tls, peer), verb);
+        say(tls, TLS_FAILURE_CLOSED, "%s %s the connection %s", peer_text(tls, peer), verb,
+            tls->record.have > 0 ? "in the middle of a TLS record" : "without TLS close_notify");
 }
 
 static void fail_protocol(struct tls *tls, int error)

@@ -65,6 +65,11 @@ struct tls {
         size_t taken;   /* bytes of a tls_write() that are all in there */
         bool gathering; /* what wolfSSL sends now goes there */
     } behind;
+    struct {
+        unsigned char header[5];
+        unsigned have; /* of the header; 0: between two records */
+        size_t left;   /* behind a whole header: bytes of the record that wolfSSL has not had yet */
+    } record;
     enum stream_status below_status; /* the last from below that was not STREAM_OK */
     enum stream_status read_end;     /* STREAM_OK: not ended */
     bool resume, connected, heard, write_closed;
@@ -101,6 +106,8 @@ __attribute__((format(printf, 3, 4))) int tls_complain(char *text, int error, co
 /* wolfSSL's way to the stream below; the connection is the callbacks' context. */
 int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data);
 int tls_send_cb(WOLFSSL *ssl, char *buf, int size, void *data);
+/* The last from below was an end between two records, after the peer had been heard, without close_notify. */
+bool tls_is_truncated(const struct tls *tls);
 /* An idle connection holds no buffer. */
 void tls_drop_ahead(struct tls *tls);
 void tls_drop_behind(struct tls *tls);

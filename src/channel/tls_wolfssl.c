@@ -232,6 +232,8 @@ static enum stream_status tls_read(struct stream *stream, void *buf, size_t size
     if (result > 0)
         return STREAM_OK;
     error = wolfSSL_get_error(tls->ssl, result);
+    if (wants(error) && tls_is_truncated(tls))
+        return read_ended(tls, STREAM_TRUNCATED);
     if (wants(error)) {
         assert(!tls->ahead.buf); /* or tls_pending() would be wrong */
         return again(tls, error);
@@ -309,10 +311,11 @@ static enum stream_status tls_shutdown_write(struct stream *stream)
     /* Sends close_notify; a second call would wait for the peer's and throw its data away. */
     result = wolfSSL_shutdown(tls->ssl);
     if (result < 0) {
-        if (tls->send_broken)
+        if (tls->send_broken && tls->read_end != STREAM_TRUNCATED) /* who left without a word waits for none */
             return write_broken(tls);
         error = wolfSSL_get_error(tls->ssl, result);
-        return wants(error) ? again(tls, error) : failed(tls, error);
+        if (!tls->send_broken)
+            return wants(error) ? again(tls, error) : failed(tls, error);
     }
     tls->write_closed = true;
     return STREAM_OK;
@@ -327,7 +330,9 @@ static bool tls_pending(const struct stream *stream)
 
 static const char *tls_error(const struct stream *stream)
 {
-    return tls_failure_text(tls_of(stream));
+    const struct tls *tls = tls_of(stream);
+
+    return tls->read_end == STREAM_TRUNCATED ? "closed without TLS close_notify" : tls_failure_text(tls);
 }
 
 static const struct stream_ops tls_ops = {

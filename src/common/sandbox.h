@@ -14,11 +14,6 @@ int sandbox_become_gate(const char *user, uid_t *ret_uid);
  * no core dumps of secrets, dies with its parent. */
 int sandbox_drop_all(void);
 
-/* seccomp allow-list for a process that has opened what it needs: sockets, files for reading (keys and
- * resolver files, again at reload), splice and pipes, timers. Anything else gives EPERM; exec, ptrace and the like
- * kill. */
-int sandbox_filter_syscalls(void);
-
 /* Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
 unsigned sandbox_raise_nofile(void);
 

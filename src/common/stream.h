@@ -13,6 +13,8 @@ enum stream_status {
     STREAM_AGAIN_READ,  /* call again when the descriptor is readable (also possible from a write) */
     STREAM_AGAIN_WRITE, /* call again when it is writable (also possible from a read) */
     STREAM_EOF,         /* the peer ended its direction in order (FIN; over TLS close_notify) */
+    STREAM_TRUNCATED,   /* the peer ended TCP in order, but TLS without close_notify, between two records: nothing that
+                           was sent is missing, but only what is inside can say whether it was all */
     STREAM_RESET,       /* reset by the peer, or broken pipe */
     STREAM_FAILED,      /* any other error; stream_error() tells */
 };

@@ -10,19 +10,17 @@
 #include "common/stream.h"
 #include "relay/linger.h"
 #include "relay/pump.h"
-#include "relay/settings.h"
 #include "relay/sniff.h"
 
 /* There was no tunnel: the client is told why in its own language, as far as it has one, else reset. */
 void ending_refuse(struct lingering *lingering, struct stream *client, enum sniff_kind kind, enum reason reason,
                    int http_status, const char *detail);
 
-/* There was one: by how the pump ended, or by force for any other reason than REASON_DONE. secure: the proxy is behind
- * TLS. The pump has been stopped (pump_fini). */
-void ending_tunnel(struct lingering *lingering, struct settings *settings, const struct pump *pump, enum reason reason,
-                   bool secure);
+/* There was one: by how the pump ended, or by force where it had not. secure: the proxy is behind TLS. The pump has
+ * been stopped (pump_fini). What the client's kernel has not acknowledged yet is delivered in every case. */
+void ending_tunnel(struct lingering *lingering, const struct pump *pump, enum reason reason, bool secure);
 
-/* Why, after PUMP_FAILED. */
-enum reason ending_fault_reason(const struct pump *pump, bool secure);
+/* Why, after PUMP_DONE or PUMP_FAILED. */
+enum reason ending_reason(const struct pump *pump);
 
 #endif

@@ -96,6 +96,9 @@ static void source_says(struct flow *flow, enum stream_status status)
     case STREAM_AGAIN_WRITE:
         flow->wait = FLOW_WAIT_SOURCE_WRITE;
         return;
+    case STREAM_TRUNCATED:
+        flow->truncated = true;
+        __attribute__((fallthrough));
     case STREAM_EOF:
         flow->state = flow->doomed ? FLOW_BROKEN : FLOW_ENDED;
         return;
@@ -118,6 +121,7 @@ static void sink_says(struct flow *flow, struct pool *pool, enum stream_status s
     case STREAM_AGAIN_WRITE:
         flow->wait = FLOW_WAIT_SINK_WRITE;
         return;
+    case STREAM_TRUNCATED:
     case STREAM_EOF: /* of a write: the peer takes no more */
         sink_failed(flow, pool, STREAM_RESET);
         return;

@@ -41,6 +41,7 @@ struct flow {
     enum flow_fault fault;
     enum stream_status fault_status; /* STREAM_RESET or STREAM_FAILED */
     bool doomed;                     /* the session failed elsewhere: the source's end is no end in order */
+    bool truncated;                  /* the source's end was not announced: STREAM_TRUNCATED */
     bool ask_at_end;                 /* stop once before the end is passed on, with FLOW_WAIT_LEAVE */
     bool last;                       /* the opposite direction is done: closing the sink passes the end on */
     bool coalescing;                 /* SO_RCVLOWAT is set: also run after FLOW_COALESCE_S, not only when readable */

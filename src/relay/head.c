@@ -62,6 +62,7 @@ enum head_result head_read(struct head *head, struct stream *stream, struct snif
         (void)sniff_bytes(head->bytes, head->length, ret_sniff);
         return HEAD_MORE;
     case STREAM_EOF:
+    case STREAM_TRUNCATED:
         return HEAD_ENDED;
     case STREAM_RESET:
     case STREAM_FAILED:

@@ -3,51 +3,58 @@
 
 #include "relay/linger.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
-#define END_LIMIT_S     2.
-#define RESET_LIMIT_S   5.
+#define END_LIMIT_S     2.    /* for the FIN of a peer that has everything */
 #define RESET_FIRST_S   0.005 /* then doubling */
+#define LOOK_S          1.    /* at most from one look at what is left to the next */
 #define DROPPED_AT_ONCE 16384
 #define DROPS_PER_TURN  16
 
 struct linger_entry {
+    TAILQ_ENTRY(linger_entry) link;
     struct lingering *all;
-    struct linger_entry *previous, *next;
     struct stream *stream;
-    struct settings *settings;
     enum linger_how how;
     ev_io io;
     ev_timer timer;
-    double waited, step;
+    double step;
+    int left; /* bytes that the peer had not acknowledged at the last look */
+    ev_tstamp moved_at;
 };
+
+TAILQ_HEAD(linger_list, linger_entry);
 
 struct lingering {
     struct ev_loop *loop;
-    struct linger_entry *first;
+    struct linger_list entries; /* eldest first */
     size_t n, max;
+    double stalled_s;
+    uint64_t lost;
 };
 
-static void entry_free(struct linger_entry *entry, bool reset)
+static void linger_entry_free(struct linger_entry *entry, bool reset)
 {
     struct lingering *all = entry->all;
+    assert(all->n > 0);
     ev_io_stop(all->loop, &entry->io);
     ev_timer_stop(all->loop, &entry->timer);
     stream_free(entry->stream, reset);
-    settings_unref(entry->settings);
-    if (entry->previous)
-        entry->previous->next = entry->next;
-    else
-        all->first = entry->next;
-    if (entry->next)
-        entry->next->previous = entry->previous;
+    TAILQ_REMOVE(&all->entries, entry, link);
     all->n--;
     free(entry);
 }
+
+/* ---- what the peer has ---- */
 
 /* True: over, *ret_reset says how to close. */
 static bool end_is_here(int fd, bool *ret_reset)
@@ -65,40 +72,79 @@ static bool end_is_here(int fd, bool *ret_reset)
     return false;
 }
 
-static bool all_delivered(int fd)
+/* Bytes that the peer has not acknowledged. Who cannot say so has not delivered them. */
+static int undelivered(int fd)
 {
     int left;
-    return ioctl(fd, SIOCOUTQ, &left) < 0 || left == 0;
+    return ioctl(fd, SIOCOUTQ, &left) == 0 ? left : INT_MAX;
 }
 
-static void entry_io_cb(struct ev_loop *loop, ev_io *io, int events)
+/* The peer has reset the connection, or its host is gone: nothing can be delivered any more, though the kernel still
+ * counts it as left. */
+static bool is_dead(int fd)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
+/* ---- waiting ---- */
+
+static void linger_io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct linger_entry *entry = io->data;
     bool reset;
     if (end_is_here(entry->stream->fd, &reset))
-        entry_free(entry, reset);
+        linger_entry_free(entry, reset);
 }
 
-static void entry_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
+static void linger_look(struct linger_entry *entry)
+{
+    int left = undelivered(entry->stream->fd);
+    if (left != entry->left)
+        entry->moved_at = ev_now(entry->all->loop);
+    entry->left = left;
+}
+
+/* Nothing more is to be waited for. Counts what is lost. */
+static bool linger_is_over(struct linger_entry *entry)
+{
+    double still = ev_now(entry->all->loop) - entry->moved_at;
+    if (is_dead(entry->stream->fd))
+        return true;
+    if (entry->left == 0)
+        return entry->how == LINGER_THEN_RESET || still >= END_LIMIT_S;
+    if (still < entry->all->stalled_s)
+        return false;
+    entry->all->lost++;
+    return true;
+}
+
+static void linger_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct linger_entry *entry = timer->data;
-    entry->waited += entry->step;
-    if (entry->how == LINGER_FOR_END || entry->waited >= RESET_LIMIT_S || all_delivered(entry->stream->fd)) {
-        entry_free(entry, true);
+    linger_look(entry);
+    if (linger_is_over(entry)) {
+        linger_entry_free(entry, true);
         return;
     }
-    entry->step *= 2;
+    entry->step = entry->step < LOOK_S / 2 ? entry->step * 2 : LOOK_S;
     ev_timer_set(timer, entry->step, 0.);
     ev_timer_start(loop, timer);
 }
 
-struct lingering *lingering_new(struct ev_loop *loop, size_t max)
+/* ---- all of them ---- */
+
+struct lingering *lingering_new(struct ev_loop *loop, size_t max, double stalled_s)
 {
     struct lingering *all = calloc(1, sizeof *all);
-    if (all) {
-        all->loop = loop;
-        all->max = max;
-    }
+    assert(max > 0);
+    if (!all)
+        return NULL;
+    all->loop = loop;
+    all->max = max;
+    all->stalled_s = stalled_s;
+    TAILQ_INIT(&all->entries);
     return all;
 }
 
@@ -106,19 +152,27 @@ void lingering_free(struct lingering *lingering)
 {
     if (!lingering)
         return;
-    while (lingering->first)
-        entry_free(lingering->first, lingering->first->how == LINGER_THEN_RESET);
+    while (!TAILQ_EMPTY(&lingering->entries)) {
+        struct linger_entry *entry = TAILQ_FIRST(&lingering->entries);
+        linger_entry_free(entry, entry->how == LINGER_THEN_RESET);
+    }
     free(lingering);
 }
 
-static void lingering_insert(struct lingering *all, struct linger_entry *entry)
+/* Closes the one that costs least. */
+static void lingering_make_room(struct lingering *all)
 {
-    entry->all = all;
-    entry->next = all->first;
-    if (all->first)
-        all->first->previous = entry;
-    all->first = entry;
-    all->n++;
+    struct linger_entry *victim;
+    TAILQ_FOREACH(victim, &all->entries, link)
+    {
+        if (victim->left == 0)
+            break;
+    }
+    if (!victim) {
+        victim = TAILQ_FIRST(&all->entries);
+        all->lost++;
+    }
+    linger_entry_free(victim, true);
 }
 
 /* True: there is nothing to wait for, *ret_reset says how to close. */
@@ -130,27 +184,45 @@ static bool is_over(const struct stream *stream, enum linger_how how, bool *ret_
         return end_is_here(stream->fd, ret_reset);
     case LINGER_THEN_RESET:
         *ret_reset = true;
-        return all_delivered(stream->fd);
+        return undelivered(stream->fd) == 0 || is_dead(stream->fd);
     }
     return true;
 }
 
-void lingering_add(struct lingering *lingering, struct stream *stream, struct settings *settings, enum linger_how how)
+static struct linger_entry *linger_entry_new(struct lingering *all, struct stream *stream, enum linger_how how)
+{
+    struct linger_entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return NULL;
+    entry->all = all;
+    entry->stream = stream;
+    entry->how = how;
+    entry->step = how == LINGER_FOR_END ? LOOK_S : RESET_FIRST_S;
+    entry->moved_at = ev_now(all->loop);
+    entry->left = undelivered(stream->fd);
+    ev_io_init(&entry->io, linger_io_cb, stream->fd, EV_READ);
+    ev_timer_init(&entry->timer, linger_timer_cb, entry->step, 0.);
+    entry->io.data = entry->timer.data = entry;
+    return entry;
+}
+
+void lingering_add(struct lingering *lingering, struct stream *stream, enum linger_how how)
 {
     bool reset = true;
-    struct linger_entry *entry;
-    if (is_over(stream, how, &reset) || lingering->n >= lingering->max || !(entry = calloc(1, sizeof *entry))) {
+    if (is_over(stream, how, &reset)) {
         stream_free(stream, reset);
         return;
     }
-    entry->stream = stream;
-    entry->settings = settings ? settings_ref(settings) : NULL;
-    entry->how = how;
-    entry->step = how == LINGER_FOR_END ? END_LIMIT_S : RESET_FIRST_S;
-    lingering_insert(lingering, entry);
-    ev_io_init(&entry->io, entry_io_cb, stream->fd, EV_READ);
-    ev_timer_init(&entry->timer, entry_timer_cb, entry->step, 0.);
-    entry->io.data = entry->timer.data = entry;
+    struct linger_entry *entry = linger_entry_new(lingering, stream, how);
+    if (!entry) {
+        lingering->lost++;
+        stream_free(stream, reset);
+        return;
+    }
+    if (lingering->n >= lingering->max)
+        lingering_make_room(lingering);
+    TAILQ_INSERT_TAIL(&lingering->entries, entry, link);
+    lingering->n++;
     if (how == LINGER_FOR_END)
         ev_io_start(lingering->loop, &entry->io);
     ev_timer_start(lingering->loop, &entry->timer);
@@ -159,4 +231,9 @@ void lingering_add(struct lingering *lingering, struct stream *stream, struct se
 size_t lingering_count(const struct lingering *lingering)
 {
     return lingering->n;
+}
+
+uint64_t lingering_lost(const struct lingering *lingering)
+{
+    return lingering->lost;
 }

@@ -71,6 +71,16 @@ static void pump_update_interest(struct pump *pump)
     }
 }
 
+static bool flow_is_delivering(const struct flow *flow)
+{
+    return flow->wait == FLOW_WAIT_SINK_WRITE || flow->wait == FLOW_WAIT_SINK_READ;
+}
+
+bool pump_is_delivering(const struct pump *pump)
+{
+    return flow_is_delivering(&pump->up) || flow_is_delivering(&pump->down);
+}
+
 static void pump_stop(struct pump *pump)
 {
     ev_io_stop(pump->loop, &pump->io[PUMP_CLIENT]);

@@ -55,6 +55,8 @@ struct pump {
 void pump_init(struct pump *pump, struct ev_loop *loop, struct pool *pool, struct stats *stats, struct stream *client,
                struct stream *proxy, pump_cb *cb, pump_over_cb *over_cb, void *data);
 void pump_start(struct pump *pump); /* begins in this round of the loop, but not inside this call */
-void pump_fini(struct pump *pump);  /* stops, gives everything back; also when it never started */
+/* Bytes wait for a peer that does not take them. */
+bool pump_is_delivering(const struct pump *pump);
+void pump_fini(struct pump *pump); /* stops, gives everything back; also when it never started */
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/filter.h"
 #include "common/ipc.h"
 #include "common/log.h"
 #include "common/sandbox.h"
@@ -227,7 +228,7 @@ static bool confine(char error[static IPC_DETAIL_MAX])
 {
     int result = sandbox_drop_all();
     if (result == 0)
-        result = sandbox_filter_syscalls();
+        result = filter_system_calls();
     if (result < 0)
         snprintf(error, IPC_DETAIL_MAX, "sandbox: %s", strerror(-result));
     return result == 0;

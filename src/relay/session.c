@@ -138,7 +138,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
     session_log(session, reason, detail);
     if (had_tunnel) {
         pump_fini(&session->pump);
-        ending_tunnel(all->lingering, session->settings, &session->pump, reason, session->mode == ROUTE_SECURE);
+        ending_tunnel(all->lingering, &session->pump, reason, session->mode == ROUTE_SECURE);
     } else {
         ending_refuse(all->lingering, session->client, session->kind, reason, session->http_status, detail);
     }
@@ -148,28 +148,24 @@ void session_close(struct session *session, enum reason reason, const char *deta
 
 /* ---- open ---- */
 
-static void session_close_fault(struct session *session)
+/* As the pump has ended, or as far as it has. */
+static void session_close_pumped(struct session *session)
 {
     const struct pump *pump = &session->pump;
-    const char *detail = NULL;
-    if (pump->fault_status == STREAM_FAILED)
-        detail = stream_error(pump->streams[pump->fault_side]);
-    session_close(session, ending_fault_reason(pump, session->mode == ROUTE_SECURE), detail);
+    bool failed = pump->fault != FLOW_FAULT_NONE && pump->fault_status == STREAM_FAILED;
+    session_close(session, ending_reason(pump), failed ? stream_error(pump->streams[pump->fault_side]) : NULL);
 }
 
 static void session_pump_cb(struct pump *pump, enum pump_event event, void *data)
 {
     struct session *session = data;
-    (void)pump;
     switch (event) {
     case PUMP_HALF_CLOSED:
         session_set_timer(session, SESSION_HALF_CLOSED_S);
         return;
     case PUMP_DONE:
-        session_close(session, REASON_DONE, NULL);
-        return;
     case PUMP_FAILED:
-        session_close_fault(session);
+        session_close_pumped(session);
         return;
     }
 }
@@ -196,17 +192,24 @@ static void session_open(struct session *session, struct stream *proxy)
     pump_start(&session->pump);
 }
 
+/* How long nothing need move. */
+static double session_patience(const struct session *session)
+{
+    if (!session->pump.half_closed)
+        return SESSION_IDLE_S;
+    return pump_is_delivering(&session->pump) ? LINGER_STALLED_S : SESSION_HALF_CLOSED_S;
+}
+
 /* Lazy: activity does not touch the timer, it looks when it fires. */
 static void session_check_idle(struct session *session)
 {
     bool half = session->pump.half_closed;
     tcp_keep_alive(session->pump.streams[PUMP_PROXY]->fd); /* once and again, but rarely */
-    double left =
-        session->pump.active_at + (half ? SESSION_HALF_CLOSED_S : SESSION_IDLE_S) - ev_now(session->all->loop);
+    double left = session->pump.active_at + session_patience(session) - ev_now(session->all->loop);
     if (left > 0.)
         session_set_timer(session, left);
     else if (session->pump.fault != FLOW_FAULT_NONE)
-        session_close_fault(session);
+        session_close_pumped(session);
     else
         session_close(session, half ? REASON_HALF_CLOSED_IDLE : REASON_IDLE, NULL);
 }

@@ -2,13 +2,16 @@
 #include "relay/sessions.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "relay/session.h"
 #include "relay/sockdiag.h"
 
-#define LINGERING_MAX 4096
+#define LINGERING_MAX  4096
+#define LOSSES_EVERY_S 60.
 
 static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -18,6 +21,13 @@ static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
         next = *session_next(session);
         session_drain(session);
     }
+}
+
+/* A part of the descriptors that sessions may have. */
+static size_t lingering_max(size_t max)
+{
+    size_t part = max / 8 < LINGERING_MAX ? max / 8 : LINGERING_MAX;
+    return part > 0 ? part : 1;
 }
 
 struct sessions *sessions_new(struct ev_loop *loop, struct stats *stats, size_t max, size_t max_pipes,
@@ -37,7 +47,7 @@ struct sessions *sessions_new(struct ev_loop *loop, struct stats *stats, size_t 
     sessions->diag_fd = sockdiag_open();
     ports_init(&sessions->ports);
     sessions->pool = pool_new(max_pipes);
-    sessions->lingering = lingering_new(loop, max / 8 < LINGERING_MAX ? max / 8 : LINGERING_MAX);
+    sessions->lingering = lingering_new(loop, lingering_max(max), LINGER_STALLED_S);
     if (!sessions->pool || !sessions->lingering) {
         sessions_free(sessions);
         return NULL;
@@ -109,6 +119,21 @@ void sessions_add(struct sessions *sessions, struct session *session)
     stats_set(&sessions->stats->sessions_open, sessions->n);
 }
 
+/* One line for many: a peer can make as many of them as it likes. */
+static void sessions_tell_losses(struct sessions *sessions)
+{
+    uint64_t lost = lingering_lost(sessions->lingering);
+    ev_tstamp now = ev_now(sessions->loop);
+    if (lost == sessions->losses_told || now - sessions->losses_told_at < LOSSES_EVERY_S)
+        return;
+    log_warning("%" PRIu64
+                " connections were reset before their peers had taken all bytes: nothing taken for %.0f s, or "
+                "more than %zu such at once",
+                lost - sessions->losses_told, LINGER_STALLED_S, lingering_max(sessions->max));
+    sessions->losses_told = lost;
+    sessions->losses_told_at = now;
+}
+
 void sessions_remove(struct sessions *sessions, struct session *session)
 {
     struct session *previous = *session_previous(session), *next = *session_next(session);
@@ -125,6 +150,7 @@ void sessions_remove(struct sessions *sessions, struct session *session)
         sessions->last = previous;
     sessions->n--;
     stats_set(&sessions->stats->sessions_open, sessions->n);
+    sessions_tell_losses(sessions);
 }
 
 void sessions_report_trouble(struct sessions *sessions, uint64_t generation, enum reason reason, const char *detail)

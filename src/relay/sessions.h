@@ -40,6 +40,8 @@ struct sessions {
     uint64_t last_id;
     uint64_t troubled_generation; /* the last that was reported */
     ev_timer draining;
+    uint64_t losses_told; /* of lingering_lost() */
+    ev_tstamp losses_told_at;
     int diag_fd; /* for sockdiag_is_closed() */
     struct ports ports;
     sessions_trouble_cb *trouble_cb;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "channel/resolve.h"
+#include "common/filter.h"
 #include "common/sandbox.h"
 #include "loop_peer.h"
 
@@ -321,7 +322,7 @@ END_TEST
 /* In the sandbox of the prober; what it lacks would show as another error. */
 static int resolve_confined(void)
 {
-    if (sandbox_drop_all() < 0 || sandbox_filter_syscalls() < 0)
+    if (sandbox_drop_all() < 0 || filter_system_calls() < 0)
         return 1;
     resolver_free(run.resolver);
     run.resolver = resolver_new(run.loop, run.text, sizeof(run.text)); /* reads resolv.conf */

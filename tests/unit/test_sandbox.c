@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "common/filter.h"
 #include "common/sandbox.h"
 
 #define SOMEBODY "daemon"
@@ -131,7 +131,7 @@ static int as_child(void)
     capng_get_caps_process();
     if (capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN) || geteuid() == 0)
         return 1;
-    if (sandbox_drop_all() < 0 || (!under_valgrind() && sandbox_filter_syscalls() < 0))
+    if (sandbox_drop_all() < 0 || (!under_valgrind() && filter_system_calls() < 0))
         return 2;
     return open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 ? 3 : 0;
 }
@@ -206,173 +206,6 @@ START_TEST(descriptors_are_raised_to_the_hard_limit)
 }
 END_TEST
 
-/* ---- system calls ---- */
-
-/* From here on check cannot take the time a test needed, for which it uses timer_create(): a confined test ends by
- * _exit(0). */
-static void confine(void)
-{
-    ck_assert_int_eq(sandbox_drop_all(), 0);
-    ck_assert_int_eq(sandbox_filter_syscalls(), 0);
-}
-
-static void use_sockets(int family, const struct sockaddr *address, socklen_t length)
-{
-    int listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
-
-    ck_assert_int_ge(listener, 0);
-    ck_assert_int_eq(setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
-    /* There may be no IPv6 here. */
-    if (bind(listener, address, length) == 0)
-        ck_assert_int_eq(listen(listener, 4), 0);
-    else
-        ck_assert_int_eq(errno, EADDRNOTAVAIL);
-    ck_assert_int_eq(accept4(listener, NULL, NULL, SOCK_CLOEXEC), -1);
-    ck_assert_int_ne(errno, EPERM);
-    close(listener);
-}
-
-START_TEST(a_relays_work_is_allowed)
-{
-    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    struct epoll_event event = {.events = EPOLLIN};
-    int epoll, timer, counter, pipes[2], pair[2];
-    char buf[64], *memory;
-
-    confine();
-    use_sockets(AF_INET, (struct sockaddr *)&in4, sizeof(in4));
-    use_sockets(AF_INET6, (struct sockaddr *)&in6, sizeof(in6));
-    ck_assert_int_ge(epoll = epoll_create1(EPOLL_CLOEXEC), 0);
-    ck_assert_int_ge(timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), 0);
-    ck_assert_int_eq(epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event), 0);
-    ck_assert_int_eq(epoll_wait(epoll, &event, 1, 0), 0);
-    ck_assert_int_ge(counter = eventfd(0, EFD_CLOEXEC), 0);
-    close(counter);
-    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
-    ck_assert_int_ge(fcntl(pipes[0], F_SETPIPE_SZ, 65536), 65536);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    ck_assert_int_eq(write(pair[0], "bytes", 5), 5);
-    ck_assert_int_eq(splice(pair[1], NULL, pipes[1], NULL, 64, SPLICE_F_NONBLOCK), 5);
-    ck_assert_int_eq(getrandom(buf, sizeof(buf), 0), sizeof(buf));
-    ck_assert_ptr_nonnull(memory = malloc(8 << 20));
-    memset(memory, 1, 8 << 20);
-    ck_assert_ptr_nonnull(memory = realloc(memory, 16 << 20));
-    free(memory);
-    log_init("test", LOG_LEVEL_ERROR);
-    log_debug("not seen");
-    ck_assert_int_gt(time(NULL), 0);
-    _exit(EXIT_SUCCESS);
-}
-END_TEST
-
-START_TEST(files_can_be_read_and_not_written)
-{
-    static const int flags[] = {O_WRONLY, O_RDWR, O_RDONLY | O_CREAT, O_RDONLY | O_TRUNC, O_WRONLY | O_APPEND};
-    char name[] = "/tmp/test_sandbox.XXXXXX", buf[16];
-    int file = mkstemp(name), fd;
-    struct stat st;
-
-    ck_assert_int_ge(file, 0);
-    ck_assert_int_eq(write(file, "kept", 4), 4);
-    confine();
-    ck_assert_int_ge(fd = open(name, O_RDONLY | O_CLOEXEC), 0);
-    ck_assert_int_eq(read(fd, buf, sizeof(buf)), 4);
-    ck_assert_int_eq(stat(name, &st), 0);
-    ck_assert_int_ge(open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0);
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        ck_assert_int_eq(open(name, flags[i] | O_CLOEXEC, 0600), -1);
-        ck_assert_int_eq(errno, EPERM);
-    }
-    ck_assert_int_eq(unlink(name), -1);
-    ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq(mkdir("/tmp/test_sandbox_directory", 0700), -1);
-    ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq(chmod(name, 0777), -1);
-    ck_assert_int_eq(fstat(file, &st), 0);
-    ck_assert_int_eq(st.st_size, 4);
-    _exit(EXIT_SUCCESS);
-}
-END_TEST
-
-START_TEST(other_things_are_refused)
-{
-    void *memory;
-
-    confine();
-    ck_assert_int_eq(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), -1);
-    ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), -1);
-    ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq(setuid(getuid()), -1);
-    ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq((int)syscall(SYS_io_uring_setup, 1, NULL), -1);
-    ck_assert_int_eq(errno, EPERM);
-    if (SANITIZERS)
-        _exit(EXIT_SUCCESS);
-    ck_assert_int_eq(kill(getppid(), 0), -1);
-    ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq((int)syscall(SYS_fork), -1);
-    ck_assert_int_eq(errno, EPERM);
-    memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_eq(memory, MAP_FAILED);
-    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), -1);
-    _exit(EXIT_SUCCESS);
-}
-END_TEST
-
-static void do_exec(void)
-{
-    execl("/bin/true", "true", NULL);
-}
-static void do_mount(void)
-{
-    syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL);
-}
-static void do_unshare(void)
-{
-    syscall(SYS_unshare, 0);
-}
-static void do_bpf(void)
-{
-    syscall(SYS_bpf, 0, NULL, 0);
-}
-static void do_write_memory(void)
-{
-    syscall(SYS_process_vm_writev, 1, NULL, 0, NULL, 0, 0);
-}
-static void do_ptrace(void)
-{
-    if (SANITIZERS)
-        raise(SIGSYS);
-    syscall(SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL);
-}
-
-static void (*const deeds[])(void) = {do_exec, do_mount, do_unshare, do_bpf, do_write_memory, do_ptrace};
-
-START_TEST(what_only_an_intruder_does_kills)
-{
-    int status;
-    pid_t child = fork();
-
-    if (child == 0) {
-        if (sandbox_drop_all() < 0 || sandbox_filter_syscalls() < 0)
-            _exit(1);
-        deeds[_i]();
-        _exit(2);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %x", status);
-}
-END_TEST
-
-START_TEST(an_assertion_still_aborts)
-{
-    confine();
-    abort();
-}
-END_TEST
-
 /* Three generations: this test, a gate, its child; the child reports its life through a pipe. */
 START_TEST(a_child_dies_with_its_gate)
 {
@@ -408,7 +241,7 @@ END_TEST
 static Suite *all_tests(void)
 {
     Suite *suite = suite_create("sandbox");
-    TCase *identity = tcase_create("identity"), *calls;
+    TCase *identity = tcase_create("identity");
 
     tcase_add_test(identity, root_becomes_the_user_with_one_capability);
     tcase_add_test(identity, the_gate_can_start_itself_again_without_capability);
@@ -418,17 +251,6 @@ static Suite *all_tests(void)
     tcase_add_test(identity, descriptors_are_raised_to_the_hard_limit);
     tcase_add_test(identity, a_child_dies_with_its_gate);
     suite_add_tcase(suite, identity);
-    if (under_valgrind()) {
-        puts("sandbox: valgrind has no seccomp, these tests are left out");
-        return suite;
-    }
-    calls = tcase_create("system calls");
-    tcase_add_exit_test(calls, a_relays_work_is_allowed, EXIT_SUCCESS);
-    tcase_add_exit_test(calls, files_can_be_read_and_not_written, EXIT_SUCCESS);
-    tcase_add_exit_test(calls, other_things_are_refused, EXIT_SUCCESS);
-    tcase_add_loop_test(calls, what_only_an_intruder_does_kills, 0, sizeof(deeds) / sizeof(deeds[0]));
-    tcase_add_test_raise_signal(calls, an_assertion_still_aborts, SIGABRT);
-    suite_add_tcase(suite, calls);
     return suite;
 }
 

@@ -144,6 +144,8 @@ static void half_move(struct half *half, size_t piece)
 {
     ssize_t count;
 
+    if (!half->ended && half->moved == half->cut_at)
+        half_end(half);
     if (half->ended || (half->at == half->end && !half_fill(half, piece)))
         return;
     while (half->at < half->end) {
