@@ -9,7 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/text.h"
-#include "common/conf.h"
+#include "model/conf/conf.h"
 
 static const char usage_text[] =
     "Usage: penstock [-S SOCKET] VERB [OPTIONS]\n"

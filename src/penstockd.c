@@ -14,12 +14,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "channel/prober.h"
-#include "common/conf.h"
-#include "common/log.h"
-#include "common/sandbox.h"
-#include "gate/control.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "channel/prober/prober.h"
+#include "gate/control/server.h"
 #include "gate/gate.h"
+#include "model/conf/conf.h"
 #include "relay/relay.h"
 
 #define DEFAULT_USER "penstock"

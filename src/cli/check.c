@@ -11,11 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "channel/tls.h"
+#include "channel/tls/tls.h"
 #include "cli/cli.h"
 #include "cli/text.h"
-#include "common/conf.h"
-#include "gate/netfilter_others.h"
+#include "gate/rules/foreign.h"
+#include "model/conf/conf.h"
 
 #define SERVICE_USER    "penstock"
 #define CREDENTIALS_DIR "/run/credentials/"
@@ -126,8 +126,8 @@ static void check_files(struct findings *findings, const struct conf *conf, bool
 
 static void check_kernel(struct findings *findings, const struct conf *conf)
 {
-    char text[NETFILTER_ERROR_MAX];
-    int r = netfilter_others(conf, text);
+    char text[TABLE_ERROR_MAX];
+    int r = foreign_redirects(conf, text);
 
     if (r != 0 && r != -EPERM) /* which only root and the service may ask */
         warn(findings, text);

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/socket_owner.h"
 #include "cli/text.h"
-#include "cli/who.h"
 
 enum column {
     COLUMN_USER,
@@ -107,7 +107,7 @@ static json_t *sorted(json_t *sessions)
     return result;
 }
 
-static const char *user_text(const struct who *who, char buf[static CELL_MAX])
+static const char *user_text(const struct socket_owner *who, char buf[static CELL_MAX])
 {
     const struct passwd *user = who->found ? getpwuid(who->uid) : NULL;
 
@@ -125,7 +125,7 @@ static void set_text(json_t *session, const char *key, const char *text)
     json_object_set_new(session, key, *text ? cli_json_text(text) : json_null());
 }
 
-static void put_json(json_t *session, const struct who *who)
+static void put_json(json_t *session, const struct socket_owner *who)
 {
     char user[CELL_MAX];
 
@@ -145,7 +145,7 @@ static uint64_t bytes_at(const json_t *session, const char *key)
 }
 
 /* What stands in one cell, cleaned; "-" when it is not known. */
-static const char *cell(const json_t *session, const struct who *who, enum column column, bool utf8,
+static const char *cell(const json_t *session, const struct socket_owner *who, enum column column, bool utf8,
                         char buf[static CELL_MAX])
 {
     char raw[CELL_MAX], number[64];
@@ -207,7 +207,7 @@ static void shrink(size_t widths[static COLUMN_COUNT], size_t room)
 }
 
 static void put_row(const struct text_style *style, const size_t widths[static COLUMN_COUNT], const json_t *session,
-                    const struct who *who)
+                    const struct socket_owner *who)
 {
     for (size_t i = 0; i < COLUMN_COUNT; i++) {
         char buf[CELL_MAX];
@@ -219,7 +219,7 @@ static void put_row(const struct text_style *style, const size_t widths[static C
     }
 }
 
-static void put_table(const json_t *sessions, const struct who *whos)
+static void put_table(const json_t *sessions, const struct socket_owner *whos)
 {
     size_t widths[COLUMN_COUNT], n = json_array_size(sessions);
     struct text_style style;
@@ -249,7 +249,7 @@ int cli_sessions(const struct cli_options *options)
 {
     json_t *sessions = fetch(options);
     size_t n = json_array_size(sessions);
-    struct who *whos = calloc(n + 1, sizeof *whos);
+    struct socket_owner *whos = calloc(n + 1, sizeof *whos);
     int error;
 
     if (!sessions || !whos) {
@@ -264,9 +264,9 @@ int cli_sessions(const struct cli_options *options)
 
         if (!parse_endpoint(text_at(session, "client"), &whos[i].local) ||
             !parse_endpoint(text_at(session, "destination"), &whos[i].peer))
-            whos[i] = (struct who){.found = false};
+            whos[i] = (struct socket_owner){.found = false};
     }
-    error = who_look_up(whos, n);
+    error = socket_owner_find(whos, n);
     if (error < 0)
         cli_problem("users and processes cannot be found: %s", strerror(-error));
     for (size_t i = 0; options->json && i < n; i++)

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "channel/prober.h"
+#include "channel/prober/prober.h"
 #include "cli/cli.h"
 #include "cli/page.h"
-#include "common/conf.h"
-#include "gate/verdict.h"
+#include "model/conf/conf.h"
+#include "model/verdict.h"
 
 static void put_stage(const struct cli_options *options, const json_t *stage)
 {

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/log.h"
-#include "gate/control.h"
+#include "base/log.h"
+#include "gate/control/server.h"
 #include "gate/gate_private.h"
-#include "gate/netfilter.h"
+#include "gate/rules/table.h"
 
 #define PROGRAM "/proc/self/exe"
 
@@ -24,8 +24,8 @@ static void update_ready(struct gate *gate)
 {
     struct status_rules rules;
 
-    rules_status(gate->rules, &rules);
-    if (rules.installed && gate->state.relays_ready)
+    keeper_status(gate->keeper, &rules);
+    if (rules.installed && gate->enforcement.relays_ready)
         notify_ready(&gate->notify);
 }
 
@@ -33,7 +33,7 @@ static void on_report(const struct test_report *report, void *data)
 {
     struct gate *gate = data;
 
-    if (tester_on_report(&gate->tester, report))
+    if (test_run_on_report(&gate->test_run, report))
         update_ready(gate);
 }
 
@@ -41,21 +41,21 @@ static void on_prober_ready(void *data)
 {
     struct gate *gate = data;
 
-    tester_request(&gate->tester, SCHEDULE_START);
+    test_run_request(&gate->test_run, SCHEDULE_START);
 }
 
 static void on_prober_lost(void *data)
 {
     struct gate *gate = data;
 
-    tester_on_prober_lost(&gate->tester);
+    test_run_on_prober_lost(&gate->test_run);
 }
 
 static void on_trouble(const struct ipc_trouble *trouble, void *data)
 {
     struct gate *gate = data;
 
-    tester_on_trouble(&gate->tester, trouble);
+    test_run_on_trouble(&gate->test_run, trouble);
 }
 
 /* ---- network and rules ---- */
@@ -64,7 +64,7 @@ static void on_network_changed(void *data)
 {
     struct gate *gate = data;
 
-    tester_request(&gate->tester, SCHEDULE_NETWORK);
+    test_run_request(&gate->test_run, SCHEDULE_NETWORK);
 }
 
 static void on_resumed(void *data)
@@ -72,28 +72,28 @@ static void on_resumed(void *data)
     struct gate *gate = data;
 
     log_info("the host was asleep, testing again");
-    tester_request(&gate->tester, SCHEDULE_RESUMED);
+    test_run_request(&gate->test_run, SCHEDULE_RESUMED);
 }
 
 static void on_table_changed(const char *culprit, void *data)
 {
     struct gate *gate = data;
 
-    rules_check(gate->rules, culprit);
+    keeper_check(gate->keeper, culprit);
 }
 
 static void on_rules_lost(const char *why, void *data)
 {
     struct gate *gate = data;
 
-    state_rules_lost(&gate->state, why);
+    enforce_rules_lost(&gate->enforcement, why);
 }
 
 static void on_rules_retry(void *data)
 {
     struct gate *gate = data;
 
-    state_retry(&gate->state);
+    enforce_retry(&gate->enforcement);
     update_ready(gate);
 }
 
@@ -105,7 +105,7 @@ static void on_relays_ready(bool ready, void *data)
 
     if (!ready)
         log_error("no relay is listening any more; redirected connections are refused until one is back");
-    state_relays_ready(&gate->state, ready);
+    enforce_relays_ready(&gate->enforcement, ready);
     update_ready(gate);
 }
 
@@ -113,14 +113,14 @@ static void on_session(const struct ipc_session *session, void *data)
 {
     struct gate *gate = data;
 
-    requests_on_session(gate->requests, session);
+    verbs_on_session(gate->verbs, session);
 }
 
 static void on_sessions_end(uint64_t request_id, void *data)
 {
     struct gate *gate = data;
 
-    requests_on_sessions_end(gate->requests, request_id);
+    verbs_on_sessions_end(gate->verbs, request_id);
 }
 
 /* All children read the same files, so one line is enough. */
@@ -143,7 +143,7 @@ static void on_conf_done(const char *child, bool ok, const char *detail, bool se
         status_add_text(&gate->conf_warnings, "%s", detail);
     }
     if (settled)
-        requests_on_reloaded(gate->requests, &gate->conf_warnings);
+        verbs_on_reloaded(gate->verbs, &gate->conf_warnings);
 }
 
 /* ---- start and stop ---- */
@@ -192,10 +192,10 @@ static int open_control(struct gate *gate)
 {
     char error[CONTROL_ERROR_MAX];
 
-    gate->requests = requests_new(gate->loop, &gate_requests_ops, gate);
-    if (!gate->requests)
+    gate->verbs = verbs_new(gate->loop, &gate_verbs_ops, gate);
+    if (!gate->verbs)
         return EX_OSERR;
-    gate->control = control_new(gate->loop, gate->options->control_path, &requests_control_cbs, gate->requests, error);
+    gate->control = control_new(gate->loop, gate->options->control_path, &verbs_control_cbs, gate->verbs, error);
     if (gate->control)
         return EX_OK;
     log_error("%s", error);
@@ -204,27 +204,27 @@ static int open_control(struct gate *gate)
 
 static int open_rules(struct gate *gate)
 {
-    static const struct rules_cbs rules_cbs = {.lost = on_rules_lost, .retry = on_rules_retry};
+    static const struct keeper_cbs keeper_cbs = {.lost = on_rules_lost, .retry = on_rules_retry};
     static const struct netwatch_cbs netwatch_cbs = {
         .table_changed = on_table_changed, .network_changed = on_network_changed, .resumed = on_resumed};
     const char *owner = getenv("PENSTOCK_TABLE_OWNER");
-    char error[NETFILTER_ERROR_MAX];
-    struct netfilter *netfilter = netfilter_new(!owner || strcmp(owner, "no") != 0, error);
+    char error[TABLE_ERROR_MAX];
+    struct table *table = table_new(!owner || strcmp(owner, "no") != 0, error);
 
-    if (!netfilter) {
+    if (!table) {
         log_error("%s", error);
         return strstr(error, "CAP_NET_ADMIN") ? EX_NOPERM : EX_UNAVAILABLE;
     }
-    gate->netwatch = netwatch_new(gate->loop, netfilter_portid(netfilter), &netwatch_cbs, gate, error, sizeof(error));
+    gate->netwatch = netwatch_new(gate->loop, table_portid(table), &netwatch_cbs, gate, error, sizeof(error));
     if (!gate->netwatch) {
         log_error("%s", error);
-        netfilter_free(netfilter);
+        table_free(table);
         return EX_OSERR;
     }
-    gate->rules = rules_new(gate->loop, netfilter, gate->options->own_uid, &rules_cbs, gate);
-    if (!gate->rules)
+    gate->keeper = keeper_new(gate->loop, table, gate->options->own_uid, &keeper_cbs, gate);
+    if (!gate->keeper)
         return EX_OSERR;
-    rules_set_conf(gate->rules, gate->conf);
+    keeper_set_conf(gate->keeper, gate->conf);
     return EX_OK;
 }
 
@@ -256,9 +256,9 @@ static int start(struct gate *gate)
         status = open_children(gate);
     if (status != EX_OK)
         return status;
-    state_init(&gate->state, gate->rules, gate->children);
-    tester_init(&gate->tester, gate->loop, gate->children, gate->requests, &gate->state, gate->conf);
-    state_pursue(&gate->state, &testing); /* the gate is closed before anything else happens */
+    enforce_init(&gate->enforcement, gate->keeper, gate->children);
+    test_run_init(&gate->test_run, gate->loop, gate->children, gate->verbs, &gate->enforcement, gate->conf);
+    enforce_pursue(&gate->enforcement, &testing); /* the gate is closed before anything else happens */
     gate_others_start(gate);
     r = children_configure(gate->children, gate->conf);
     if (r == 0)
@@ -277,13 +277,13 @@ static void stop(struct gate *gate)
                                                                      : "open (OnStop=open)");
     notify_stopping();
     if (block)
-        rules_stop(gate->rules, block);
+        keeper_stop(gate->keeper, block);
     control_free(gate->control);
     gate->control = NULL;
     children_free(gate->children);
     gate->children = NULL;
     if (!block)
-        rules_stop(gate->rules, block);
+        keeper_stop(gate->keeper, block);
 }
 
 static struct gate *gate_new(const struct gate_options *options, struct conf *conf)
@@ -302,8 +302,8 @@ static struct gate *gate_new(const struct gate_options *options, struct conf *co
 
 static void gate_free(struct gate *gate)
 {
-    if (gate->tester.loop)
-        tester_fini(&gate->tester);
+    if (gate->test_run.loop)
+        test_run_fini(&gate->test_run);
     gate_others_stop(gate);
     ev_signal_stop(gate->loop, &gate->terminate);
     ev_signal_stop(gate->loop, &gate->interrupt);
@@ -311,10 +311,10 @@ static void gate_free(struct gate *gate)
     ev_signal_stop(gate->loop, &gate->closing);
     notify_fini(&gate->notify);
     control_free(gate->control);
-    requests_free(gate->requests);
+    verbs_free(gate->verbs);
     children_free(gate->children);
     netwatch_free(gate->netwatch);
-    rules_free(gate->rules);
+    keeper_free(gate->keeper);
     conf_free(gate->new_conf);
     conf_free(gate->conf);
     free(gate);

@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-#include "common/conf.h"
+#include "model/conf/conf.h"
 
 struct gate_options {
     const char *conf_path;    /* NULL: the default */

@@ -16,14 +16,14 @@ static void add_warnings(const struct gate *gate, struct status_texts *texts)
         status_add_text(texts, "no relay is listening: redirected connections are refused");
     else if (ready < wanted)
         status_add_text(texts, "only %u of %u relays are listening", ready, wanted);
-    if (!tester_can_test(&gate->tester))
+    if (!test_run_can_test(&gate->test_run))
         status_add_text(texts, "no test can run: the prober is being started");
-    if (gate->state.verdict.fallback_detail[0] != '\0')
-        status_add_text(texts, "the secure channel is not used: %s", gate->state.verdict.fallback_detail);
+    if (gate->enforcement.verdict.fallback_detail[0] != '\0')
+        status_add_text(texts, "the secure channel is not used: %s", gate->enforcement.verdict.fallback_detail);
     for (size_t i = 0; i < gate->conf_warnings.n; i++)
         status_add_text(texts, "%s", gate->conf_warnings.lines[i]);
-    if (gate->state.warning[0] != '\0')
-        status_add_text(texts, "%s", gate->state.warning);
+    if (gate->enforcement.warning[0] != '\0')
+        status_add_text(texts, "%s", gate->enforcement.warning);
 }
 
 static char *do_status(void *data)
@@ -34,11 +34,11 @@ static char *do_status(void *data)
 
     if (!info)
         return NULL;
-    info->verdict = gate->state.verdict;
-    info->since = gate->state.since;
+    info->verdict = gate->enforcement.verdict;
+    info->since = gate->enforcement.since;
     info->started = gate->started;
-    info->tested_at = gate->tester.tested_at;
-    rules_status(gate->rules, &info->rules);
+    info->tested_at = gate->test_run.tested_at;
+    keeper_status(gate->keeper, &info->rules);
     children_read_stats(gate->children, &info->stats);
     add_warnings(gate, &info->warnings);
     json = status_json(info);
@@ -66,7 +66,7 @@ static bool do_test(void *data)
 {
     struct gate *gate = data;
 
-    return tester_test_now(&gate->tester);
+    return test_run_test_now(&gate->test_run);
 }
 
 static void do_list_sessions(uint64_t id, void *data)
@@ -76,8 +76,8 @@ static void do_list_sessions(uint64_t id, void *data)
     children_list_sessions(gate->children, id);
 }
 
-const struct requests_ops gate_requests_ops = {.status = do_status,
-                                               .config = do_config,
-                                               .test = do_test,
-                                               .list_sessions = do_list_sessions,
-                                               .reload = gate_reload};
+const struct verbs_ops gate_verbs_ops = {.status = do_status,
+                                         .config = do_config,
+                                         .test = do_test,
+                                         .list_sessions = do_list_sessions,
+                                         .reload = gate_reload};

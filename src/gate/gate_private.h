@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of the gate share: gate.c (start, stop, who calls whom), gate_answers.c, gate_reload.c. */
+/* What the parts of the gate share: gate.c (start, stop, who calls whom), gate_answers.c, reload.c. */
 #ifndef PENSTOCK_GATE_GATE_PRIVATE_H
 #define PENSTOCK_GATE_GATE_PRIVATE_H
 
@@ -7,31 +7,31 @@
 #include <stdbool.h>
 #include <time.h>
 
-#include "common/conf.h"
-#include "gate/children.h"
-#include "gate/control.h"
+#include "gate/children/children.h"
+#include "gate/control/server.h"
+#include "gate/control/verbs.h"
+#include "gate/decide/enforce.h"
+#include "gate/decide/test_run.h"
 #include "gate/gate.h"
-#include "gate/netwatch.h"
-#include "gate/notify.h"
-#include "gate/requests.h"
-#include "gate/rules.h"
-#include "gate/state.h"
-#include "gate/tester.h"
+#include "gate/host/netwatch.h"
+#include "gate/host/notify.h"
+#include "gate/rules/keeper.h"
+#include "model/conf/conf.h"
 
 struct gate {
     const struct gate_options *options;
     struct conf *conf;     /* in force */
     struct conf *new_conf; /* of a reload, while the prober tries it; else NULL */
     struct ev_loop *loop;
-    struct rules *rules;
+    struct keeper *keeper;
     struct netwatch *netwatch;
     struct children *children;
-    struct requests *requests;
+    struct verbs *verbs;
     struct control *control;
     struct notify notify;
-    struct state state;
+    struct enforcement enforcement;
 
-    struct tester tester;
+    struct test_run test_run;
     time_t started;
     struct status_texts conf_warnings; /* of the children, about the configuration in force */
     bool keep_closed;                  /* whatever OnStop says: a restart or the host's shutdown is under way */
@@ -40,10 +40,10 @@ struct gate {
 };
 
 /* For the verbs of the control socket; data is the gate. */
-extern const struct requests_ops gate_requests_ops;
+extern const struct verbs_ops gate_verbs_ops;
 
 /* Reads the configuration again and lets the prober try it. False: it stays as it is, ret_errors says why (logged too).
- * True: requests_on_reloaded() or requests_on_reload_refused() follows. */
+ * True: verbs_on_reloaded() or verbs_on_reload_refused() follows. */
 bool gate_reload(struct status_texts *ret_errors, void *data);
 /* What the prober said: then it is in force everywhere, or nowhere. */
 void gate_on_conf_tried(bool ok, const char *detail, void *data);

@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "relay/session.h"
+#include "base/log.h"
+#include "relay/session/session.h"
 
 #define BACKLOG      4096 /* the kernel caps it at net.core.somaxconn */
 #define ACCEPTS_MAX  64   /* before others have their turn */
@@ -21,7 +21,7 @@
 
 struct listener {
     struct ev_loop *loop;
-    struct sessions *sessions;
+    struct worker *worker;
     struct addr address;
     int fd;
     ev_io io;
@@ -44,7 +44,7 @@ static void listener_wait(struct listener *listener, const char *why)
 static void pause_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct listener *listener = timer->data;
-    if (sessions_are_full(listener->sessions))
+    if (worker_is_full(listener->worker))
         ev_timer_start(loop, timer);
     else
         ev_io_start(loop, &listener->io);
@@ -90,7 +90,7 @@ static bool accept_one(struct listener *listener)
         return true;
     }
     struct addr destination = original_destination(fd, listener->address.sa.sa_family);
-    session_begin(listener->sessions, fd, &client, &destination, &listener->address);
+    session_begin(listener->worker, fd, &client, &destination, &listener->address);
     return true;
 }
 
@@ -98,7 +98,7 @@ static void io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct listener *listener = io->data;
     for (int i = 0; i < listener->accepts; i++) {
-        if (sessions_are_full(listener->sessions)) {
+        if (worker_is_full(listener->worker)) {
             listener_wait(listener, "the limit of sessions is reached");
             return;
         }
@@ -145,7 +145,7 @@ static int open_socket(const struct addr *address, int cpu, int *ret_fd)
     return 0;
 }
 
-int listener_new(struct ev_loop *loop, const struct addr *address, int cpu, struct sessions *sessions,
+int listener_new(struct ev_loop *loop, const struct addr *address, int cpu, struct worker *worker,
                  struct listener **ret_listener)
 {
     struct listener *listener = calloc(1, sizeof *listener);
@@ -163,7 +163,7 @@ int listener_new(struct ev_loop *loop, const struct addr *address, int cpu, stru
         listener->address = *address;
     listener->loop = loop;
     listener->accepts = 1;
-    listener->sessions = sessions;
+    listener->worker = worker;
     ev_io_init(&listener->io, io_cb, listener->fd, EV_READ);
     ev_timer_init(&listener->pause, pause_cb, PAUSE_S, 0.);
     listener->io.data = listener->pause.data = listener;

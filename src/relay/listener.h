@@ -6,14 +6,14 @@
 
 #include <ev.h>
 
-#include "common/addr.h"
-#include "relay/sessions.h"
+#include "model/addr.h"
+#include "relay/worker.h"
 
 struct listener;
 
 /* Several processes may listen on the same address; the kernel spreads connections over them, from 6.2 on preferring
  * the one whose cpu is the client's: nothing is as cheap as bytes that stay in one cache. cpu -1: none. 0 or -errno. */
-int listener_new(struct ev_loop *loop, const struct addr *address, int cpu, struct sessions *sessions,
+int listener_new(struct ev_loop *loop, const struct addr *address, int cpu, struct worker *worker,
                  struct listener **ret_listener);
 /* Connections wait in the backlog until it is released. */
 void listener_hold(struct listener *listener);

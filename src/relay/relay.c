@@ -12,14 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/filter.h"
-#include "common/ipc.h"
-#include "common/log.h"
-#include "common/sandbox.h"
-#include "common/stats.h"
+#include "base/filter.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "base/stats.h"
 #include "relay/listener.h"
-#include "relay/sessions.h"
 #include "relay/settings.h"
+#include "relay/worker.h"
 
 #define FDS_RESERVED  64
 #define PIPES_MAX     64 /* of 1 MiB: what an unprivileged user may have (pipe-user-pages-soft) */
@@ -42,7 +42,7 @@ struct outbox {
 struct relay {
     struct ev_loop *loop;
     struct stats *stats;
-    struct sessions *sessions;
+    struct worker *worker;
     struct listener *listeners[N_LISTENERS];
     uint16_t port; /* that they listen on; 0: none yet */
     int cpu;       /* whose clients it prefers: relays are as many as CPUs, unless the configuration says otherwise */
@@ -66,7 +66,7 @@ static bool send_next_listed(struct relay *relay)
 {
     struct ipc_message message = {.type = IPC_SESSION};
     uint64_t id = relay->outbox.lists[0];
-    bool more = sessions_list_peek(relay->sessions, &message.session);
+    bool more = worker_list_peek(relay->worker, &message.session);
     if (more) {
         message.session.request_id = id;
     } else {
@@ -76,7 +76,7 @@ static bool send_next_listed(struct relay *relay)
     if (ipc_send(IPC_FD, &message, -1) < 0)
         return false;
     if (more)
-        sessions_list_advance(relay->sessions);
+        worker_list_advance(relay->worker);
     else
         relay->outbox.listing = false;
     return true;
@@ -87,7 +87,7 @@ static bool send_lists(struct relay *relay)
     struct outbox *outbox = &relay->outbox;
     while (outbox->n_lists > 0) {
         if (!outbox->listing) {
-            sessions_list_start(relay->sessions);
+            worker_list_start(relay->worker);
             outbox->listing = true;
         }
         if (!send_next_listed(relay))
@@ -140,17 +140,17 @@ static void first_error_cb(const char *text, void *data)
 {
     char *error = data;
     if (!error[0])
-        snprintf(error, IPC_DETAIL_MAX, "%s", text);
+        snprintf(error, DETAIL_MAX, "%s", text);
 }
 
 /* Takes the descriptor over. NULL: ret_error says why. */
-static struct conf *read_conf(int fd, char ret_error[static IPC_DETAIL_MAX])
+static struct conf *read_conf(int fd, char ret_error[static DETAIL_MAX])
 {
     struct conf *conf = NULL;
     FILE *stream = fd >= 0 ? fdopen(fd, "r") : NULL;
     ret_error[0] = '\0';
     if (!stream) {
-        snprintf(ret_error, IPC_DETAIL_MAX, "the configuration came without a descriptor");
+        snprintf(ret_error, DETAIL_MAX, "the configuration came without a descriptor");
         if (fd >= 0)
             close(fd);
         return NULL;
@@ -164,7 +164,7 @@ static struct conf *read_conf(int fd, char ret_error[static IPC_DETAIL_MAX])
 
 /* 0, or -errno with a sentence. A host without IPv6 has no second listener. */
 static int open_listeners(struct relay *relay, uint16_t port, struct listener *ret_listeners[static N_LISTENERS],
-                          char error[static IPC_DETAIL_MAX])
+                          char error[static DETAIL_MAX])
 {
     static const char *const hosts[N_LISTENERS] = {"127.0.0.1", "::1"};
     struct listener *opened[N_LISTENERS] = {NULL};
@@ -172,10 +172,10 @@ static int open_listeners(struct relay *relay, uint16_t port, struct listener *r
         struct addr address;
         bool parsed = addr_parse(hosts[i], port, &address);
         assert(parsed);
-        int result = listener_new(relay->loop, &address, relay->cpu, relay->sessions, &opened[i]);
+        int result = listener_new(relay->loop, &address, relay->cpu, relay->worker, &opened[i]);
         if (result == 0 || (i == LISTEN_IPV6 && (result == -EADDRNOTAVAIL || result == -EAFNOSUPPORT)))
             continue;
-        snprintf(error, IPC_DETAIL_MAX, "listen on %s port %u: %s", hosts[i], port, strerror(-result));
+        snprintf(error, DETAIL_MAX, "listen on %s port %u: %s", hosts[i], port, strerror(-result));
         for (int j = 0; j < i; j++)
             listener_free(opened[j]);
         return result;
@@ -184,7 +184,7 @@ static int open_listeners(struct relay *relay, uint16_t port, struct listener *r
     return 0;
 }
 
-static bool relay_listen(struct relay *relay, uint16_t port, char error[static IPC_DETAIL_MAX])
+static bool relay_listen(struct relay *relay, uint16_t port, char error[static DETAIL_MAX])
 {
     struct listener *opened[N_LISTENERS];
     if (port == relay->port)
@@ -203,41 +203,41 @@ static bool relay_listen(struct relay *relay, uint16_t port, char error[static I
 
 /* False: error says why, and what was in force stays. Without TLS files the first configuration is taken all the same,
  * for a route that needs none; its sessions over the secure channel fail with the reason. */
-static bool take_conf(struct relay *relay, struct conf *conf, char error[static IPC_DETAIL_MAX])
+static bool take_conf(struct relay *relay, struct conf *conf, char error[static DETAIL_MAX])
 {
     struct settings *settings = settings_new(conf);
-    bool first = !relay->sessions->settings;
+    bool first = !relay->worker->settings;
     if (!settings) {
-        snprintf(error, IPC_DETAIL_MAX, "out of memory");
+        snprintf(error, DETAIL_MAX, "out of memory");
         return false;
     }
     bool bad_tls = conf->secure && !settings->tls;
     bool taken = (first || !bad_tls) && relay_listen(relay, conf->listen_port, error);
     if (taken) {
         log_set_level(conf->log_level);
-        sessions_set_settings(relay->sessions, settings);
+        worker_set_settings(relay->worker, settings);
     }
     if (bad_tls && !error[0])
-        snprintf(error, IPC_DETAIL_MAX, "%s", settings->tls_error);
+        snprintf(error, DETAIL_MAX, "%s", settings->tls_error);
     settings_unref(settings);
     return taken;
 }
 
 /* Before the first byte from the network. */
-static bool confine(char error[static IPC_DETAIL_MAX])
+static bool confine(char error[static DETAIL_MAX])
 {
     int result = sandbox_drop_all();
     if (result == 0)
         result = filter_system_calls();
     if (result < 0)
-        snprintf(error, IPC_DETAIL_MAX, "sandbox: %s", strerror(-result));
+        snprintf(error, DETAIL_MAX, "sandbox: %s", strerror(-result));
     return result == 0;
 }
 
 static void handle_conf(struct relay *relay, const struct ipc_conf *request, int fd)
 {
     struct ipc_conf_done *done = &relay->outbox.conf_done;
-    bool first = !relay->sessions->settings;
+    bool first = !relay->worker->settings;
     if (first) {
         relay->cpu = (int)request->index;
         snprintf(relay->prefix, sizeof relay->prefix, "relay %u", request->index);
@@ -268,7 +268,7 @@ static void handle_list(struct relay *relay, uint64_t id)
 
 static void handle_route(struct relay *relay, const struct route *route)
 {
-    sessions_set_route(relay->sessions, route);
+    worker_set_route(relay->worker, route);
     for (int i = 0; i < N_LISTENERS && !relay->routed; i++) {
         if (relay->listeners[i])
             listener_release(relay->listeners[i]);
@@ -340,8 +340,8 @@ static bool relay_init(struct relay *relay)
         return false;
     }
     relay->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-    relay->sessions = relay->loop ? sessions_new(relay->loop, relay->stats, max, pipes, trouble_cb, relay) : NULL;
-    if (!relay->sessions) {
+    relay->worker = relay->loop ? worker_new(relay->loop, relay->stats, max, pipes, trouble_cb, relay) : NULL;
+    if (!relay->worker) {
         log_error("out of memory");
         return false;
     }
@@ -358,7 +358,7 @@ static void relay_fini(struct relay *relay)
 {
     for (int i = 0; i < N_LISTENERS; i++)
         listener_free(relay->listeners[i]);
-    sessions_free(relay->sessions);
+    worker_free(relay->worker);
     if (relay->loop) {
         ev_io_stop(relay->loop, &relay->readable);
         ev_io_stop(relay->loop, &relay->writable);

@@ -4,8 +4,8 @@
 #ifndef PENSTOCK_RELAY_SETTINGS_H
 #define PENSTOCK_RELAY_SETTINGS_H
 
-#include "channel/tls.h"
-#include "common/conf.h"
+#include "channel/tls/tls.h"
+#include "model/conf/conf.h"
 
 struct settings {
     unsigned references;

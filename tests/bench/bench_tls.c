@@ -20,8 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "channel/tls.h"
-#include "channel/tls_engine.h"
+#include "channel/tls/device.h"
+#include "channel/tls/tls.h"
 
 static const char *directory;
 static size_t megabytes = 512;
@@ -55,18 +55,18 @@ static double cpu_seconds(void)
 
 static WOLFSSL_CTX *server_context(const char *suites)
 {
-    struct tls_engine *engine;
+    struct tls_device *engine;
     WOLFSSL_CTX *ctx;
 
     wolfSSL_Init();
-    engine = tls_engine_new(); /* so that the client rarely waits */
+    engine = tls_device_new(); /* so that the client rarely waits */
     ctx = wolfSSL_CTX_new(wolfTLS_server_method());
     if (!ctx || wolfSSL_CTX_use_certificate_chain_file(ctx, file("server.pem")) != WOLFSSL_SUCCESS ||
         wolfSSL_CTX_use_PrivateKey_file(ctx, file("server.key"), WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS ||
         wolfSSL_CTX_load_verify_locations(ctx, file("ca.pem"), NULL) != WOLFSSL_SUCCESS)
         die("the server cannot be set up");
     if (engine)
-        wolfSSL_CTX_SetDevId(ctx, tls_engine_device(engine));
+        wolfSSL_CTX_SetDevId(ctx, tls_device_id(engine));
     wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     if (suites && wolfSSL_CTX_set_cipher_list(ctx, suites) != WOLFSSL_SUCCESS)
         die("no such cipher");

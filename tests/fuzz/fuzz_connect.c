@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "channel/connect.h"
+#include "channel/http/connect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

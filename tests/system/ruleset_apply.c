@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate/netfilter.h"
+#include "gate/rules/table.h"
 
 struct helper {
-    struct netfilter *netfilter;
+    struct table *netfilter;
     struct conf *conf;
     uid_t own_uid;
 };
@@ -48,7 +48,7 @@ static enum verdict_mode mode_of(const char *text)
 
 static void apply(struct helper *helper, char *mode)
 {
-    char error[NETFILTER_ERROR_MAX];
+    char error[TABLE_ERROR_MAX];
     char *status = strchr(mode, ' ');
     struct ruleset_spec spec = {.conf = helper->conf, .own_uid = helper->own_uid, .status = ""};
 
@@ -57,22 +57,22 @@ static void apply(struct helper *helper, char *mode)
         spec.status = status + 1;
     }
     spec.mode = mode_of(mode);
-    if (netfilter_apply(helper->netfilter, &spec, error) < 0)
+    if (table_apply(helper->netfilter, &spec, error) < 0)
         printf("error %s\n", error);
     else
-        printf(netfilter_owned(helper->netfilter) ? "ok owned\n" : "ok\n");
+        printf(table_owned(helper->netfilter) ? "ok owned\n" : "ok\n");
 }
 
 static void answer(struct helper *helper, char *command)
 {
-    char error[NETFILTER_ERROR_MAX];
+    char error[TABLE_ERROR_MAX];
 
     if (strncmp(command, "apply ", 6) == 0) {
         apply(helper, command + 6);
     } else if (strncmp(command, "conf ", 5) == 0) {
         printf(load(helper, command + 5) ? "ok\n" : "error configuration\n");
     } else if (strcmp(command, "verify") == 0) {
-        int r = netfilter_verify(helper->netfilter, error);
+        int r = table_verify(helper->netfilter, error);
 
         if (r == -EAGAIN)
             printf("unknown\n");
@@ -81,12 +81,12 @@ static void answer(struct helper *helper, char *command)
         else
             printf(r == 1 ? "same\n" : "differs\n");
     } else if (strcmp(command, "remove") == 0) {
-        if (netfilter_remove(helper->netfilter, error) < 0)
+        if (table_remove(helper->netfilter, error) < 0)
             printf("error %s\n", error);
         else
             printf("ok\n");
     } else if (strcmp(command, "portid") == 0) {
-        printf("%u\n", netfilter_portid(helper->netfilter));
+        printf("%u\n", table_portid(helper->netfilter));
     } else {
         printf("error unknown command\n");
     }
@@ -95,7 +95,7 @@ static void answer(struct helper *helper, char *command)
 int main(int argc, char *argv[])
 {
     struct helper helper = {0};
-    char error[NETFILTER_ERROR_MAX], line[1024];
+    char error[TABLE_ERROR_MAX], line[1024];
 
     if (argc != 4) {
         fprintf(stderr, "usage: ruleset_apply owned|plain UID CONFIGURATION\n");
@@ -105,13 +105,13 @@ int main(int argc, char *argv[])
     if (!load(&helper, argv[3]))
         return 78;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    helper.netfilter = netfilter_new(strcmp(argv[1], "owned") == 0, error);
+    helper.netfilter = table_new(strcmp(argv[1], "owned") == 0, error);
     printf(helper.netfilter != NULL ? "ready\n" : "error %s\n", error);
     while (helper.netfilter != NULL && fgets(line, sizeof(line), stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         answer(&helper, line);
     }
-    netfilter_free(helper.netfilter);
+    table_free(helper.netfilter);
     conf_free(helper.conf);
     return 0;
 }

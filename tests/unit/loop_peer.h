@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "common/addr.h"
+#include "model/addr.h"
 
 /* Of one connection; returning closes it. Runs in the peer's process. */
 typedef void peer_script(int fd, void *data);

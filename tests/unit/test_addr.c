@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/addr.h"
+#include "model/addr.h"
 
 static struct addr parsed(const char *text, uint16_t port)
 {

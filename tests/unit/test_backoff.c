@@ -4,7 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "common/backoff.h"
+#include "base/backoff.h"
 
 /* The jitter is random: looked at often enough to see its bounds broken. */
 #define ROUNDS 200

@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "gate/children.h"
-#include "gate/spawn.h"
+#include "base/log.h"
+#include "gate/children/children.h"
+#include "gate/children/spawn.h"
 
 #define MISBEHAVE     "MISBEHAVE"
 #define DEADLINE      20. /* seconds; only reached by a failure */
@@ -225,7 +225,7 @@ static struct {
     int prober_ready, prober_lost, relays_up, relays_down;
     int conf_done, conf_refused, settled;
     int tried, tried_good;
-    char detail[IPC_DETAIL_MAX];
+    char detail[DETAIL_MAX];
     uint64_t report_id;
     int troubles;
     uint64_t generation;

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/conf.h"
-#include "common/conf_value.h"
+#include "model/conf/conf.h"
+#include "model/conf/value.h"
 
 #define MINIMAL "[Proxy]\nServers=gw.example\nSecurePort=8081\n"
 

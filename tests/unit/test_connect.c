@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "channel/connect.h"
+#include "channel/http/connect.h"
 
 /* ---- requests ---- */
 

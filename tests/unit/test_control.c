@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gate/control.h"
+#include "gate/control/server.h"
 
 #define DEADLINE 25. /* seconds; only reached by a failure */
 #define NOBODY   65534

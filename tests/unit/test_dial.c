@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "channel/dial.h"
+#include "channel/link/dial.h"
 #include "loop_peer.h"
 
 #define GUARD_S 20. /* a test that hangs is ended and fails */
@@ -111,7 +111,7 @@ static void dial_host(const struct addr *address)
 /* "%" in text is the peer's address. */
 static void check_failed(enum reason reason, bool proxy_at_fault, const struct addr *address, const char *text)
 {
-    char detail[IPC_DETAIL_MAX], buf[ADDR_TEXT_MAX];
+    char detail[DETAIL_MAX], buf[ADDR_TEXT_MAX];
     int before = (int)strcspn(text, "%");
 
     snprintf(detail, sizeof(detail), "%.*s%s%s", before, text, text[before] ? addr_text(address, buf) : "",

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/conf.h"
-#include "common/conf_keys.h"
+#include "model/conf/conf.h"
+#include "model/conf/keys.h"
 
 #define EXAMPLE_MAX 16384
 

@@ -27,9 +27,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/filter.h"
-#include "common/log.h"
-#include "common/sandbox.h"
+#include "base/filter.h"
+#include "base/log.h"
+#include "base/sandbox.h"
 
 #if defined(PENSTOCK_SANITIZERS)
 #define SANITIZERS true

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/ipc.h"
+#include "base/ipc.h"
 
 #define PAYLOAD offsetof(struct ipc_message, report)
 
@@ -105,7 +105,7 @@ static void fill_server(struct server_report *server)
     strcpy(server->server, "gw.example");
     server->secure_tcp = (struct test_stage){.outcome = TEST_PASSED, .us = 1200};
     server->mutual_auth.outcome = TEST_FAILED;
-    memset(server->mutual_auth.detail, 'd', IPC_DETAIL_MAX - 1);
+    memset(server->mutual_auth.detail, 'd', DETAIL_MAX - 1);
     server->plain_tcp.outcome = TEST_RUNNING;
     fill_addr(&server->secure_address, "2001:db8::1");
     strcpy(server->tls.version, "TLSv1.3");
@@ -332,7 +332,7 @@ static void spoil_no_route(struct test_report *report)
 }
 static void spoil_name(struct test_report *report)
 {
-    memset(report->servers[1].server, 'x', IPC_NAME_MAX);
+    memset(report->servers[1].server, 'x', NAME_SIZE);
 }
 static void spoil_outcome(struct test_report *report)
 {
@@ -340,11 +340,11 @@ static void spoil_outcome(struct test_report *report)
 }
 static void spoil_detail(struct test_report *report)
 {
-    memset(report->servers[0].secure_tcp.detail, 'x', IPC_DETAIL_MAX);
+    memset(report->servers[0].secure_tcp.detail, 'x', DETAIL_MAX);
 }
 static void spoil_mutual_detail(struct test_report *report)
 {
-    memset(report->servers[0].mutual_auth.detail, 'x', IPC_DETAIL_MAX);
+    memset(report->servers[0].mutual_auth.detail, 'x', DETAIL_MAX);
 }
 static void spoil_secure_address(struct test_report *report)
 {
@@ -394,7 +394,7 @@ START_TEST(other_spoilt_messages_are_refused)
     send_raw(message, PAYLOAD + sizeof(struct ipc_conf_done), 0);
     assert_refused();
     message = message_of(IPC_CONF_DONE);
-    memset(message->conf_done.detail, 'x', IPC_DETAIL_MAX);
+    memset(message->conf_done.detail, 'x', DETAIL_MAX);
     send_raw(message, PAYLOAD + sizeof(struct ipc_conf_done), 0);
     assert_refused();
     message = message_of(IPC_TROUBLE);
@@ -402,7 +402,7 @@ START_TEST(other_spoilt_messages_are_refused)
     send_raw(message, PAYLOAD + sizeof(struct ipc_trouble), 0);
     assert_refused();
     message = message_of(IPC_TROUBLE);
-    memset(message->trouble.detail, 'x', IPC_DETAIL_MAX);
+    memset(message->trouble.detail, 'x', DETAIL_MAX);
     send_raw(message, PAYLOAD + sizeof(struct ipc_trouble), 0);
     assert_refused();
 }
@@ -417,7 +417,7 @@ START_TEST(a_spoilt_session_is_refused)
         message->session.mode = 3;
         break;
     case 1:
-        memset(message->session.name, 'x', IPC_NAME_MAX);
+        memset(message->session.name, 'x', NAME_SIZE);
         break;
     case 2:
         memset(message->session.state, 'x', sizeof(message->session.state));

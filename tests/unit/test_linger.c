@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/filter.h"
-#include "common/sandbox.h"
-#include "relay/linger.h"
+#include "base/filter.h"
+#include "base/sandbox.h"
+#include "relay/close/linger.h"
 
 #define STALLED_S   0.4
 #define BUFFER_SIZE 4096

@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gate/netfilter.h"
-#include "gate/netwatch.h"
+#include "gate/host/netwatch.h"
+#include "gate/rules/table.h"
 
 /* ---- clocks: the linker sends netwatch.c's calls here ---- */
 
@@ -162,21 +162,21 @@ static struct conf *read_conf(void)
     return conf;
 }
 
-static struct netfilter *open_netfilter(void)
+static struct table *open_netfilter(void)
 {
-    char error[NETFILTER_ERROR_MAX] = "";
-    struct netfilter *netfilter = netfilter_new(false, error);
+    char error[TABLE_ERROR_MAX] = "";
+    struct table *netfilter = table_new(false, error);
 
     ck_assert_msg(netfilter != NULL, "%s", error);
     return netfilter;
 }
 
-static void apply(struct netfilter *netfilter, const struct conf *conf)
+static void apply(struct table *netfilter, const struct conf *conf)
 {
     struct ruleset_spec spec = {.mode = VERDICT_MODE_SECURE, .status = "", .conf = conf, .own_uid = 1};
-    char error[NETFILTER_ERROR_MAX] = "";
+    char error[TABLE_ERROR_MAX] = "";
 
-    ck_assert_msg(netfilter_apply(netfilter, &spec, error) == 0, "%s", error);
+    ck_assert_msg(table_apply(netfilter, &spec, error) == 0, "%s", error);
 }
 
 static void set_loopback(bool up)
@@ -193,7 +193,7 @@ static void set_loopback(bool up)
 
 START_TEST(foreign_change_of_our_table_names_the_culprit)
 {
-    struct netfilter *ours, *other;
+    struct table *ours, *other;
     struct conf *conf = read_conf();
     struct seen seen = start();
     char expected[64];
@@ -203,14 +203,14 @@ START_TEST(foreign_change_of_our_table_names_the_culprit)
     ck_assert_int_eq(prctl(PR_SET_NAME, "a culprit"), 0);
     ours = open_netfilter();
     other = open_netfilter();
-    watch(&seen, netfilter_portid(ours));
+    watch(&seen, table_portid(ours));
     apply(other, conf);
     run(&seen, 5);
     ck_assert_int_eq(seen.table_changes, 1);
     snprintf(expected, sizeof(expected), "a culprit (pid %d)", getpid());
     ck_assert_str_eq(seen.culprit, expected);
-    netfilter_free(other);
-    netfilter_free(ours);
+    table_free(other);
+    table_free(ours);
     stop(&seen);
     conf_free(conf);
 }
@@ -218,18 +218,18 @@ END_TEST
 
 START_TEST(own_change_is_not_reported)
 {
-    struct netfilter *ours;
+    struct table *ours;
     struct conf *conf = read_conf();
     struct seen seen = start();
 
     if (!enter_namespace())
         return;
     ours = open_netfilter();
-    watch(&seen, netfilter_portid(ours));
+    watch(&seen, table_portid(ours));
     apply(ours, conf);
     run(&seen, 0.3);
     ck_assert_int_eq(seen.table_changes, 0);
-    netfilter_free(ours);
+    table_free(ours);
     stop(&seen);
     conf_free(conf);
 }
@@ -237,21 +237,21 @@ END_TEST
 
 START_TEST(lost_events_count_as_a_change_by_nobody_known)
 {
-    struct netfilter *ours;
+    struct table *ours;
     struct conf *conf = read_conf();
     struct seen seen = start();
 
     if (!enter_namespace())
         return;
     ours = open_netfilter();
-    watch(&seen, netfilter_portid(ours));
+    watch(&seen, table_portid(ours));
     /* Nobody reads meanwhile: the events of these transactions do not fit into the socket's buffer. */
     for (int i = 0; i < 300; i++)
         apply(ours, conf);
     run(&seen, 5);
     ck_assert_int_eq(seen.table_changes, 1);
     ck_assert(!seen.named);
-    netfilter_free(ours);
+    table_free(ours);
     stop(&seen);
     conf_free(conf);
 }
@@ -333,7 +333,7 @@ END_TEST
 START_TEST(may_be_freed_in_any_callback)
 {
     struct seen seen = start();
-    struct netfilter *other;
+    struct table *other;
     struct conf *conf = read_conf();
 
     if (!enter_namespace())
@@ -353,7 +353,7 @@ START_TEST(may_be_freed_in_any_callback)
     fire_clock();
     run(&seen, 5);
     ck_assert_ptr_null(seen.netwatch);
-    netfilter_free(other);
+    table_free(other);
     stop(&seen);
     conf_free(conf);
 }

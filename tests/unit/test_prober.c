@@ -14,8 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "channel/prober.h"
-#include "channel/race.h"
+#include "base/ipc.h"
+#include "channel/net/happy_eyeballs.h"
+#include "channel/prober/prober.h"
 #include "loop_peer.h"
 
 #define GUARD_S 30. /* a test that hangs is ended and fails */
@@ -252,7 +253,7 @@ END_TEST
 START_TEST(refused_port_fails_within_milliseconds)
 {
     struct addr address = peer_refusing();
-    char text[IPC_DETAIL_MAX], buf[ADDR_TEXT_MAX];
+    char text[DETAIL_MAX], buf[ADDR_TEXT_MAX];
     ev_tstamp before;
 
     add_server("127.0.0.1");
@@ -684,10 +685,10 @@ END_TEST
 
 struct race_run {
     bool called;
-    struct race_result result;
+    struct happy_eyeballs_result result;
 };
 
-static void raced_cb(struct race *race, const struct race_result *result, void *data)
+static void raced_cb(struct happy_eyeballs *race, const struct happy_eyeballs_result *result, void *data)
 {
     struct race_run *this = data;
 
@@ -699,21 +700,21 @@ static void raced_cb(struct race *race, const struct race_result *result, void *
 }
 
 /* Seconds that it took. */
-static double race_addresses(const struct addr *addrs, size_t n, struct race_result *ret_result)
+static double race_addresses(const struct addr *addrs, size_t n, struct happy_eyeballs_result *ret_result)
 {
     struct race_run this = {.called = false};
-    struct race *race;
+    struct happy_eyeballs *race;
     ev_tstamp before = ev_time();
 
     ev_now_update(run.loop);
-    race = race_start(run.loop, run.conf, addrs, n, raced_cb, &this);
+    race = happy_eyeballs_start(run.loop, run.conf, addrs, n, raced_cb, &this);
     ck_assert_ptr_nonnull(race);
-    ck_assert_msg(!this.called, "called back inside race_start()");
+    ck_assert_msg(!this.called, "called back inside happy_eyeballs_start()");
     run_loop(peer_patience(GUARD_S));
     ck_assert(this.called);
     if (this.result.up)
-        stream_free(race_take_stream(race), true);
-    race_free(race);
+        stream_free(happy_eyeballs_take_stream(race), true);
+    happy_eyeballs_free(race);
     *ret_result = this.result;
     return ev_time() - before;
 }
@@ -721,7 +722,7 @@ static double race_addresses(const struct addr *addrs, size_t n, struct race_res
 START_TEST(failed_address_is_followed_at_once)
 {
     struct addr addrs[3] = {peer_refusing(), peer_refusing()};
-    struct race_result result;
+    struct happy_eyeballs_result result;
     struct peer peer;
     double seconds;
 
@@ -738,7 +739,7 @@ END_TEST
 START_TEST(silent_address_is_overtaken)
 {
     struct addr addrs[2] = {peer_silent()};
-    struct race_result result;
+    struct happy_eyeballs_result result;
     struct peer peer;
     double seconds;
 
@@ -757,8 +758,8 @@ END_TEST
 START_TEST(lost_race_tells_the_most_telling_address)
 {
     struct addr addrs[3] = {{.sa.sa_family = AF_UNSPEC}, peer_refusing(), peer_silent()};
-    struct race_result result;
-    char text[IPC_DETAIL_MAX], buf[ADDR_TEXT_MAX];
+    struct happy_eyeballs_result result;
+    char text[DETAIL_MAX], buf[ADDR_TEXT_MAX];
 
     /* 255.255.255.255 cannot be connected to from here: that says less than the refusal after it. */
     ck_assert(addr_parse("255.255.255.255", 1, &addrs[0]));
@@ -778,11 +779,11 @@ START_TEST(race_may_be_abandoned)
 {
     struct addr addrs[2] = {peer_silent(), peer_refusing()};
     struct race_run this = {.called = false};
-    struct race *race = race_start(run.loop, run.conf, addrs, 2, raced_cb, &this);
+    struct happy_eyeballs *race = happy_eyeballs_start(run.loop, run.conf, addrs, 2, raced_cb, &this);
 
     ck_assert_ptr_nonnull(race);
     run_loop(0.1);
-    race_free(race);
+    happy_eyeballs_free(race);
     run_loop(0.4);
     ck_assert(!this.called);
 }

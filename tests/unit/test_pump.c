@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include "relay/pump.h"
+#include "relay/pump/pump.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -249,7 +249,7 @@ static void *reader_main(void *data)
 
 struct rig {
     struct ev_loop *loop;
-    struct pool *pool;
+    struct buffers *buffers;
     struct stats stats;
     struct pump pump;
     struct stream *client, *proxy;
@@ -306,13 +306,13 @@ static void rig_init(struct rig *rig, bool fake_client, bool fake_proxy, size_t 
     rig->client = make_stream(client[1], fake_client, rig->seed + 1);
     rig->proxy = make_stream(proxy[0], fake_proxy, rig->seed + 2);
     rig->loop = ev_loop_new(EVFLAG_AUTO);
-    rig->pool = pool_new(max_pipes);
+    rig->buffers = buffers_new(max_pipes);
     ev_timer_init(&rig->deadline, deadline_cb, 120., 0.);
     ev_timer_init(&rig->watch, watch_cb, 0.002, 0.002);
     rig->deadline.data = rig->watch.data = rig;
     ev_timer_start(rig->loop, &rig->deadline);
     ev_timer_start(rig->loop, &rig->watch);
-    pump_init(&rig->pump, rig->loop, rig->pool, &rig->stats, rig->client, rig->proxy, rig_pump_cb, NULL, rig);
+    pump_init(&rig->pump, rig->loop, rig->buffers, &rig->stats, rig->client, rig->proxy, rig_pump_cb, NULL, rig);
 }
 
 static void rig_fini(struct rig *rig, bool reset)
@@ -320,11 +320,11 @@ static void rig_fini(struct rig *rig, bool reset)
     ck_assert_uint_eq(rig->stats.bytes_up, rig->pump.up.delivered);
     ck_assert_uint_eq(rig->stats.bytes_down, rig->pump.down.delivered);
     pump_fini(&rig->pump);
-    ck_assert_uint_eq(pool_buffers_out(rig->pool), 0);
-    ck_assert_uint_eq(pool_pipes_out(rig->pool), 0);
+    ck_assert_uint_eq(buffers_out(rig->buffers), 0);
+    ck_assert_uint_eq(buffers_pipes_out(rig->buffers), 0);
     stream_free(rig->client, reset);
     stream_free(rig->proxy, reset);
-    pool_free(rig->pool);
+    buffers_free(rig->buffers);
     ev_loop_destroy(rig->loop);
 }
 
@@ -484,8 +484,8 @@ START_TEST(an_idle_pump_holds_no_buffer_and_no_pipe)
     rig.wait_delivered = 5 * MEGABYTE;
     rig_run(&rig);
     ck_assert(!rig.finished);
-    ck_assert_uint_eq(pool_buffers_out(rig.pool), 0);
-    ck_assert_uint_eq(pool_pipes_out(rig.pool), 0);
+    ck_assert_uint_eq(buffers_out(rig.buffers), 0);
+    ck_assert_uint_eq(buffers_pipes_out(rig.buffers), 0);
     pthread_join(transfer.up_writer.thread, NULL);
     pthread_join(transfer.down_writer.thread, NULL);
     rig_fini(&rig, false);
@@ -589,7 +589,7 @@ START_TEST(a_pump_that_ends_early_gives_everything_back)
     pump_start(&rig.pump);
     while (rig.pump.down.wait != FLOW_WAIT_SINK_WRITE) /* nobody reads: it fills up */
         ev_run(rig.loop, EVRUN_ONCE);
-    ck_assert_uint_eq(pool_buffers_out(rig.pool) + pool_pipes_out(rig.pool), 1);
+    ck_assert_uint_eq(buffers_out(rig.buffers) + buffers_pipes_out(rig.buffers), 1);
     rig_fini(&rig, true);
     pthread_join(transfer.down_writer.thread, NULL);
 }
@@ -603,46 +603,46 @@ START_TEST(buffers_get_smaller_when_very_many_are_in_use)
         void *buffer;
         size_t size;
     } out[10000];
-    struct pool *pool = pool_new(0);
+    struct buffers *buffers = buffers_new(0);
     size_t total = 0, n = 0, size;
     bool large = _i;
     do {
         ck_assert_uint_lt(n, 10000);
-        out[n].buffer = pool_get_buffer(pool, large, &out[n].size);
+        out[n].buffer = buffers_get(buffers, large, &out[n].size);
         ck_assert_ptr_nonnull(out[n].buffer);
         total += out[n].size;
-    } while (out[n++].size != POOL_BUFFER_POOR);
-    ck_assert_uint_eq(out[0].size, large ? POOL_BUFFER_LARGE : POOL_BUFFER_SMALL);
+    } while (out[n++].size != BUFFERS_POOR);
+    ck_assert_uint_eq(out[0].size, large ? BUFFERS_LARGE : BUFFERS_SMALL);
     ck_assert_uint_le(total, 129 * MEGABYTE);
-    ck_assert_uint_eq(pool_buffers_out(pool), n);
+    ck_assert_uint_eq(buffers_out(buffers), n);
     while (n > 0) {
         n--;
-        pool_put_buffer(pool, out[n].buffer, out[n].size);
+        buffers_put(buffers, out[n].buffer, out[n].size);
     }
-    void *buffer = pool_get_buffer(pool, large, &size);
-    ck_assert_uint_eq(size, large ? POOL_BUFFER_LARGE : POOL_BUFFER_SMALL);
-    pool_put_buffer(pool, buffer, size);
-    pool_free(pool);
+    void *buffer = buffers_get(buffers, large, &size);
+    ck_assert_uint_eq(size, large ? BUFFERS_LARGE : BUFFERS_SMALL);
+    buffers_put(buffers, buffer, size);
+    buffers_free(buffers);
 }
 END_TEST
 
 START_TEST(pipes_are_limited_and_used_again)
 {
-    struct pool *pool = pool_new(2);
-    struct pool_pipe pipes[3];
-    ck_assert(pool_get_pipe(pool, &pipes[0]));
-    ck_assert(pool_get_pipe(pool, &pipes[1]));
-    ck_assert(!pool_get_pipe(pool, &pipes[2]));
-    ck_assert_uint_ge(pipes[0].size, POOL_PIPE_LEAST);
+    struct buffers *buffers = buffers_new(2);
+    struct buffers_pipe pipes[3];
+    ck_assert(buffers_get_pipe(buffers, &pipes[0]));
+    ck_assert(buffers_get_pipe(buffers, &pipes[1]));
+    ck_assert(!buffers_get_pipe(buffers, &pipes[2]));
+    ck_assert_uint_ge(pipes[0].size, BUFFERS_PIPE_LEAST);
     int fd = pipes[0].read_fd;
-    pool_put_pipe(pool, &pipes[0]);
+    buffers_put_pipe(buffers, &pipes[0]);
     ck_assert_int_eq(pipes[0].read_fd, -1);
-    ck_assert(pool_get_pipe(pool, &pipes[2]));
+    ck_assert(buffers_get_pipe(buffers, &pipes[2]));
     ck_assert_int_eq(pipes[2].read_fd, fd);
-    pool_drop_pipe(pool, &pipes[1]);
-    pool_drop_pipe(pool, &pipes[2]);
+    buffers_drop_pipe(buffers, &pipes[1]);
+    buffers_drop_pipe(buffers, &pipes[2]);
     ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
-    pool_free(pool);
+    buffers_free(buffers);
 }
 END_TEST
 

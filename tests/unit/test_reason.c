@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/reason.h"
+#include "model/reason.h"
 
 START_TEST(every_reason_has_a_slug_and_a_text)
 {

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "channel/resolve.h"
-#include "common/filter.h"
-#include "common/sandbox.h"
+#include "base/filter.h"
+#include "base/sandbox.h"
+#include "channel/net/resolve.h"
 #include "loop_peer.h"
 
 #define TYPE_A    1

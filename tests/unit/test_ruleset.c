@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate/ruleset.h"
-#include "gate/ruleset_digest.h"
+#include "gate/rules/encode/digest.h"
+#include "gate/rules/encode/ruleset.h"
 
 #define FIRST_SEQ 1000u
 

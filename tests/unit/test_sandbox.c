@@ -30,8 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/filter.h"
-#include "common/sandbox.h"
+#include "base/filter.h"
+#include "base/sandbox.h"
 
 #define SOMEBODY "daemon"
 

@@ -4,7 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "gate/schedule.h"
+#include "gate/decide/schedule.h"
 
 #define INTERVAL 30.
 #define T0       1000.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include "relay/session.h"
+#include "relay/session/session.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "base/log.h"
 #include "loop_peer.h"
 #include "relay/listener.h"
 
@@ -35,7 +35,7 @@ static const unsigned char tls_hello[] = {22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 3,   
 struct rig {
     struct ev_loop *loop;
     struct stats stats;
-    struct sessions *sessions;
+    struct worker *worker;
     struct settings *settings;
     ev_timer tick, guard;
     bool late;
@@ -95,7 +95,7 @@ static void take_settings(struct conf *conf)
 {
     struct settings *settings = settings_new(conf);
     ck_assert_ptr_nonnull(settings);
-    sessions_set_settings(rig.sessions, settings);
+    worker_set_settings(rig.worker, settings);
     settings_unref(settings);
 }
 
@@ -111,7 +111,7 @@ static void setup_relay(size_t max)
     dup2(rig.log, STDERR_FILENO);
     log_init("relay 0", LOG_LEVEL_DEBUG);
     rig.loop = ev_loop_new(EVFLAG_AUTO);
-    rig.sessions = sessions_new(rig.loop, &rig.stats, max, 8, trouble_cb, &rig);
+    rig.worker = worker_new(rig.loop, &rig.stats, max, 8, trouble_cb, &rig);
     take_settings(make_conf(false));
     ev_timer_init(&rig.tick, tick_cb, 0.01, 0.01);
     ev_timer_init(&rig.guard, tick_cb, GUARD_S, 0.);
@@ -134,7 +134,7 @@ static const char *log_text(void)
 
 static void teardown(void)
 {
-    sessions_free(rig.sessions);
+    worker_free(rig.worker);
     ck_assert_uint_eq(rig.stats.sessions_open, 0);
     ev_loop_destroy(rig.loop);
     dup2(rig.saved_stderr, STDERR_FILENO);
@@ -166,7 +166,7 @@ static void set_route(enum route_mode mode, uint64_t generation, const struct ad
         route.address = *proxy;
     snprintf(route.server, sizeof route.server, "%s", server);
     snprintf(route.status, sizeof route.status, "%s", mode == ROUTE_CLOSED ? "Blocked - Testing" : "Connected");
-    sessions_set_route(rig.sessions, &route);
+    worker_set_route(rig.worker, &route);
 }
 
 /* ---- the application ---- */
@@ -215,7 +215,7 @@ static void begin_to(const char *host, uint16_t port, const void *bytes, size_t 
     if (n > 0)
         ck_assert_int_eq(send(fds[0], bytes, n, 0), (ssize_t)n);
     app_watch(fds[0]);
-    session_begin(rig.sessions, fds[1], &client, &destination, &own);
+    session_begin(rig.worker, fds[1], &client, &destination, &own);
 }
 
 static void begin(const void *bytes, size_t n)
@@ -242,9 +242,9 @@ static void app_reset(void)
 
 static void settle(void)
 {
-    run_until(rig.sessions->n == 0 && lingering_count(rig.sessions->lingering) == 0);
-    ck_assert_uint_eq(pool_buffers_out(rig.sessions->pool), 0);
-    ck_assert_uint_eq(pool_pipes_out(rig.sessions->pool), 0);
+    run_until(rig.worker->n == 0 && lingering_count(rig.worker->lingering) == 0);
+    ck_assert_uint_eq(buffers_out(rig.worker->buffers), 0);
+    ck_assert_uint_eq(buffers_pipes_out(rig.worker->buffers), 0);
 }
 
 /* ---- the proxy ---- */
@@ -480,7 +480,7 @@ START_TEST(an_answer_is_not_destroyed_by_what_the_client_still_sends)
     memset(body, 'x', sizeof body);
     ck_assert_int_eq(send(app.fd, body, sizeof body, 0), (ssize_t)sizeof body);
     ev_io_stop(rig.loop, &app.io); /* the client looks for an answer only later */
-    run_until(rig.sessions->n == 0);
+    run_until(rig.worker->n == 0);
     for (int i = 0; i < 20; i++)
         ev_run(rig.loop, EVRUN_ONCE);
     ev_io_start(rig.loop, &app.io);
@@ -511,7 +511,7 @@ START_TEST(refused_at_the_door)
     struct addr proxy = address("192.0.2.7", 8081);
     set_route(cases[_i].closed ? ROUTE_CLOSED : ROUTE_PLAIN, 1, &proxy, "gw.example");
     begin_to(cases[_i].host, cases[_i].port, HTTP_HELLO, sizeof HTTP_HELLO - 1);
-    ck_assert_uint_eq(rig.sessions->n, 0);
+    ck_assert_uint_eq(rig.worker->n, 0);
     run_until(app.ended);
     ck_assert_int_eq(app.error, ECONNRESET);
     assert_log(cases[_i].log);
@@ -524,7 +524,7 @@ START_TEST(a_direct_connection_to_the_relay_port_is_refused)
 {
     struct addr any = address(_i ? "::1" : "127.0.0.1", 0);
     struct listener *listener;
-    int result = listener_new(rig.loop, &any, -1, rig.sessions, &listener);
+    int result = listener_new(rig.loop, &any, -1, rig.worker, &listener);
     if (_i && result == -EADDRNOTAVAIL)
         return;
     ck_assert_int_eq(result, 0);
@@ -547,9 +547,9 @@ START_TEST(at_the_limit_connections_wait_and_the_log_says_so_once)
     teardown();
     setup_relay(1);
     set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
-    ck_assert_int_eq(listener_new(rig.loop, &any, -1, rig.sessions, &listener), 0);
+    ck_assert_int_eq(listener_new(rig.loop, &any, -1, rig.worker, &listener), 0);
     begin_http();
-    ck_assert_uint_eq(rig.sessions->n, 1);
+    ck_assert_uint_eq(rig.worker->n, 1);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(connect(fd, &listener_address(listener)->sa, sizeof any.in4), 0);
     for (int i = 0; i < 10; i++)
@@ -572,7 +572,7 @@ START_TEST(a_client_that_leaves_while_dialling_is_noticed)
     struct addr silent = peer_silent();
     set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
     begin(_i ? (const void *)tls_hello : HTTP_HELLO, _i ? sizeof tls_hello : sizeof HTTP_HELLO - 1);
-    ck_assert_uint_eq(rig.sessions->n, 1);
+    ck_assert_uint_eq(rig.worker->n, 1);
     if (_i)
         app_close(); /* nobody half-closes in the middle of a handshake */
     else
@@ -655,7 +655,7 @@ static void begin_http_local(void)
     ck_assert_int_eq(getpeername(fds[0], &destination.sa, &length), 0);
     ck_assert_int_eq(send(fds[0], HTTP_HELLO, sizeof HTTP_HELLO - 1, 0), sizeof HTTP_HELLO - 1);
     app_watch(fds[0]);
-    session_begin(rig.sessions, fds[1], &client, &destination, &own);
+    session_begin(rig.worker, fds[1], &client, &destination, &own);
 }
 
 /* Our ends of connections to the peer that are in TIME_WAIT. */
@@ -728,12 +728,12 @@ START_TEST(a_failed_dial_is_held_and_goes_on_over_the_next_route)
     struct addr refusing = peer_refusing();
     set_route(ROUTE_PLAIN, 7, &refusing, "gw.example");
     begin_http();
-    run_until(rig.sessions->n_held == 1);
+    run_until(rig.worker->n_held == 1);
     ck_assert_uint_eq(rig.troubles, 1);
     ck_assert_uint_eq(rig.trouble_generation, 7);
     ck_assert_int_eq(rig.trouble_reason, REASON_CONNECT_FAILED);
     set_route(ROUTE_PLAIN, 8, &peer.address, "gw2.example");
-    ck_assert_uint_eq(rig.sessions->n_held, 0);
+    ck_assert_uint_eq(rig.worker->n_held, 0);
     run_until(strcmp(app.got, "hello") == 0);
     shutdown(app.fd, SHUT_WR);
     settle();
@@ -748,9 +748,9 @@ START_TEST(three_tries_are_enough)
     struct addr refusing = peer_refusing();
     set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
     begin_http();
-    run_until(rig.sessions->n_held == 1);
+    run_until(rig.worker->n_held == 1);
     set_route(ROUTE_PLAIN, 2, &refusing, "gw.example");
-    run_until(rig.sessions->n_held == 1);
+    run_until(rig.worker->n_held == 1);
     set_route(ROUTE_PLAIN, 3, &refusing, "gw.example");
     settle();
     ck_assert_uint_eq(rig.troubles, 3);
@@ -770,7 +770,7 @@ START_TEST(trouble_is_reported_once_per_generation)
     int first = app.fd;
     ev_io_stop(rig.loop, &app.io);
     begin_http();
-    run_until(rig.sessions->n_held == 2);
+    run_until(rig.worker->n_held == 2);
     ck_assert_uint_eq(rig.troubles, 1);
     close(first);
     app_close();
@@ -784,7 +784,7 @@ START_TEST(holding_is_limited_in_time)
     set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
     begin_http();
     run_until(app.ended);
-    ck_assert_double_ge(ev_time() - began, SESSIONS_HELD_S - 0.1);
+    ck_assert_double_ge(ev_time() - began, WORKER_HELD_S - 0.1);
     ck_assert_ptr_nonnull(strstr(app.got, "HTTP/1.1 504 Gateway Timeout\r\n"));
     assert_log("waited too long for a usable route (connect to 127.0.0.1:");
     app_close();
@@ -798,22 +798,22 @@ START_TEST(holding_is_limited_in_number)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < 2 * SESSIONS_HELD_MAX + 100)
+    if (limit.rlim_cur < 2 * WORKER_HELD_MAX + 100)
         return;
     teardown();
-    setup_relay(2 * SESSIONS_HELD_MAX);
-    rig.sessions->settings->conf->log_level = LOG_LEVEL_INFO;
+    setup_relay(2 * WORKER_HELD_MAX);
+    rig.worker->settings->conf->log_level = LOG_LEVEL_INFO;
     log_set_level(LOG_LEVEL_INFO);
     set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
-    for (int i = 0; i < SESSIONS_HELD_MAX; i++) {
+    for (int i = 0; i < WORKER_HELD_MAX; i++) {
         begin_http();
         ev_io_stop(rig.loop, &app.io); /* left open until the process ends */
     }
-    run_until(rig.sessions->n_held == SESSIONS_HELD_MAX);
+    run_until(rig.worker->n_held == WORKER_HELD_MAX);
     begin_http();
     run_until(app.ended);
     assert_log("too many connections wait for a usable route");
-    ck_assert_uint_eq(rig.sessions->n_held, SESSIONS_HELD_MAX);
+    ck_assert_uint_eq(rig.worker->n_held, WORKER_HELD_MAX);
     app_close();
 }
 END_TEST
@@ -825,7 +825,7 @@ START_TEST(open_sessions_are_cut_when_the_verdict_blocks)
     open_plain(&script, &peer);
     run_until(strcmp(app.got, "hello") == 0);
     set_route(ROUTE_CLOSED, 2, NULL, "");
-    ck_assert_uint_eq(rig.sessions->n, 0);
+    ck_assert_uint_eq(rig.worker->n, 0);
     run_until(app.ended);
     ck_assert_int_eq(app.error, ECONNRESET);
     run_until(script.seen->end != -1);
@@ -842,10 +842,10 @@ START_TEST(waiting_sessions_are_refused_when_the_verdict_blocks)
     struct addr proxy = _i == 0 ? peer_refusing() : peer_silent();
     set_route(ROUTE_PLAIN, 1, &proxy, "gw.example");
     begin(HTTP_HELLO, _i == 2 ? 5 : sizeof HTTP_HELLO - 1);
-    run_until(_i > 0 || rig.sessions->n_held == 1);
+    run_until(_i > 0 || rig.worker->n_held == 1);
     set_route(ROUTE_CLOSED, 2, NULL, "");
-    ck_assert_uint_eq(rig.sessions->n, 0);
-    ck_assert_uint_eq(rig.sessions->n_held, 0);
+    ck_assert_uint_eq(rig.worker->n, 0);
+    ck_assert_uint_eq(rig.worker->n_held, 0);
     run_until(app.ended);
     ck_assert_ptr_nonnull(strstr(app.got, "penstock: blocked by the current verdict (Blocked - Testing)\n"));
     app_close();
@@ -861,13 +861,13 @@ START_TEST(plain_sessions_are_drained_when_the_channel_returns)
     open_plain(&script, &peer);
     run_until(strcmp(app.got, "hello") == 0);
     set_route(ROUTE_SECURE, 2, &elsewhere, "gw.example");
-    ck_assert_uint_eq(rig.sessions->n, 1);
-    ck_assert(ev_is_active(&rig.sessions->draining));
-    ck_assert_double_le(ev_timer_remaining(rig.loop, &rig.sessions->draining), SESSIONS_DRAINING_S);
+    ck_assert_uint_eq(rig.worker->n, 1);
+    ck_assert(ev_is_active(&rig.worker->draining));
+    ck_assert_double_le(ev_timer_remaining(rig.loop, &rig.worker->draining), WORKER_DRAINING_S);
     set_route(ROUTE_PLAIN, 3, &peer.address, "gw.example");
-    ck_assert(!ev_is_active(&rig.sessions->draining));
+    ck_assert(!ev_is_active(&rig.worker->draining));
     set_route(ROUTE_SECURE, 4, &elsewhere, "gw.example");
-    ev_feed_event(rig.loop, &rig.sessions->draining, EV_TIMER); /* a minute later */
+    ev_feed_event(rig.loop, &rig.worker->draining, EV_TIMER); /* a minute later */
     run_until(app.ended);
     ck_assert_int_eq(app.error, ECONNRESET);
     assert_log("non-secure session ended after the secure channel returned");
@@ -947,7 +947,7 @@ static struct peer start_secure(struct secure_script *script)
     script->tls.client_ca = peer_pki("ca.pem");
     ck_assert(peer_start(&peer, AF_INET, 0, secure_main, script));
     take_settings(make_conf(true));
-    ck_assert_msg(rig.sessions->settings->tls, "%s", rig.sessions->settings->tls_error);
+    ck_assert_msg(rig.worker->settings->tls, "%s", rig.worker->settings->tls_error);
     set_route(ROUTE_SECURE, 1, &peer.address, "gw.example");
     return peer;
 }
@@ -959,7 +959,7 @@ START_TEST(a_secure_session_goes_through)
     begin_http();
     run_until(strcmp(app.got, "secret") == 0);
     shutdown(app.fd, SHUT_WR);
-    run_until(rig.sessions->n == 0);
+    run_until(rig.worker->n == 0);
     run_until(app.ended);
     ck_assert_int_eq(app.error, 0);
     ck_assert_int_eq(script.seen->end, 0);
@@ -982,7 +982,7 @@ START_TEST(a_channel_that_ends_without_close_notify_ends_in_order_with_a_note)
     ck_assert_str_eq(app.got, "secret");
     ck_assert_int_eq(app.error, 0);
     app_close();
-    run_until(rig.sessions->n == 0);
+    run_until(rig.worker->n == 0);
     assert_log("finished; the proxy closed the channel without TLS close_notify");
     ck_assert_uint_eq(rig.stats.sessions_failed, 0);
     settle();
@@ -1020,19 +1020,19 @@ START_TEST(a_list_survives_sessions_that_end_in_between)
         fds[i] = app.fd;
         ev_io_stop(rig.loop, &app.io);
     }
-    sessions_list_start(rig.sessions);
-    ck_assert(sessions_list_peek(rig.sessions, &shown));
+    worker_list_start(rig.worker);
+    ck_assert(worker_list_peek(rig.worker, &shown));
     ck_assert_uint_eq(shown.id, 1);
     ck_assert_str_eq(shown.state, "dial");
     ck_assert_uint_eq(addr_port(&shown.client), 4242);
     ck_assert_uint_eq(addr_port(&shown.destination), 443);
-    sessions_list_advance(rig.sessions);
+    worker_list_advance(rig.worker);
     close(fds[1]);
-    run_until(rig.sessions->n == 2);
-    ck_assert(sessions_list_peek(rig.sessions, &shown));
+    run_until(rig.worker->n == 2);
+    ck_assert(worker_list_peek(rig.worker, &shown));
     ck_assert_uint_eq(shown.id, 3);
-    sessions_list_advance(rig.sessions);
-    ck_assert(!sessions_list_peek(rig.sessions, &shown));
+    worker_list_advance(rig.worker);
+    ck_assert(!worker_list_peek(rig.worker, &shown));
     close(fds[0]);
     close(fds[2]);
 }
@@ -1044,8 +1044,8 @@ START_TEST(at_the_end_of_the_relay_everything_is_closed)
     struct peer peer;
     open_plain(&script, &peer);
     run_until(strcmp(app.got, "hello") == 0);
-    sessions_free(rig.sessions);
-    rig.sessions = NULL;
+    worker_free(rig.worker);
+    rig.worker = NULL;
     run_until(app.ended);
     assert_log("penstock stopped");
     peer_stop(&peer);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "relay/sniff.h"
+#include "relay/session/sniff.h"
 
 #include <check.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/stats.h"
+#include "base/stats.h"
 
 /* Enough for both to run at the same time. */
 #define ROUNDS 1000000

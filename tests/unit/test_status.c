@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate/status.h"
+#include "gate/control/status.h"
 
 static struct status_info info;
 

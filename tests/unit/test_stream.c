@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/stream.h"
+#include "base/stream.h"
 
 /* A stream and its peer's descriptor, over TCP on the loopback: resets need it. */
 struct pair {

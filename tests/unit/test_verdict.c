@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate/verdict.h"
+#include "model/verdict.h"
 
 #define SERVERS_MAX 3
 

@@ -3,8 +3,8 @@
 #ifndef PENSTOCK_TESTS_TLS_PAIR_H
 #define PENSTOCK_TESTS_TLS_PAIR_H
 
-#include "channel/tls.h"
-#include "common/conf.h"
+#include "channel/tls/tls.h"
+#include "model/conf/conf.h"
 #include "tls_peer.h"
 
 /* A directory with the certificates of tests/lab/pki for gw.example, 192.0.2.7 and 2001:db8::7; call once, before any

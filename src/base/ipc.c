@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "base/ipc.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES (1024 * 1024)
+#define PASSED_MAX   4 /* descriptors looked at in one message; the kernel closes those that do not fit */
+
+#define PAYLOAD offsetof(struct ipc_message, report)
+
+struct passed {
+    int fds[PASSED_MAX];
+    size_t n;
+};
+
+/* The size of a message of a type with n_servers of its report in use; 0 when there is no such type. */
+static size_t message_size(uint32_t type, uint32_t n_servers)
+{
+    switch ((enum ipc_type)type) {
+    case IPC_CONF:
+        return PAYLOAD + sizeof(struct ipc_conf);
+    case IPC_ROUTE:
+        return PAYLOAD + sizeof(struct route);
+    case IPC_TEST:
+        return PAYLOAD + sizeof(struct ipc_test);
+    case IPC_SESSIONS:
+    case IPC_SESSIONS_END:
+    case IPC_PING:
+    case IPC_PONG:
+        return PAYLOAD + sizeof(struct ipc_request);
+    case IPC_CONF_DONE:
+        return PAYLOAD + sizeof(struct ipc_conf_done);
+    case IPC_REPORT:
+        return PAYLOAD + offsetof(struct test_report, servers) + n_servers * sizeof(struct server_report);
+    case IPC_TROUBLE:
+        return PAYLOAD + sizeof(struct ipc_trouble);
+    case IPC_SESSION:
+        return PAYLOAD + sizeof(struct ipc_session);
+    }
+    return 0;
+}
+
+/* ---- checks of what came in ---- */
+
+#define TERMINATED(array) (memchr((array), '\0', sizeof(array)) != NULL)
+
+/* Looked at as a byte: a bool that is neither 0 nor 1 must not be evaluated as one. */
+static bool bool_valid(const bool *value)
+{
+    unsigned char byte;
+
+    memcpy(&byte, value, sizeof(byte));
+    return byte <= 1;
+}
+
+static bool addr_valid(const struct addr *addr)
+{
+    return addr->sa.sa_family == 0 || addr->sa.sa_family == AF_INET || addr->sa.sa_family == AF_INET6;
+}
+
+static bool stage_valid(const struct test_stage *stage)
+{
+    return stage->outcome <= TEST_FAILED && TERMINATED(stage->detail);
+}
+
+static bool server_valid(const struct server_report *server)
+{
+    return TERMINATED(server->server) && stage_valid(&server->secure_tcp) && stage_valid(&server->mutual_auth) &&
+           stage_valid(&server->plain_tcp) && addr_valid(&server->secure_address) &&
+           addr_valid(&server->plain_address) && TERMINATED(server->tls.version) && TERMINATED(server->tls.cipher) &&
+           bool_valid(&server->no_route);
+}
+
+static bool report_valid(const struct test_report *report)
+{
+    if (!bool_valid(&report->complete))
+        return false;
+    for (uint32_t i = 0; i < report->n_servers; i++) {
+        if (!server_valid(&report->servers[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool route_valid(const struct route *route)
+{
+    return route->mode <= ROUTE_PLAIN && addr_valid(&route->address) && TERMINATED(route->server) &&
+           TERMINATED(route->status);
+}
+
+static bool session_valid(const struct ipc_session *session)
+{
+    return addr_valid(&session->client) && addr_valid(&session->destination) && TERMINATED(session->name) &&
+           session->mode <= ROUTE_PLAIN && addr_valid(&session->proxy) && TERMINATED(session->state);
+}
+
+static bool payload_valid(const struct ipc_message *message)
+{
+    switch ((enum ipc_type)message->type) {
+    case IPC_ROUTE:
+        return route_valid(&message->route);
+    case IPC_CONF_DONE:
+        return bool_valid(&message->conf_done.ok) && TERMINATED(message->conf_done.detail);
+    case IPC_REPORT:
+        return report_valid(&message->report);
+    case IPC_TROUBLE:
+        return message->trouble.reason < REASON_COUNT && TERMINATED(message->trouble.detail);
+    case IPC_SESSION:
+        return session_valid(&message->session);
+    case IPC_CONF:
+    case IPC_TEST:
+    case IPC_SESSIONS:
+    case IPC_SESSIONS_END:
+    case IPC_PING:
+    case IPC_PONG:
+        return true; /* plain numbers */
+    }
+    return false;
+}
+
+/* message holds size bytes that were received, zeros behind them. */
+static bool message_valid(const struct ipc_message *message, size_t size, size_t n_passed)
+{
+    uint32_t n_servers = 0;
+
+    if (size < PAYLOAD)
+        return false;
+    if (message->type == IPC_REPORT) {
+        n_servers = message->report.n_servers;
+        if (n_servers > CONF_SERVERS_MAX)
+            return false;
+    }
+    return size == message_size(message->type, n_servers) && n_passed == (message->type == IPC_CONF ? 1 : 0) &&
+           payload_valid(message);
+}
+
+/* ---- the socket ---- */
+
+int ipc_pair(int ret_fds[static 2])
+{
+    const int bytes = BUFFER_BYTES;
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+        return -errno;
+    /* The forced form takes CAP_NET_ADMIN; the other gives what net.core.wmem_max allows. On failure the default
+     * stays, which still takes the largest message. */
+    for (int i = 0; i < 2; i++) {
+        if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+            (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    }
+    ret_fds[0] = fds[0];
+    ret_fds[1] = fds[1];
+    return 0;
+}
+
+static int send_result(ssize_t sent, size_t size)
+{
+    if (sent >= 0) {
+        assert((size_t)sent == size);
+        return 0;
+    }
+    switch (errno) {
+    case EWOULDBLOCK:
+    case ENOBUFS:
+        return -EAGAIN;
+    case ECONNRESET:
+    case ENOTCONN:
+    case ECONNREFUSED:
+        return -EPIPE;
+    default:
+        return -errno;
+    }
+}
+
+int ipc_send(int fd, const struct ipc_message *message, int fd_to_pass)
+{
+    size_t size = message_size(message->type, message->type == IPC_REPORT ? message->report.n_servers : 0);
+    struct iovec iov = {.iov_base = (void *)message, .iov_len = size};
+    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    ssize_t sent;
+
+    assert(size > 0 && size <= sizeof(*message));
+    assert((fd_to_pass >= 0) == (message->type == IPC_CONF));
+    if (fd_to_pass >= 0) {
+        header.msg_control = control.bytes;
+        header.msg_controllen = sizeof(control.bytes);
+        control.align =
+            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), &fd_to_pass, sizeof(fd_to_pass));
+    }
+    do
+        sent = sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return send_result(sent, size);
+}
+
+static void collect_passed(struct msghdr *header, struct passed *passed)
+{
+    passed->n = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+        size_t n;
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        assert(passed->n + n <= PASSED_MAX);
+        memcpy(passed->fds + passed->n, CMSG_DATA(c), n * sizeof(int));
+        passed->n += n;
+    }
+}
+
+static void close_passed(struct passed *passed)
+{
+    while (passed->n > 0)
+        close(passed->fds[--passed->n]);
+}
+
+/* A peer that left with something unread shows as ECONNRESET once, ahead of what it had sent before. */
+static ssize_t receive_retrying(int fd, struct msghdr *header)
+{
+    ssize_t size;
+    bool reset_seen = false, again;
+
+    do {
+        size = recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        again = size < 0 && (errno == EINTR || (errno == ECONNRESET && !reset_seen));
+        reset_seen = reset_seen || (size < 0 && errno == ECONNRESET);
+    } while (again);
+    return size;
+}
+
+int ipc_receive(int fd, struct ipc_message *ret_message, int *ret_passed_fd)
+{
+    struct ipc_message message = {0};
+    union {
+        char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
+    struct msghdr header = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    struct passed passed;
+    ssize_t size = receive_retrying(fd, &header);
+
+    if (size < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return 0;
+        return errno == ECONNRESET ? -EPIPE : -errno;
+    }
+    collect_passed(&header, &passed);
+    if (size == 0 || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
+        !message_valid(&message, (size_t)size, passed.n)) {
+        close_passed(&passed);
+        return size == 0 ? -EPIPE : -EBADMSG;
+    }
+    *ret_message = message;
+    *ret_passed_fd = passed.n == 1 ? passed.fds[0] : -1;
+    return 1;
+}

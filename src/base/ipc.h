@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What gate, prober and relays say to each other: fixed-size messages over a SOCK_SEQPACKET pair.
+ * Both ends are the same binary; still the gate checks every message of a child as hostile:
+ * right size, enums in range, strings terminated (ipc_receive does all of it). */
+#ifndef PENSTOCK_BASE_IPC_H
+#define PENSTOCK_BASE_IPC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/addr.h"
+#include "model/reason.h"
+#include "model/report.h"
+#include "model/route.h"
+#include "model/text.h"
+
+#define IPC_FD       3 /* in every child: its end of the pair */
+#define IPC_STATS_FD 4 /* in a relay: its counters */
+
+enum ipc_type {
+    /* gate to child */
+    IPC_CONF = 1, /* with a descriptor: a memfd with the effective configuration (conf_read) */
+    IPC_ROUTE,    /* to relays */
+    IPC_TEST,     /* to the prober: start now; a running test is abandoned */
+    IPC_SESSIONS, /* to relays: list the open sessions */
+    IPC_PING,
+    /* child to gate */
+    IPC_CONF_DONE, /* taken (relay: and listening), or why not; a bad one leaves the old in force */
+    IPC_REPORT,    /* from the prober, after every stage that ended; the last one is complete */
+    IPC_TROUBLE,   /* from a relay: the proxy could not be reached or authenticated on this generation */
+    IPC_SESSION,   /* one open session of a list */
+    IPC_SESSIONS_END,
+    IPC_PONG,
+};
+
+struct ipc_conf {
+    uint64_t serial;
+    uint32_t index;
+}; /* index: which relay this is */
+struct ipc_conf_done {
+    uint64_t serial;
+    bool ok;
+    char detail[DETAIL_MAX];
+};
+struct ipc_test {
+    uint64_t test_id;
+};
+struct ipc_request {
+    uint64_t id;
+};
+struct ipc_trouble {
+    uint64_t generation;
+    uint8_t reason;
+    char detail[DETAIL_MAX];
+};
+
+struct ipc_session {
+    uint64_t request_id;
+    uint64_t id;             /* unique within the relay's life */
+    struct addr client;      /* the application's end */
+    struct addr destination; /* original destination */
+    char name[NAME_SIZE];    /* SNI or Host, empty: none */
+    uint8_t mode;            /* enum route_mode */
+    struct addr proxy;
+    uint64_t bytes_up, bytes_down;
+    uint64_t age_ms;
+    char state[16]; /* "sniff", "dial", "held", "open", … */
+};
+
+struct ipc_message {
+    uint32_t type; /* enum ipc_type */
+    union {
+        struct ipc_conf conf;
+        struct route route;
+        struct ipc_test test;
+        struct ipc_request request; /* IPC_SESSIONS, IPC_SESSIONS_END, IPC_PING, IPC_PONG */
+        struct ipc_conf_done conf_done;
+        struct test_report report;
+        struct ipc_trouble trouble;
+        struct ipc_session session;
+    };
+};
+
+/* A connected pair, CLOEXEC and NONBLOCK, with buffers that hold at least 64 messages of a usual kind. 0 or -errno. */
+int ipc_pair(int ret_fds[static 2]);
+
+/* Sends type and its payload only (not the whole union). fd_to_pass -1: none; it stays the caller's.
+ * 0, -EAGAIN when the peer does not read, -EPIPE when it is gone, else -errno. */
+int ipc_send(int fd, const struct ipc_message *message, int fd_to_pass);
+
+/* 1: *ret_message is filled and valid, *ret_passed_fd is a descriptor for the caller to close, or -1.
+ * 0: nothing there now. -EPIPE: the other end is gone. -EBADMSG: not a message of ours. else -errno. */
+int ipc_receive(int fd, struct ipc_message *ret_message, int *ret_passed_fd);
+
+#endif

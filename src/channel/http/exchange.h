@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One question to the proxy on an open stream: the request written, the answer read. No loop, no timer; the caller
+ * polls. Embedded; zero is a valid start, exchange_fini() its end. Buffers exist only while there is something in them.
+ */
+#ifndef PENSTOCK_CHANNEL_HTTP_EXCHANGE_H
+#define PENSTOCK_CHANNEL_HTTP_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/stream.h"
+#include "channel/http/connect.h"
+#include "model/conf/conf.h"
+
+struct exchange {
+    char *request; /* what is still to be written; NULL: nothing */
+    size_t request_at, request_end;
+    char *answer; /* what was read of it; NULL: nothing */
+    size_t answer_length;
+};
+
+enum exchange_result {
+    EXCHANGE_AGAIN,
+    EXCHANGE_DONE,
+    EXCHANGE_BAD,       /* not HTTP */
+    EXCHANGE_TOO_LARGE, /* header without an end */
+    EXCHANGE_CLOSED,    /* in order, before the end of the answer */
+    EXCHANGE_RESET,
+    EXCHANGE_FAILED, /* stream_error() tells */
+    EXCHANGE_NO_MEMORY,
+};
+
+/* CONNECT host:port, or with port 0 OPTIONS * for the proxy called host. 0, -ENOMEM, -EINVAL (not a host name),
+ * -EMSGSIZE. */
+int exchange_ask(struct exchange *exchange, const struct conf *conf, const char *host, uint16_t port);
+
+/* Reads, then writes: writing to a peer that has already closed can destroy the alert that says why. Before
+ * exchange_ask() it only reads. After EXCHANGE_AGAIN call again when the stream is readable, or writable if
+ * *ret_want_write. EXCHANGE_DONE: *ret_answer is filled, and what came behind the answer is given back to the stream.
+ */
+enum exchange_result exchange_step(struct exchange *exchange, struct stream *stream, bool *ret_want_write,
+                                   struct connect_answer *ret_answer);
+
+/* The first bytes of the answer are here. */
+bool exchange_has_heard(const struct exchange *exchange);
+
+void exchange_fini(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "channel/net/tcp.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A peer that vanished is noticed after 60 s + 3 * 10 s of silence, or 45 s after bytes went unacknowledged. */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_INTERVAL_S 10
+#define KEEPALIVE_PROBES     3
+#define UNACKNOWLEDGED_MS    45000
+
+static void set_option(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof(value)); /* a connection without it still works */
+}
+
+static bool bind_port(int fd, int family, uint16_t port)
+{
+    struct addr any = {.sa.sa_family = (sa_family_t)family};
+
+    addr_set_port(&any, port);
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    return bind(fd, &any.sa, addr_length(&any)) == 0;
+}
+
+int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd)
+{
+    int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+
+    if (fd < 0)
+        return -errno;
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    bool bound = local_port && bind_port(fd, address->sa.sa_family, local_port);
+
+    if (connect(fd, &address->sa, addr_length(address)) < 0 && errno != EINPROGRESS) {
+        int error = errno;
+
+        close(fd);
+        /* The port has a connection to this address that lives. */
+        return bound && error == EADDRNOTAVAIL ? tcp_connect(address, 0, ret_fd) : -error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+void tcp_keep_alive(int fd)
+{
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+}
+
+const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX])
+{
+    snprintf(buf, TCP_WORDS_MAX, "%s",
+             error == EADDRNOTAVAIL ? "no local address or port is free" : strerrordesc_np(error));
+    buf[0] = (char)tolower((unsigned char)buf[0]);
+    return buf;
+}
+
+bool tcp_error_is_own(int error)
+{
+    return error == EADDRNOTAVAIL || error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}

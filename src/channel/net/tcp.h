@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A TCP connection being opened, with the options that every connection to a proxy has. */
+#ifndef PENSTOCK_CHANNEL_NET_TCP_H
+#define PENSTOCK_CHANNEL_NET_TCP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "model/addr.h"
+
+#define TCP_WORDS_MAX 96
+
+/* local_port 0: any; else that one if it is free for this address (TIME_WAIT does not count: SO_REUSEADDR), or any.
+ * Non-blocking connect() with TCP_NODELAY. 0: under way, *ret_fd becomes writable when
+ * it has ended and SO_ERROR tells how; else -errno. */
+int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd);
+
+/* Asks a silent peer now and then whether it is still there, and gives up one that acknowledges nothing any more
+ * (TCP_USER_TIMEOUT); for connections that turn out to live long, the first seconds have timers of their own. */
+void tcp_keep_alive(int fd);
+
+/* An errno in the middle of a sentence: "connection refused"; returns buf. */
+const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX]);
+
+/* Ours, not the peer's: an address, a port, a descriptor or memory is missing here. */
+bool tcp_error_is_own(int error);
+
+#endif

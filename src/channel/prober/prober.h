@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The connectivity test: all servers and addresses in parallel, TCP then mutual authentication on the same connection,
+ * then AuthURL; the plain port only when nothing else may decide. Also run alone by `penstock test -c`. */
+#ifndef PENSTOCK_CHANNEL_PROBER_PROBER_H
+#define PENSTOCK_CHANNEL_PROBER_PROBER_H
+
+#include <ev.h>
+
+#include "model/conf/conf.h"
+#include "model/report.h"
+
+struct prober;
+
+/* After every stage that ended, and once with report->complete. Never inside a prober_ call. */
+typedef void prober_cb(const struct test_report *report, void *data);
+
+/* Reads keys and CAs. conf must outlive the prober. A failure of the TLS files is kept and becomes the detail of every
+ * mutual authentication test: without them no channel can be trusted. NULL: out of memory. */
+struct prober *prober_new(struct ev_loop *loop, const struct conf *conf, prober_cb *cb, void *data);
+/* Abandons a test that is running. */
+void prober_start(struct prober *prober, uint64_t test_id);
+void prober_free(struct prober *prober); /* takes NULL; also from the callback */
+
+/* What is wrong with the TLS files; NULL: nothing, or no secure channel is configured. */
+const char *prober_tls_error(const struct prober *prober);
+
+/* The prober process: speaks ipc.h on IPC_FD until the gate is gone. Returns the exit status. */
+int prober_main(void);
+
+#endif

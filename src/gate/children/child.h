@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One child process: starts it, passes its configuration, pings it, restarts it with a back-off when it died. What is
+ * to be said to it is kept as the latest value of each kind, so a child that does not read fills no queue here; it
+ * misses its pings and is killed. What it says is checked; a message that its role may not send kills it. */
+#ifndef PENSTOCK_GATE_CHILDREN_CHILD_H
+#define PENSTOCK_GATE_CHILDREN_CHILD_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/ipc.h"
+#include "base/stats.h"
+
+struct child;
+
+enum child_role { CHILD_PROBER, CHILD_RELAY };
+
+/* Never called inside a child_ function. */
+struct child_cbs {
+    /* The current configuration was taken, or not (then detail says why). */
+    void (*conf_done)(struct child *child, bool ok, const char *detail, void *data);
+    /* A report, trouble, session or end of sessions. */
+    void (*message)(struct child *child, const struct ipc_message *message, void *data);
+    /* It died or is about to be killed; it will be started again, unless it was retired. */
+    void (*lost)(struct child *child, void *data);
+};
+
+struct child_timing {
+    uint32_t restart_first_ms, restart_max_ms; /* back-off of one that dies young */
+    double young;                              /* seconds; an older one is restarted at once */
+    double configure;                          /* seconds to answer a configuration */
+    double ping;                               /* seconds between pings; two without an answer are too many */
+};
+
+/* What all children of one gate have in common. */
+struct child_setup {
+    struct ev_loop *loop; /* the default loop, which alone sees SIGCHLD */
+    const char *program;
+    struct child_cbs cbs;
+    void *data;
+    struct child_timing timing;
+};
+
+/* Not started yet. setup must outlive it. NULL: out of memory or descriptors. */
+struct child *child_new(const struct child_setup *setup, enum child_role role, uint32_t index);
+/* Starts it when it is not running, else passes the configuration. conf_fd stays the caller's and must stay open until
+ * the next call. */
+void child_configure(struct child *child, int conf_fd, uint64_t serial);
+/* What its next life gets, and that alone. */
+void child_set_conf(struct child *child, int conf_fd, uint64_t serial);
+/* Ends it (SIGTERM, SIGKILL a second later); child_configure() starts it anew. */
+void child_retire(struct child *child);
+/* Ends it and starts it anew at once. */
+void child_restart(struct child *child);
+/* SIGTERM without waiting; for the one who then calls child_free() on all. */
+void child_terminate(struct child *child);
+/* Ends it: waits until deadline (as of spawn_now_ms), then kills. Takes NULL. */
+void child_free(struct child *child, int64_t deadline);
+
+bool child_usable(const struct child *child);      /* has taken a configuration in this life */
+bool child_configuring(const struct child *child); /* its answer to the last configuration is awaited */
+const char *child_name(const struct child *child); /* "prober", "relay 0" */
+enum child_role child_role(const struct child *child);
+const struct stats *child_stats(const struct child *child); /* NULL for the prober */
+
+/* Sent now or as soon as it reads; the next of the same kind replaces one that is not sent yet. Only to usable ones. */
+void child_send_route(struct child *child, const struct route *route);
+void child_send_test(struct child *child, uint64_t test_id);
+void child_send_sessions(struct child *child, uint64_t request_id);
+/* For one that does not do what it was told: kills it; lost is called from the loop. */
+void child_kill(struct child *child, const char *why);
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/control/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gate/control/socket.h"
+
+#define CLIENTS_MAX         32
+#define RESERVED_CLIENTS    4 /* slots that only privileged ones get, so that others cannot shut them out */
+#define VERB_MAX            256
+#define QUEUE_MAX           (8 * 1024 * 1024)
+#define REQUEST_SECONDS     5.
+#define STALL_SECONDS       10. /* an answer of which nothing can be written for so long */
+#define NO_RESOURCE_SECONDS 1.
+#define ACCEPTS_PER_WAKEUP  16
+
+enum client_state {
+    CLIENT_READING,
+    CLIENT_ANSWERING, /* the owner knows it */
+    CLIENT_FINISHED,  /* the owner does not, the rest is being written */
+};
+
+struct control_client {
+    struct control *control;
+    struct control_client *next;
+    enum client_state state;
+    bool privileged;
+    bool overflow; /* of the queue: to be dropped from the loop */
+    int fd;
+    ev_io readable, writable;
+    ev_timer timer;
+    char in[VERB_MAX + 1];
+    size_t in_length;
+    char *out;
+    size_t out_at, out_end, out_size;
+    void *data;
+};
+
+struct control {
+    struct ev_loop *loop;
+    struct control_cbs cbs;
+    void *data;
+    struct control_socket socket;
+    ev_io acceptable;
+    ev_timer pause; /* after accept() ran out of descriptors */
+    struct control_client *clients;
+    unsigned n_clients;
+};
+
+/* ---- clients ---- */
+
+static void client_free(struct control_client *client)
+{
+    struct control *control = client->control;
+    struct control_client **link = &control->clients;
+
+    ev_io_stop(control->loop, &client->readable);
+    ev_io_stop(control->loop, &client->writable);
+    ev_timer_stop(control->loop, &client->timer);
+    while (*link != client)
+        link = &(*link)->next;
+    *link = client->next;
+    control->n_clients--;
+    close(client->fd);
+    free(client->out);
+    free(client);
+}
+
+/* Only from the loop. */
+static void client_drop(struct control_client *client)
+{
+    struct control *control = client->control;
+
+    if (client->state == CLIENT_ANSWERING)
+        control->cbs.gone(client, control->data);
+    client_free(client);
+}
+
+static void set_timer(struct control_client *client, double seconds)
+{
+    struct ev_loop *loop = client->control->loop;
+
+    ev_timer_stop(loop, &client->timer);
+    ev_timer_set(&client->timer, seconds, 0.);
+    ev_timer_start(loop, &client->timer);
+}
+
+static bool queue_reserve(struct control_client *client, size_t more)
+{
+    size_t size = client->out_size ? client->out_size : 4096;
+    char *out;
+
+    if (client->out_at > 0) {
+        memmove(client->out, client->out + client->out_at, client->out_end - client->out_at);
+        client->out_end -= client->out_at;
+        client->out_at = 0;
+    }
+    if (more > QUEUE_MAX - client->out_end)
+        return false;
+    while (size < client->out_end + more)
+        size *= 2;
+    if (size == client->out_size)
+        return true;
+    out = realloc(client->out, size);
+    if (!out)
+        return false;
+    client->out = out;
+    client->out_size = size;
+    return true;
+}
+
+void control_send(struct control_client *client, const char *line)
+{
+    size_t length = strlen(line);
+
+    if (client->overflow)
+        return;
+    if (!queue_reserve(client, length + 1)) {
+        client->overflow = true;
+        ev_feed_event(client->control->loop, &client->writable, EV_WRITE);
+        return;
+    }
+    memcpy(client->out + client->out_end, line, length);
+    client->out[client->out_end + length] = '\n';
+    client->out_end += length + 1;
+    if (!ev_is_active(&client->writable)) {
+        ev_io_start(client->control->loop, &client->writable);
+        set_timer(client, STALL_SECONDS);
+    }
+}
+
+void control_finish(struct control_client *client)
+{
+    assert(client->state != CLIENT_FINISHED);
+    client->state = CLIENT_FINISHED;
+    ev_io_stop(client->control->loop, &client->readable);
+    ev_io_start(client->control->loop, &client->writable);
+    set_timer(client, STALL_SECONDS);
+}
+
+void control_set_data(struct control_client *client, void *data)
+{
+    client->data = data;
+}
+
+void *control_data(const struct control_client *client)
+{
+    return client->data;
+}
+
+static void refuse(struct control_client *client, const char *error)
+{
+    control_send(client, error);
+    control_finish(client);
+}
+
+static bool is_verb(const char *line)
+{
+    for (const char *c = line; *c; c++)
+        if (*c < ' ' || *c > '~')
+            return false;
+    return *line != '\0';
+}
+
+static void on_line(struct control_client *client, char *end)
+{
+    struct control *control = client->control;
+
+    ev_timer_stop(control->loop, &client->timer);
+    *end = '\0';
+    if (memchr(client->in, '\0', (size_t)(end - client->in)) || !is_verb(client->in)) {
+        refuse(client, "{\"error\": \"not a request\"}");
+        return;
+    }
+    client->state = CLIENT_ANSWERING;
+    control->cbs.request(client, client->in, client->privileged, control->data);
+}
+
+/* A client that has shut down its own direction still gets its answer; one that is gone shows when it is written to. */
+static void on_end(struct control_client *client)
+{
+    if (client->state == CLIENT_READING)
+        client_drop(client);
+    else
+        ev_io_stop(client->control->loop, &client->readable);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+    struct control_client *client = watcher->data;
+    char *end;
+    ssize_t n;
+
+    (void)revents;
+    n = recv(client->fd, client->in + client->in_length, VERB_MAX - client->in_length, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n == 0) {
+        on_end(client);
+        return;
+    }
+    /* After the request there is nothing to say. */
+    if (n < 0 || client->state != CLIENT_READING) {
+        client_drop(client);
+        return;
+    }
+    client->in_length += (size_t)n;
+    end = memchr(client->in, '\n', client->in_length);
+    if (end)
+        on_line(client, end);
+    else if (client->in_length == VERB_MAX)
+        refuse(client, "{\"error\": \"the request is too long\"}");
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+    struct control_client *client = watcher->data;
+    ssize_t n = 0;
+
+    (void)revents;
+    if (client->overflow) {
+        client_drop(client);
+        return;
+    }
+    if (client->out_end > client->out_at) {
+        n = send(client->fd, client->out + client->out_at, client->out_end - client->out_at,
+                 MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n < 0) {
+            client_drop(client);
+            return;
+        }
+        client->out_at += (size_t)n;
+        set_timer(client, STALL_SECONDS);
+    }
+    if (client->out_at < client->out_end)
+        return;
+    if (client->state == CLIENT_FINISHED) {
+        client_free(client);
+        return;
+    }
+    ev_io_stop(loop, watcher);
+    ev_timer_stop(loop, &client->timer);
+}
+
+static void on_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    (void)revents;
+    client_drop(watcher->data);
+}
+
+/* ---- the listener ---- */
+
+static bool is_privileged(int fd)
+{
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+        return false;
+    return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static void client_new(struct control *control, int fd)
+{
+    bool privileged = is_privileged(fd);
+    unsigned slots = privileged ? CLIENTS_MAX : CLIENTS_MAX - RESERVED_CLIENTS;
+    struct control_client *client = control->n_clients < slots ? calloc(1, sizeof(*client)) : NULL;
+
+    if (!client) {
+        static const char busy[] = "{\"error\": \"penstockd has too many clients\"}\n";
+
+        (void)!send(fd, busy, strlen(busy), MSG_DONTWAIT | MSG_NOSIGNAL);
+        close(fd);
+        return;
+    }
+    client->control = control;
+    client->fd = fd;
+    client->privileged = privileged;
+    client->next = control->clients;
+    control->clients = client;
+    control->n_clients++;
+    ev_io_init(&client->readable, on_readable, fd, EV_READ);
+    ev_io_init(&client->writable, on_writable, fd, EV_WRITE);
+    ev_timer_init(&client->timer, on_timeout, 0., 0.);
+    client->readable.data = client->writable.data = client->timer.data = client;
+    ev_io_start(control->loop, &client->readable);
+    set_timer(client, REQUEST_SECONDS);
+}
+
+static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+    struct control *control = watcher->data;
+
+    (void)revents;
+    for (int i = 0; i < ACCEPTS_PER_WAKEUP; i++) {
+        int fd = accept4(control->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd >= 0) {
+            client_new(control, fd);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            ev_io_stop(loop, watcher);
+            ev_timer_set(&control->pause, NO_RESOURCE_SECONDS, 0.);
+            ev_timer_start(loop, &control->pause);
+        }
+        return;
+    }
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    struct control *control = watcher->data;
+
+    (void)revents;
+    ev_io_start(loop, &control->acceptable);
+}
+
+struct control *control_new(struct ev_loop *loop, const char *path, const struct control_cbs *cbs, void *data,
+                            char ret_error[static CONTROL_ERROR_MAX])
+{
+    struct control *control = calloc(1, sizeof(*control));
+
+    if (!control) {
+        snprintf(ret_error, CONTROL_ERROR_MAX, "out of memory");
+        return NULL;
+    }
+    if (control_socket_open(&control->socket, path, SOMAXCONN, ret_error) < 0) {
+        free(control);
+        return NULL;
+    }
+    control->loop = loop;
+    control->cbs = *cbs;
+    control->data = data;
+    ev_io_init(&control->acceptable, on_acceptable, control->socket.fd, EV_READ);
+    ev_timer_init(&control->pause, on_pause_over, 0., 0.);
+    control->acceptable.data = control->pause.data = control;
+    ev_io_start(loop, &control->acceptable);
+    return control;
+}
+
+void control_free(struct control *control)
+{
+    if (!control)
+        return;
+    while (control->clients) {
+        struct control_client *client = control->clients;
+
+        if (client->state == CLIENT_FINISHED && client->out_end > client->out_at)
+            (void)!send(client->fd, client->out + client->out_at, client->out_end - client->out_at,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+        client_free(client);
+    }
+    ev_io_stop(control->loop, &control->acceptable);
+    ev_timer_stop(control->loop, &control->pause);
+    control_socket_close(&control->socket);
+    free(control);
+}

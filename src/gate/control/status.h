@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The JSON lines of the control socket (INTERFACE.md), from plain structs. Every function returns one line without its
+ * newline, to be freed; NULL when out of memory. Text that came from a child may hold any bytes: what is not UTF-8
+ * becomes question marks. */
+#ifndef PENSTOCK_GATE_CONTROL_STATUS_H
+#define PENSTOCK_GATE_CONTROL_STATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/ipc.h"
+#include "base/stats.h"
+#include "model/verdict.h"
+
+#define STATUS_TEXTS_MAX 100
+#define STATUS_TEXT_SIZE (DETAIL_MAX + 64)
+
+struct status_texts {
+    char lines[STATUS_TEXTS_MAX][STATUS_TEXT_SIZE];
+    size_t n;
+    size_t more; /* that found no room */
+};
+
+struct status_rules {
+    bool installed; /* the kernel's table is the one of the verdict */
+    bool owned;
+    uint64_t changes, repaired;
+    char error[256]; /* why it is not installed; empty: nothing to say */
+};
+
+struct status_info {
+    struct verdict verdict;
+    time_t since;     /* of the verdict */
+    time_t tested_at; /* 0: no test has ended yet */
+    time_t started;
+    struct status_rules rules;
+    struct stats stats;
+    struct status_texts warnings;
+};
+
+void status_add_text(struct status_texts *texts, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+char *status_json(const struct status_info *info);
+
+enum status_stage { STATUS_STAGE_TCP, STATUS_STAGE_MUTUAL_AUTH, STATUS_STAGE_PLAIN_TCP };
+#define STATUS_STAGES 3
+
+/* NULL also while that stage has not ended. */
+char *status_stage_json(const struct server_report *server, enum status_stage stage);
+char *status_session_json(const struct ipc_session *session);
+char *status_config_json(const char *text);
+char *status_error_json(const char *error);
+/* ok: with warnings, else with errors. */
+char *status_reload_json(bool ok, const struct status_texts *texts);
+
+#endif

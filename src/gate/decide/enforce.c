@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/decide/enforce.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gate/host/message_id.h"
+#include "gate/host/notify.h"
+
+static bool redirects(enum verdict_kind kind)
+{
+    enum verdict_mode mode = verdict_mode(kind);
+
+    return mode == VERDICT_MODE_SECURE || mode == VERDICT_MODE_PLAIN;
+}
+
+/* ---- log ---- */
+
+static const char *message_id(enum verdict_kind kind)
+{
+    switch (verdict_mode(kind)) {
+    case VERDICT_MODE_SECURE:
+    case VERDICT_MODE_PLAIN:
+        return MESSAGE_ID_CONNECTED;
+    case VERDICT_MODE_BLOCKED:
+        return MESSAGE_ID_BLOCKED;
+    case VERDICT_MODE_DIRECT:
+        return MESSAGE_ID_DIRECT;
+    }
+    return MESSAGE_ID_BLOCKED;
+}
+
+/* The detail, or who is connected to. */
+static void describe(const struct verdict *verdict, char *ret_text, size_t size)
+{
+    char address[ADDR_TEXT_MAX];
+
+    if (!redirects(verdict->kind))
+        snprintf(ret_text, size, "%s", verdict->detail);
+    else if (verdict->fallback_detail[0] != '\0')
+        snprintf(ret_text, size, "%s at %s, because of the secure channel: %s", verdict->server,
+                 addr_text(&verdict->address, address), verdict->fallback_detail);
+    else
+        snprintf(ret_text, size, "%s at %s", verdict->server, addr_text(&verdict->address, address));
+}
+
+static void log_change(const struct enforcement *enforcement, const struct verdict *verdict)
+{
+    const char *reason = verdict_reason(verdict->kind);
+    const char *old = enforcement->entered ? verdict_status(enforcement->verdict.kind) : "none";
+    char text[NAME_SIZE + DETAIL_MAX + ADDR_TEXT_MAX + 64];
+    const struct log_field fields[] = {{"MESSAGE_ID", message_id(verdict->kind)},
+                                       {"PENSTOCK_STATUS", verdict_status(verdict->kind)},
+                                       {"PENSTOCK_REASON", reason ? reason : ""},
+                                       {NULL, NULL}};
+
+    describe(verdict, text, sizeof(text));
+    if (!enforcement->entered || enforcement->verdict.kind != verdict->kind)
+        log_event(LOG_LEVEL_NOTICE, fields, "verdict: %s -> %s%s%s", old, verdict_status(verdict->kind),
+                  text[0] != '\0' ? ": " : "", text);
+    else if (redirects(verdict->kind) && (!addr_equal(&enforcement->verdict.address, &verdict->address) ||
+                                          strcmp(enforcement->verdict.server, verdict->server) != 0))
+        log_notice("verdict: still %s, now %s", verdict_status(verdict->kind), text);
+    else if (strcmp(enforcement->verdict.detail, verdict->detail) != 0)
+        log_info("verdict: still %s: %s", verdict_status(verdict->kind), text);
+}
+
+/* ---- the door ---- */
+
+static void tell_manager(const struct enforcement *enforcement)
+{
+    const char *detail = enforcement->verdict.detail;
+    char text[DETAIL_MAX + TABLE_ERROR_MAX + 64];
+
+    snprintf(text, sizeof(text), "%s%s%s%s%s", verdict_status(enforcement->verdict.kind), detail[0] != '\0' ? ": " : "",
+             detail, enforcement->warning[0] != '\0' ? "; warning: " : "", enforcement->warning);
+    notify_status(text);
+}
+
+/* The only writer of state->verdict. */
+static void gate_enter(struct enforcement *enforcement, const struct verdict *verdict)
+{
+    bool changed = !enforcement->entered || enforcement->verdict.kind != verdict->kind;
+    bool news = changed || strcmp(enforcement->verdict.detail, verdict->detail) != 0;
+
+    log_change(enforcement, verdict);
+    enforcement->verdict = *verdict;
+    enforcement->entered = true;
+    if (changed)
+        enforcement->since = time(NULL);
+    if (news)
+        tell_manager(enforcement);
+}
+
+static void send_route(struct enforcement *enforcement, const struct verdict *verdict)
+{
+    struct route route;
+
+    memset(&route, 0, sizeof(route)); /* its padding goes to other processes */
+    route.generation = ++enforcement->generation;
+    snprintf(route.status, sizeof(route.status), "%s", verdict_status(verdict->kind));
+    switch (verdict_mode(verdict->kind)) {
+    case VERDICT_MODE_SECURE:
+        route.mode = ROUTE_SECURE;
+        break;
+    case VERDICT_MODE_PLAIN:
+        route.mode = ROUTE_PLAIN;
+        break;
+    case VERDICT_MODE_BLOCKED:
+    case VERDICT_MODE_DIRECT:
+        route.mode = ROUTE_CLOSED;
+        break;
+    }
+    if (route.mode != ROUTE_CLOSED) {
+        route.address = verdict->address;
+        memcpy(route.server, verdict->server, sizeof(route.server));
+    }
+    children_set_route(enforcement->children, &route);
+}
+
+/* Closed relays and "Testing", because what is wanted cannot be. */
+static void enter_testing(struct enforcement *enforcement, const char *why)
+{
+    struct verdict testing = {.kind = VERDICT_TESTING};
+
+    snprintf(testing.detail, sizeof(testing.detail), "%.*s", DETAIL_MAX - 1, why);
+    send_route(enforcement, &testing);
+    gate_enter(enforcement, &testing);
+}
+
+static void enter_refused(struct enforcement *enforcement)
+{
+    struct status_rules rules;
+    char why[DETAIL_MAX + sizeof(rules.error)];
+
+    keeper_status(enforcement->keeper, &rules);
+    snprintf(why, sizeof(why), "rules for \"%s\" are not installed: %s", verdict_status(enforcement->wanted.kind),
+             rules.error);
+    enter_testing(enforcement, why);
+}
+
+static void go_up(struct enforcement *enforcement)
+{
+    /* With the redirect in place already, clients meet a closed port while there is no relay; that is blocked too. */
+    if (!enforcement->relays_ready && !redirects(enforcement->verdict.kind)) {
+        keeper_set(enforcement->keeper, VERDICT_TESTING);
+        enter_testing(enforcement, "no relay is listening yet");
+        return;
+    }
+    send_route(enforcement, &enforcement->wanted);
+    if (keeper_set(enforcement->keeper, enforcement->wanted.kind))
+        gate_enter(enforcement, &enforcement->wanted);
+    else
+        enter_refused(enforcement);
+}
+
+static void go_down(struct enforcement *enforcement)
+{
+    bool installed = keeper_set(enforcement->keeper, enforcement->wanted.kind);
+
+    /* Traffic that passes beside the proxy is no state to claim without the rules; a blocked one the relays keep. */
+    if (!installed && verdict_mode(enforcement->wanted.kind) == VERDICT_MODE_DIRECT) {
+        enter_refused(enforcement);
+        return;
+    }
+    send_route(enforcement, &enforcement->wanted);
+    gate_enter(enforcement, &enforcement->wanted);
+}
+
+void enforce_pursue(struct enforcement *enforcement, const struct verdict *wanted)
+{
+    if (wanted != &enforcement->wanted)
+        enforcement->wanted = *wanted;
+    if (redirects(enforcement->wanted.kind))
+        go_up(enforcement);
+    else
+        go_down(enforcement);
+}
+
+void enforce_retry(struct enforcement *enforcement)
+{
+    enforce_pursue(enforcement, &enforcement->wanted);
+}
+
+void enforce_warn(struct enforcement *enforcement, const char *text)
+{
+    snprintf(enforcement->warning, sizeof(enforcement->warning), "%s", text);
+    if (enforcement->entered)
+        tell_manager(enforcement);
+}
+
+void enforce_rules_lost(struct enforcement *enforcement, const char *why)
+{
+    (void)why; /* in keeper_status() */
+    if (verdict_mode(enforcement->verdict.kind) != VERDICT_MODE_BLOCKED)
+        enter_refused(enforcement);
+}
+
+void enforce_relays_ready(struct enforcement *enforcement, bool ready)
+{
+    enforcement->relays_ready = ready;
+    if (ready && enforcement->verdict.kind != enforcement->wanted.kind)
+        enforce_pursue(enforcement, &enforcement->wanted);
+}
+
+void enforce_init(struct enforcement *enforcement, struct keeper *keeper, struct children *children)
+{
+    *enforcement = (struct enforcement){.keeper = keeper, .children = children};
+    enforcement->wanted.kind = VERDICT_TESTING;
+    enforcement->verdict.kind = VERDICT_TESTING;
+}

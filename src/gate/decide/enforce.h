@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The verdict in force, and the only place that changes it: brings the kernel's rules and the relays' route to what the
+ * tests want, in the order that leaves no hole, and never claims what the kernel does not have. Embedded in the gate.
+ */
+#ifndef PENSTOCK_GATE_DECIDE_ENFORCE_H
+#define PENSTOCK_GATE_DECIDE_ENFORCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "gate/children/children.h"
+#include "gate/rules/keeper.h"
+#include "gate/rules/table.h"
+#include "model/verdict.h"
+
+struct enforcement {
+    struct keeper *keeper;     /* borrowed */
+    struct children *children; /* borrowed */
+    struct verdict verdict;    /* in force; read only outside of state.c */
+    struct verdict wanted;     /* by the tests; another one only while the kernel or the relays are not ready for it */
+    bool entered;              /* verdict holds one */
+    bool relays_ready;
+    char warning[TABLE_ERROR_MAX]; /* beside the verdict; empty: none */
+    time_t since;
+    uint64_t generation; /* of the last route */
+};
+
+/* Nothing is in force yet: enforce_pursue() enters the first verdict. */
+void enforce_init(struct enforcement *enforcement, struct keeper *keeper, struct children *children);
+
+/* Way down (blocked, direct): rules, then the route that cuts the sessions. Way up: route, then rules. When the kernel
+ * refuses, the relays are closed and "Testing" with the kernel's words is in force (or the blocked verdict that was
+ * wanted); enforce_retry() later tries again. Every call gives the relays a new generation. */
+void enforce_pursue(struct enforcement *enforcement, const struct verdict *wanted);
+void enforce_retry(struct enforcement *enforcement);
+/* Something else that an administrator should know; empty: not any more. */
+void enforce_warn(struct enforcement *enforcement, const char *text);
+/* The kernel's table is not ours any more, and cannot be repaired now. */
+void enforce_rules_lost(struct enforcement *enforcement, const char *why);
+/* The redirect needs at least one relay that listens. One that was there and is gone changes nothing: the closed port
+ * refuses what is redirected to it. */
+void enforce_relays_ready(struct enforcement *enforcement, bool ready);
+
+#endif

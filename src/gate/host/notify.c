@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/host/notify.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    (void)watcher;
+    (void)revents;
+    sd_notify(0, "WATCHDOG=1");
+}
+
+void notify_init(struct notify *notify, struct ev_loop *loop)
+{
+    uint64_t us = 0;
+
+    *notify = (struct notify){.loop = loop};
+    ev_timer_init(&notify->watchdog, on_watchdog, 0., 0.);
+    if (sd_watchdog_enabled(0, &us) <= 0)
+        return;
+    ev_timer_set(&notify->watchdog, 0., (double)us / 2e6);
+    ev_timer_start(loop, &notify->watchdog);
+}
+
+void notify_fini(struct notify *notify)
+{
+    ev_timer_stop(notify->loop, &notify->watchdog);
+}
+
+void notify_ready(struct notify *notify)
+{
+    if (notify->ready)
+        return;
+    notify->ready = true;
+    sd_notify(0, "READY=1");
+}
+
+void notify_status(const char *text)
+{
+    sd_notifyf(0, "STATUS=%s", text);
+}
+
+void notify_reloading(struct notify *notify)
+{
+    struct timespec now;
+
+    if (!notify->ready)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+               (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+}
+
+void notify_reloaded(struct notify *notify)
+{
+    if (!notify->ready)
+        return;
+    sd_notify(0, "READY=1");
+}
+
+void notify_stopping(void)
+{
+    sd_notify(0, "STOPPING=1");
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/rules/encode/rule.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOPBACK_IFINDEX 1 /* in every network namespace */
+
+struct rule {
+    struct ruleset_batch *batch;
+    struct nftnl_rule *nftnl;
+    char chain[NFT_NAME_MAXLEN];
+    bool failed;
+};
+
+struct rule *rule_new(struct ruleset_batch *batch, const char *chain)
+{
+    struct rule *rule = calloc(1, sizeof(*rule));
+
+    assert(strlen(chain) < sizeof(rule->chain));
+    if (rule == NULL || (rule->nftnl = nftnl_rule_alloc()) == NULL) {
+        free(rule);
+        ruleset_batch_fail(batch);
+        return NULL;
+    }
+    rule->batch = batch;
+    memcpy(rule->chain, chain, strlen(chain) + 1);
+    nftnl_rule_set_u32(rule->nftnl, NFTNL_RULE_FAMILY, NFPROTO_INET);
+    rule->failed = nftnl_rule_set_str(rule->nftnl, NFTNL_RULE_TABLE, RULESET_TABLE) < 0 ||
+                   nftnl_rule_set_str(rule->nftnl, NFTNL_RULE_CHAIN, chain) < 0;
+    return rule;
+}
+
+static void set_comment(struct rule *rule, const char *comment)
+{
+    struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+
+    assert(strlen(comment) <= NFTNL_UDATA_COMMENT_MAXLEN);
+    if (udata == NULL || !nftnl_udata_put_strz(udata, NFTNL_UDATA_RULE_COMMENT, comment) ||
+        nftnl_rule_set_data(rule->nftnl, NFTNL_RULE_USERDATA, nftnl_udata_buf_data(udata), nftnl_udata_buf_len(udata)) <
+            0)
+        rule->failed = true;
+    if (udata != NULL)
+        nftnl_udata_buf_free(udata);
+}
+
+void rule_finish(struct rule *rule, const char *comment)
+{
+    struct nlmsghdr *message;
+
+    if (rule == NULL)
+        return;
+    set_comment(rule, comment);
+    if (rule->failed)
+        ruleset_batch_fail(rule->batch);
+    message = ruleset_batch_message(rule->batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "rule '%s' in chain %s",
+                                    comment, rule->chain);
+    if (message != NULL)
+        nftnl_rule_nlmsg_build_payload(message, rule->nftnl);
+    ruleset_batch_commit(rule->batch);
+    nftnl_rule_free(rule->nftnl);
+    free(rule);
+}
+
+/* ---- expressions: everything goes through register 1 ---- */
+
+static struct nftnl_expr *add_expr(struct rule *rule, const char *name)
+{
+    struct nftnl_expr *expr;
+
+    if (rule == NULL || rule->failed)
+        return NULL;
+    expr = nftnl_expr_alloc(name);
+    if (expr == NULL)
+        rule->failed = true;
+    else
+        nftnl_rule_add_expr(rule->nftnl, expr);
+    return expr;
+}
+
+static void set_string(struct rule *rule, struct nftnl_expr *expr, uint16_t attribute, const char *value)
+{
+    if (nftnl_expr_set_str(expr, attribute, value) < 0)
+        rule->failed = true;
+}
+
+static void load_meta(struct rule *rule, uint32_t key)
+{
+    struct nftnl_expr *expr = add_expr(rule, "meta");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, key);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, NFT_REG_1);
+}
+
+static void load_payload(struct rule *rule, uint32_t base, size_t offset, size_t length)
+{
+    struct nftnl_expr *expr = add_expr(rule, "payload");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, (uint32_t)offset);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, (uint32_t)length);
+}
+
+static void load_ct(struct rule *rule, uint32_t key)
+{
+    struct nftnl_expr *expr = add_expr(rule, "ct");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, key);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, NFT_REG_1);
+}
+
+static void bitwise(struct rule *rule, uint32_t mask, uint32_t xor)
+{
+    struct nftnl_expr *expr = add_expr(rule, "bitwise");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &xor, sizeof(xor));
+}
+
+static void compare(struct rule *rule, enum nft_cmp_ops op, const void *value, size_t length)
+{
+    struct nftnl_expr *expr = add_expr(rule, "cmp");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_OP, op);
+    nftnl_expr_set(expr, NFTNL_EXPR_CMP_DATA, value, (uint32_t)length);
+}
+
+static void lookup(struct rule *rule, const char *set)
+{
+    struct nftnl_expr *expr = add_expr(rule, "lookup");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+    set_string(rule, expr, NFTNL_EXPR_LOOKUP_SET, set);
+}
+
+static void verdict(struct rule *rule, int code, const char *chain)
+{
+    struct nftnl_expr *expr = add_expr(rule, "immediate");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, (uint32_t)code);
+    if (chain != NULL)
+        set_string(rule, expr, NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+static void reject(struct rule *rule, enum nft_reject_types type, uint8_t code)
+{
+    struct nftnl_expr *expr = add_expr(rule, "reject");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_REJECT_TYPE, type);
+    nftnl_expr_set_u8(expr, NFTNL_EXPR_REJECT_CODE, code);
+}
+
+/* ---- matches ---- */
+
+void rule_skuid(struct rule *rule, uid_t uid)
+{
+    load_meta(rule, NFT_META_SKUID);
+    compare(rule, NFT_CMP_EQ, &uid, sizeof(uid));
+}
+
+void rule_skuid_not(struct rule *rule, uid_t uid)
+{
+    load_meta(rule, NFT_META_SKUID);
+    compare(rule, NFT_CMP_NEQ, &uid, sizeof(uid));
+}
+
+void rule_skuid_set(struct rule *rule, const char *set)
+{
+    load_meta(rule, NFT_META_SKUID);
+    lookup(rule, set);
+}
+
+static void match_oif(struct rule *rule, enum nft_cmp_ops op)
+{
+    uint32_t index = LOOPBACK_IFINDEX;
+
+    load_meta(rule, NFT_META_OIF);
+    compare(rule, op, &index, sizeof(index));
+}
+
+void rule_oif_loopback(struct rule *rule)
+{
+    match_oif(rule, NFT_CMP_EQ);
+}
+
+void rule_oif_other(struct rule *rule)
+{
+    match_oif(rule, NFT_CMP_NEQ);
+}
+
+void rule_daddr_local(struct rule *rule)
+{
+    struct nftnl_expr *expr = add_expr(rule, "fib");
+    uint32_t type = RTN_LOCAL;
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+    compare(rule, NFT_CMP_EQ, &type, sizeof(type));
+}
+
+static void load_daddr(struct rule *rule, int family)
+{
+    uint8_t protocol = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
+
+    load_meta(rule, NFT_META_NFPROTO);
+    compare(rule, NFT_CMP_EQ, &protocol, sizeof(protocol));
+    if (family == AF_INET)
+        load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), sizeof(struct in_addr));
+    else
+        load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct ip6_hdr, ip6_dst), sizeof(struct in6_addr));
+}
+
+void rule_daddr_set(struct rule *rule, int family, const char *set)
+{
+    load_daddr(rule, family);
+    lookup(rule, set);
+}
+
+/* Where redirect sends to. */
+static void compare_loopback(struct rule *rule, enum nft_cmp_ops op, int family)
+{
+    struct in_addr loopback4 = {htonl(INADDR_LOOPBACK)};
+
+    if (family == AF_INET)
+        compare(rule, op, &loopback4, sizeof(loopback4));
+    else
+        compare(rule, op, &in6addr_loopback, sizeof(in6addr_loopback));
+}
+
+void rule_daddr_loopback(struct rule *rule, int family)
+{
+    load_daddr(rule, family);
+    compare_loopback(rule, NFT_CMP_EQ, family);
+}
+
+void rule_nexthop_other(struct rule *rule, int family)
+{
+    struct nftnl_expr *expr = add_expr(rule, "rt");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_KEY, family == AF_INET ? NFT_RT_NEXTHOP4 : NFT_RT_NEXTHOP6);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_DREG, NFT_REG_1);
+    compare_loopback(rule, NFT_CMP_NEQ, family);
+}
+
+/* TCP and UDP have the destination port at the same place. */
+static void load_dport(struct rule *rule, uint8_t protocol)
+{
+    load_meta(rule, NFT_META_L4PROTO); /* also behind IPv6 extension headers */
+    compare(rule, NFT_CMP_EQ, &protocol, sizeof(protocol));
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct tcphdr, dest), sizeof(in_port_t));
+}
+
+void rule_dport(struct rule *rule, uint8_t protocol, uint16_t port)
+{
+    in_port_t value = htons(port);
+
+    load_dport(rule, protocol);
+    compare(rule, NFT_CMP_EQ, &value, sizeof(value));
+}
+
+void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set)
+{
+    load_dport(rule, protocol);
+    lookup(rule, set);
+}
+
+static void match_bits(struct rule *rule, uint32_t bits)
+{
+    uint32_t zero = 0;
+
+    bitwise(rule, bits, 0);
+    compare(rule, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
+void rule_ct_mark(struct rule *rule, uint32_t bits)
+{
+    load_ct(rule, NFT_CT_MARK);
+    match_bits(rule, bits);
+}
+
+void rule_ct_original(struct rule *rule)
+{
+    uint8_t direction = IP_CT_DIR_ORIGINAL;
+
+    load_ct(rule, NFT_CT_DIRECTION);
+    compare(rule, NFT_CMP_EQ, &direction, sizeof(direction));
+}
+
+void rule_ct_dnat(struct rule *rule)
+{
+    load_ct(rule, NFT_CT_STATUS);
+    match_bits(rule, IPS_DST_NAT);
+}
+
+/* ---- statements and verdicts ---- */
+
+void rule_set_ct_mark(struct rule *rule, uint32_t bits)
+{
+    struct nftnl_expr *expr;
+
+    load_ct(rule, NFT_CT_MARK);
+    bitwise(rule, ~bits, bits);
+    expr = add_expr(rule, "ct");
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_SREG, NFT_REG_1);
+}
+
+void rule_counter(struct rule *rule, const char *counter)
+{
+    struct nftnl_expr *expr = add_expr(rule, "objref");
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+    set_string(rule, expr, NFTNL_EXPR_OBJREF_IMM_NAME, counter);
+}
+
+void rule_accept(struct rule *rule)
+{
+    verdict(rule, NF_ACCEPT, NULL);
+}
+
+void rule_drop(struct rule *rule)
+{
+    verdict(rule, NF_DROP, NULL);
+}
+
+void rule_return(struct rule *rule)
+{
+    verdict(rule, NFT_RETURN, NULL);
+}
+
+void rule_jump(struct rule *rule, const char *chain)
+{
+    verdict(rule, NFT_JUMP, chain);
+}
+
+void rule_redirect(struct rule *rule, uint16_t port)
+{
+    struct nftnl_expr *expr = add_expr(rule, "immediate");
+    in_port_t value = htons(port);
+
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
+    nftnl_expr_set(expr, NFTNL_EXPR_IMM_DATA, &value, sizeof(value));
+    expr = add_expr(rule, "redir");
+    if (expr == NULL)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+void rule_reject(struct rule *rule)
+{
+    reject(rule, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
+}
+
+/* On both families the one that a client learns of at once. */
+void rule_reject_reset(struct rule *rule)
+{
+    reject(rule, NFT_REJECT_TCP_RST, 0);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One rule in the making: what nft calls matches, statements and verdict, one function each, in the order in which
+ * they are called. The names are nft's words. */
+#ifndef PENSTOCK_GATE_RULES_ENCODE_RULE_H
+#define PENSTOCK_GATE_RULES_ENCODE_RULE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "gate/rules/encode/batch.h"
+
+struct rule;
+
+/* NULL after out of memory; all functions below take that. */
+struct rule *rule_new(struct ruleset_batch *batch, const char *chain);
+/* Appends the rule to its chain with this comment, and frees it. */
+void rule_finish(struct rule *rule, const char *comment);
+
+void rule_skuid(struct rule *rule, uid_t uid);                       /* meta skuid UID */
+void rule_skuid_not(struct rule *rule, uid_t uid);                   /* meta skuid != UID; no match without an owner */
+void rule_skuid_set(struct rule *rule, const char *set);             /* meta skuid @SET */
+void rule_oif_loopback(struct rule *rule);                           /* oif "lo" */
+void rule_oif_other(struct rule *rule);                              /* oif != "lo" */
+void rule_daddr_local(struct rule *rule);                            /* fib daddr type local */
+void rule_daddr_set(struct rule *rule, int family, const char *set); /* ip daddr @SET, ip6 daddr @SET */
+void rule_daddr_loopback(struct rule *rule, int family);             /* ip daddr 127.0.0.1, ip6 daddr ::1 */
+void rule_nexthop_other(struct rule *rule, int family); /* rt ip nexthop != 127.0.0.1: its way is not loopback's */
+void rule_dport(struct rule *rule, uint8_t protocol, uint16_t port);       /* tcp dport PORT */
+void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set); /* tcp dport @SET */
+void rule_ct_mark(struct rule *rule, uint32_t bits);                       /* ct mark & BITS != 0 */
+void rule_ct_original(struct rule *rule);                                  /* ct direction original */
+void rule_ct_dnat(struct rule *rule);                                      /* ct status dnat */
+
+void rule_set_ct_mark(struct rule *rule, uint32_t bits);   /* ct mark set ct mark | BITS */
+void rule_counter(struct rule *rule, const char *counter); /* counter name "COUNTER" */
+
+void rule_accept(struct rule *rule);
+void rule_drop(struct rule *rule);
+void rule_return(struct rule *rule);
+void rule_jump(struct rule *rule, const char *chain);
+void rule_redirect(struct rule *rule, uint16_t port); /* redirect to :PORT */
+void rule_reject(struct rule *rule);                  /* reject */
+void rule_reject_reset(struct rule *rule);            /* reject with tcp reset */
+
+#endif

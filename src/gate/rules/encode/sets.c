@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/rules/encode/sets.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <libnftnl/set.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_MAX     sizeof(struct in6_addr)
+#define CHUNK_MAX   512u /* elements in a message: far below the 64 KiB that an attribute can hold */
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+/* nft's own numbers for types and byte orders: the kernel only keeps them, nft prints elements by them. */
+enum nft_type { NFT_TYPE_IPV4_ADDR = 7, NFT_TYPE_IPV6_ADDR = 8, NFT_TYPE_INET_SERVICE = 13, NFT_TYPE_UID = 24 };
+enum nft_byteorder { NFT_BYTEORDER_HOST = 1, NFT_BYTEORDER_NETWORK = 2 };
+
+struct set_type {
+    const char *name;
+    enum nft_type type;
+    uint32_t key_length;
+    enum nft_byteorder byteorder;
+    uint32_t flags;
+    const char *comment;
+};
+
+static const struct set_type types[] = {
+    {SET_WEB, NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, "[Redirect] Ports"},
+    {SET_BYPASS_PORTS, NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, "[Bypass] Ports"},
+    {SET_BYPASS_USERS, NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0, "[Bypass] Users"},
+    {SET_BYPASS4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
+    {SET_BYPASS6, NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
+};
+
+const char *ruleset_set_name(size_t index)
+{
+    return index < COUNT_OF(types) ? types[index].name : NULL;
+}
+
+/* ---- elements ---- */
+
+struct element {
+    uint8_t key[KEY_MAX];
+    bool interval_end; /* the first key behind an interval */
+};
+
+struct elements {
+    struct element *items;
+    size_t count;
+};
+
+static void append(struct elements *elements, const void *key, size_t length, bool interval_end)
+{
+    struct element *element = &elements->items[elements->count++];
+
+    memset(element, 0, sizeof(*element));
+    memcpy(element->key, key, length);
+    element->interval_end = interval_end;
+}
+
+struct range {
+    uint8_t first[KEY_MAX], last[KEY_MAX];
+};
+
+static int compare_ranges(const void *a, const void *b)
+{
+    return memcmp(((const struct range *)a)->first, ((const struct range *)b)->first, KEY_MAX);
+}
+
+static struct range range_of(const struct prefix *prefix, size_t length)
+{
+    const void *base = length == sizeof(struct in_addr) ? (const void *)&prefix->base.in4.sin_addr
+                                                        : (const void *)&prefix->base.in6.sin6_addr;
+    struct range range = {0};
+
+    memcpy(range.first, base, length);
+    memcpy(range.last, base, length);
+    for (unsigned bit = prefix->length; bit < length * 8; bit++)
+        range.last[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+    return range;
+}
+
+/* Adds one to a big-endian key; false when there is no next one. */
+static bool increment(uint8_t *key, size_t length)
+{
+    while (length-- > 0)
+        if (++key[length] != 0)
+            return true;
+    return false;
+}
+
+/* Overlapping and adjacent ranges become one: the kernel refuses overlaps. ranges must be sorted. */
+static size_t merge_ranges(struct range *ranges, size_t count, size_t length)
+{
+    size_t merged = 0;
+
+    for (size_t i = 1; i < count; i++) {
+        uint8_t next[KEY_MAX];
+
+        memcpy(next, ranges[merged].last, KEY_MAX);
+        if (!increment(next, length) || memcmp(ranges[i].first, next, KEY_MAX) <= 0) {
+            if (memcmp(ranges[i].last, ranges[merged].last, KEY_MAX) > 0)
+                memcpy(ranges[merged].last, ranges[i].last, KEY_MAX);
+        } else {
+            ranges[++merged] = ranges[i];
+        }
+    }
+    return count == 0 ? 0 : merged + 1;
+}
+
+static size_t collect_ranges(struct range *ranges, size_t count, const struct prefix *prefixes, size_t n_prefixes,
+                             size_t length)
+{
+    int family = length == sizeof(struct in_addr) ? AF_INET : AF_INET6;
+
+    for (size_t i = 0; i < n_prefixes; i++)
+        if (prefixes[i].base.sa.sa_family == family)
+            ranges[count++] = range_of(&prefixes[i], length);
+    return count;
+}
+
+/* As nft writes them: the key that starts an interval, and the first one behind it, marked as an end. */
+static bool network_elements(const struct conf *conf, size_t length, struct elements *ret_elements)
+{
+    size_t n_local = 0, count = 0;
+    const struct prefix *local = conf_local_networks(&n_local);
+    struct range *ranges = calloc(conf->n_bypass_networks + n_local + 1, sizeof(*ranges));
+    static const uint8_t zero[KEY_MAX];
+
+    ret_elements->items = calloc(2 * (conf->n_bypass_networks + n_local) + 1, sizeof(*ret_elements->items));
+    if (ranges == NULL || ret_elements->items == NULL) {
+        free(ranges);
+        return false;
+    }
+    count = collect_ranges(ranges, count, conf->bypass_networks, conf->n_bypass_networks, length);
+    if (conf->local_networks)
+        count = collect_ranges(ranges, count, local, n_local, length);
+    qsort(ranges, count, sizeof(*ranges), compare_ranges);
+    count = merge_ranges(ranges, count, length);
+    if (count > 0 && memcmp(ranges[0].first, zero, KEY_MAX) != 0)
+        append(ret_elements, zero, length, true);
+    for (size_t i = 0; i < count; i++) {
+        append(ret_elements, ranges[i].first, length, false);
+        if (increment(ranges[i].last, length))
+            append(ret_elements, ranges[i].last, length, true);
+    }
+    free(ranges);
+    return true;
+}
+
+static bool port_elements(const uint16_t *ports, size_t count, struct elements *ret_elements)
+{
+    ret_elements->items = calloc(count + 1, sizeof(*ret_elements->items));
+    for (size_t i = 0; i < count && ret_elements->items != NULL; i++) {
+        in_port_t port = htons(ports[i]);
+
+        append(ret_elements, &port, sizeof(port), false);
+    }
+    return ret_elements->items != NULL;
+}
+
+static bool user_elements(const struct conf *conf, struct elements *ret_elements)
+{
+    ret_elements->items = calloc(conf->n_bypass_users + 1, sizeof(*ret_elements->items));
+    for (size_t i = 0; i < conf->n_bypass_users && ret_elements->items != NULL; i++)
+        append(ret_elements, &conf->bypass_users[i].uid, sizeof(uid_t), false);
+    return ret_elements->items != NULL;
+}
+
+/* The elements of one set; the caller frees items, also after false (out of memory). */
+static bool elements_of(const struct set_type *type, const struct conf *conf, struct elements *ret_elements)
+{
+    *ret_elements = (struct elements){0};
+    switch (type->type) {
+    case NFT_TYPE_IPV4_ADDR:
+    case NFT_TYPE_IPV6_ADDR:
+        return network_elements(conf, type->key_length, ret_elements);
+    case NFT_TYPE_UID:
+        return user_elements(conf, ret_elements);
+    case NFT_TYPE_INET_SERVICE:
+        if (strcmp(type->name, SET_WEB) == 0)
+            return port_elements(conf->ports, conf->n_ports, ret_elements);
+        return port_elements(conf->bypass_ports, conf->n_bypass_ports, ret_elements);
+    }
+    assert(false);
+    return false;
+}
+
+uint64_t ruleset_sets_digest(const struct ruleset_spec *spec)
+{
+    uint64_t digest = 0xcbf29ce484222325u; /* FNV-1a */
+
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        struct elements elements;
+        const uint8_t *bytes;
+
+        if (!elements_of(&types[i], spec->conf, &elements))
+            elements.count = 0; /* out of memory: encoding them will fail as well */
+        bytes = (const uint8_t *)elements.items;
+        for (size_t at = 0; at < elements.count * sizeof(struct element); at++)
+            digest = (digest ^ bytes[at]) * 0x100000001b3u;
+        digest = (digest ^ (i + 1)) * 0x100000001b3u;
+        free(elements.items);
+    }
+    return digest;
+}
+
+/* ---- messages ---- */
+
+static bool describe_set(struct nftnl_set *set, const struct set_type *type, uint32_t id)
+{
+    struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+    bool ok;
+
+    nftnl_set_set_u32(set, NFTNL_SET_FAMILY, NFPROTO_INET);
+    nftnl_set_set_u32(set, NFTNL_SET_ID, id);
+    nftnl_set_set_u32(set, NFTNL_SET_FLAGS, type->flags);
+    nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type->type);
+    nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, type->key_length);
+    ok = udata != NULL && nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, type->byteorder) &&
+         nftnl_udata_put_strz(udata, NFTNL_UDATA_SET_COMMENT, type->comment) &&
+         nftnl_set_set_data(set, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata), nftnl_udata_buf_len(udata)) == 0 &&
+         nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
+         nftnl_set_set_str(set, NFTNL_SET_NAME, type->name) == 0;
+    if (udata != NULL)
+        nftnl_udata_buf_free(udata);
+    return ok;
+}
+
+void ruleset_sets_create(struct ruleset_batch *batch)
+{
+    for (uint32_t i = 0; i < COUNT_OF(types); i++) {
+        struct nlmsghdr *message =
+            ruleset_batch_message(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, "set %s", types[i].name);
+        struct nftnl_set *set = nftnl_set_alloc();
+
+        if (message != NULL && set != NULL && describe_set(set, &types[i], i + 1))
+            nftnl_set_nlmsg_build_payload(message, set);
+        else
+            ruleset_batch_fail(batch);
+        ruleset_batch_commit(batch);
+        if (set != NULL)
+            nftnl_set_free(set);
+    }
+}
+
+void ruleset_sets_flush(struct ruleset_batch *batch)
+{
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        struct nlmsghdr *message =
+            ruleset_batch_message(batch, NFT_MSG_DELSETELEM, 0, "elements of set %s", types[i].name);
+
+        if (message != NULL) {
+            mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
+            mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, types[i].name);
+        }
+        ruleset_batch_commit(batch);
+    }
+}
+
+static bool add_element(struct nftnl_set *set, const struct element *item, uint32_t key_length)
+{
+    struct nftnl_set_elem *element = nftnl_set_elem_alloc();
+
+    if (element == NULL)
+        return false;
+    nftnl_set_elem_add(set, element);
+    if (item->interval_end)
+        nftnl_set_elem_set_u32(element, NFTNL_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
+    return nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, item->key, key_length) == 0;
+}
+
+static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type, const struct element *items,
+                       size_t count)
+{
+    struct nlmsghdr *message =
+        ruleset_batch_message(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "elements of set %s", type->name);
+    struct nftnl_set *set = nftnl_set_alloc();
+    bool ok = message != NULL && set != NULL && nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
+              nftnl_set_set_str(set, NFTNL_SET_NAME, type->name) == 0;
+
+    for (size_t i = 0; i < count && ok; i++)
+        ok = add_element(set, &items[i], type->key_length);
+    if (ok)
+        nftnl_set_elems_nlmsg_build_payload(message, set);
+    else
+        ruleset_batch_fail(batch);
+    ruleset_batch_commit(batch);
+    if (set != NULL)
+        nftnl_set_free(set);
+}
+
+void ruleset_sets_fill(struct ruleset_batch *batch, const struct conf *conf)
+{
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        struct elements elements;
+
+        if (!elements_of(&types[i], conf, &elements))
+            ruleset_batch_fail(batch);
+        for (size_t at = 0; at < elements.count; at += CHUNK_MAX) {
+            size_t rest = elements.count - at;
+
+            fill_chunk(batch, &types[i], elements.items + at, rest < CHUNK_MAX ? rest : CHUNK_MAX);
+        }
+        free(elements.items);
+    }
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sets of the table: their names, types and elements, out of the configuration. */
+#ifndef PENSTOCK_GATE_RULES_ENCODE_SETS_H
+#define PENSTOCK_GATE_RULES_ENCODE_SETS_H
+
+#include "gate/rules/encode/batch.h"
+
+#define SET_WEB          "web"
+#define SET_BYPASS_PORTS "bypass_ports"
+#define SET_BYPASS_USERS "bypass_users"
+#define SET_BYPASS4      "bypass4"
+#define SET_BYPASS6      "bypass6"
+
+void ruleset_sets_create(struct ruleset_batch *batch);
+void ruleset_sets_flush(struct ruleset_batch *batch);
+void ruleset_sets_fill(struct ruleset_batch *batch, const struct conf *conf);
+
+#endif

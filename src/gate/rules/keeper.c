@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/rules/keeper.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "gate/host/message_id.h"
+
+/* More repairs in a shorter time are a fight with another manager, in which haste only burns the processor. */
+#define REPAIRS_MAX    5
+#define REPAIR_SECONDS 10.
+#define FIGHT_OVER     60. /* seconds of peace */
+#define SOON           1.  /* seconds until the table is looked at again while others change theirs all the time */
+#define RETRY_FIRST_MS 1000
+#define RETRY_MAX_MS   30000
+
+#define STOPPED_TEXT "Blocked - penstock is stopped"
+
+struct keeper {
+    struct ev_loop *loop;
+    struct table *table;
+    uid_t own_uid;
+    struct keeper_cbs cbs;
+    void *data;
+    const struct conf *conf;
+    bool conf_changed;
+    enum verdict_kind kind; /* last set */
+    bool damaged;           /* by others, and not repaired yet */
+    struct status_rules status;
+    struct backoff backoff;
+    ev_timer retry;
+    ev_timer compare;               /* events may get lost */
+    ev_tstamp repairs[REPAIRS_MAX]; /* when, a ring */
+    unsigned next_repair;
+};
+
+static void compare_every(struct keeper *keeper, double seconds)
+{
+    keeper->compare.repeat = seconds;
+    ev_timer_again(keeper->loop, &keeper->compare);
+}
+
+static void compare_soon(struct keeper *keeper)
+{
+    if (keeper->compare.repeat > SOON)
+        compare_every(keeper, SOON);
+}
+
+static int apply(struct keeper *keeper, enum verdict_mode mode, const char *text,
+                 char ret_error[static TABLE_ERROR_MAX])
+{
+    struct ruleset_spec spec = {.mode = mode, .status = text, .conf = keeper->conf, .own_uid = keeper->own_uid};
+    int r = table_apply(keeper->table, &spec, ret_error);
+
+    if (r == 0 && !table_known(keeper->table))
+        compare_soon(keeper);
+    return r;
+}
+
+static void schedule_retry(struct keeper *keeper)
+{
+    ev_timer_stop(keeper->loop, &keeper->retry);
+    ev_timer_set(&keeper->retry, backoff_next(&keeper->backoff) / 1000., 0.);
+    ev_timer_start(keeper->loop, &keeper->retry);
+}
+
+/* The same refusal again and again is logged once. */
+static void note_refusal(struct keeper *keeper, const char *error)
+{
+    bool news = keeper->status.installed || strcmp(keeper->status.error, error) != 0;
+
+    keeper->status.installed = false;
+    snprintf(keeper->status.error, sizeof(keeper->status.error), "%s", error);
+    if (news)
+        log_error("rules are not installed: %s", error);
+    schedule_retry(keeper);
+}
+
+static void note_installed(struct keeper *keeper)
+{
+    if (keeper->status.error[0] != '\0')
+        log_notice("rules are installed again");
+    /* The pauses of a fight stay long until it is over. */
+    if (keeper->damaged)
+        keeper->status.repaired++;
+    else
+        backoff_reset(&keeper->backoff);
+    keeper->damaged = false;
+    keeper->status.installed = true;
+    keeper->status.error[0] = '\0';
+    keeper->conf_changed = false;
+    ev_timer_stop(keeper->loop, &keeper->retry);
+}
+
+bool keeper_set(struct keeper *keeper, enum verdict_kind kind)
+{
+    char error[TABLE_ERROR_MAX];
+
+    assert(keeper->conf);
+    if (keeper->status.installed && keeper->kind == kind && !keeper->conf_changed)
+        return true;
+    keeper->kind = kind;
+    if (apply(keeper, verdict_mode(kind), verdict_status(kind), error) < 0) {
+        note_refusal(keeper, error);
+        return false;
+    }
+    note_installed(keeper);
+    keeper->status.changes++;
+    return true;
+}
+
+/* ---- changes by others ---- */
+
+/* True when so many repairs were made in so short a time that another one has to wait. */
+static bool is_fight(struct keeper *keeper)
+{
+    ev_tstamp now = ev_now(keeper->loop);
+    ev_tstamp oldest = keeper->repairs[keeper->next_repair];
+    ev_tstamp latest = keeper->repairs[(keeper->next_repair + REPAIRS_MAX - 1) % REPAIRS_MAX];
+
+    if (now - latest > FIGHT_OVER)
+        backoff_reset(&keeper->backoff);
+    return now - oldest < REPAIR_SECONDS;
+}
+
+static void note_repair(struct keeper *keeper)
+{
+    keeper->repairs[keeper->next_repair] = ev_now(keeper->loop);
+    keeper->next_repair = (keeper->next_repair + 1) % REPAIRS_MAX;
+}
+
+static void lose(struct keeper *keeper, const char *why)
+{
+    note_refusal(keeper, why);
+    keeper->cbs.lost(why, keeper->data);
+}
+
+/* The table of the verdict once more; false: it is lost. */
+static bool write_again(struct keeper *keeper)
+{
+    char error[TABLE_ERROR_MAX];
+
+    if (apply(keeper, verdict_mode(keeper->kind), verdict_status(keeper->kind), error) == 0)
+        return true;
+    lose(keeper, error);
+    return false;
+}
+
+static void repair(struct keeper *keeper, const char *culprit)
+{
+    const struct log_field fields[] = {
+        {"MESSAGE_ID", MESSAGE_ID_REPAIRED}, {"PENSTOCK_CULPRIT", culprit}, {NULL, NULL}};
+
+    note_repair(keeper);
+    if (!write_again(keeper))
+        return;
+    note_installed(keeper);
+    log_event(LOG_LEVEL_WARNING, fields, "rules were changed by %s and are repaired", culprit);
+}
+
+void keeper_check(struct keeper *keeper, const char *culprit)
+{
+    char error[TABLE_ERROR_MAX], fight[TABLE_ERROR_MAX];
+    int r;
+
+    /* One that is not installed is written as a whole at the next retry. */
+    if (!keeper->status.installed)
+        return;
+    r = table_verify(keeper->table, error);
+    if (r == 1)
+        return;
+    if (r == -EAGAIN && culprit == NULL) { /* nobody was seen to touch it */
+        compare_soon(keeper);
+        return;
+    }
+    if (culprit == NULL)
+        culprit = "unknown";
+    keeper->damaged = true;
+    if (r < 0 && r != -EAGAIN) {
+        lose(keeper, error);
+    } else if (is_fight(keeper)) {
+        snprintf(fight, sizeof(fight), "another program changes them again and again, last %.150s; two managers fight",
+                 culprit);
+        lose(keeper, fight);
+    } else {
+        repair(keeper, culprit);
+    }
+}
+
+static void on_compare(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    struct keeper *keeper = watcher->data;
+
+    (void)revents;
+    compare_every(keeper, keeper->conf->interval_ms / 1000.);
+    if (table_known(keeper->table))
+        keeper_check(keeper, NULL);
+    else if (keeper->status.installed) /* nobody is known to have touched it, nobody is known not to have */
+        (void)write_again(keeper);
+}
+
+static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    struct keeper *keeper = watcher->data;
+
+    (void)revents;
+    if (keeper->damaged)
+        note_repair(keeper);
+    keeper->cbs.retry(keeper->data);
+}
+
+/* ---- the object ---- */
+
+struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_uid, const struct keeper_cbs *cbs,
+                          void *data)
+{
+    struct keeper *keeper = calloc(1, sizeof(*keeper));
+
+    if (!keeper) {
+        table_free(table);
+        return NULL;
+    }
+    keeper->loop = loop;
+    keeper->table = table;
+    keeper->own_uid = own_uid;
+    keeper->cbs = *cbs;
+    keeper->data = data;
+    for (unsigned i = 0; i < REPAIRS_MAX; i++)
+        keeper->repairs[i] = -FIGHT_OVER;
+    backoff_init(&keeper->backoff, RETRY_FIRST_MS, RETRY_MAX_MS);
+    ev_timer_init(&keeper->retry, on_retry, 0., 0.);
+    ev_timer_init(&keeper->compare, on_compare, 0., 0.);
+    keeper->retry.data = keeper->compare.data = keeper;
+    return keeper;
+}
+
+void keeper_set_conf(struct keeper *keeper, const struct conf *conf)
+{
+    keeper->conf = conf;
+    keeper->conf_changed = true;
+    compare_every(keeper, conf->interval_ms / 1000.);
+}
+
+bool keeper_stop(struct keeper *keeper, bool block)
+{
+    char error[TABLE_ERROR_MAX];
+    int r;
+
+    if (block)
+        r = apply(keeper, VERDICT_MODE_BLOCKED, STOPPED_TEXT, error);
+    else
+        r = table_remove(keeper->table, error);
+    ev_timer_stop(keeper->loop, &keeper->retry);
+    ev_timer_stop(keeper->loop, &keeper->compare);
+    keeper->status.installed = false;
+    if (r < 0)
+        log_error("rules could not be changed for the stop: %s", error);
+    return r == 0;
+}
+
+void keeper_status(const struct keeper *keeper, struct status_rules *ret_status)
+{
+    *ret_status = keeper->status;
+    ret_status->owned = table_owned(keeper->table);
+}
+
+void keeper_free(struct keeper *keeper)
+{
+    if (!keeper)
+        return;
+    ev_timer_stop(keeper->loop, &keeper->retry);
+    ev_timer_stop(keeper->loop, &keeper->compare);
+    table_free(keeper->table);
+    free(keeper);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel's side of the rules: owns the nfnetlink socket (and with it, where the kernel can, the table).
+ * Every change is one transaction: the old rules or the new ones, never a mixture. */
+#ifndef PENSTOCK_GATE_RULES_TABLE_H
+#define PENSTOCK_GATE_RULES_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gate/rules/encode/ruleset.h"
+
+#define TABLE_ERROR_MAX 256
+
+struct table;
+
+/* owned: claim the table (NFT_TABLE_F_OWNER|PERSIST, kernel 6.9) where the kernel can, so that nobody else flushes it.
+ * NULL: error, text filled (no nf_tables in the kernel, no CAP_NET_ADMIN). Installs nothing yet. */
+struct table *table_new(bool owned, char ret_error[static TABLE_ERROR_MAX]);
+void table_free(struct table *table); /* takes NULL; leaves the rules in the kernel as they are */
+
+/* A sentence for an error of the first talk to nf_tables, -EPERM, -EPROTONOSUPPORT and -EINVAL explained. */
+void table_explain(int error, const char *what, char ret_error[static TABLE_ERROR_MAX]);
+
+/* Makes the kernel's table what spec says: created when it is missing or was edited by others, else only what differs
+ * (chains flushed and refilled; sets and counters survive a change of verdict). 0 or -errno with a sentence that names
+ * what the kernel refused. Synchronous, bounded to 5 s. */
+int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_error[static TABLE_ERROR_MAX]);
+
+/* 1: the kernel's table is what was applied last; 0: it is not (flushed, edited); -EAGAIN: not known, as others changed
+ * rules at the same moment; another -errno with a sentence. */
+int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
+
+/* Deletes the table. 0 also when it is gone already. */
+int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
+
+/* False: the table was applied while others changed rules; whether they changed ours just then is not known. */
+bool table_known(const struct table *table);
+bool table_owned(const struct table *table);
+uint32_t table_portid(const struct table *table); /* to tell our own events from others' */
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "model/conf/conf.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/conf/keys.h"
+#include "model/conf/reader.h"
+
+#define DROP_INS_MAX 256
+
+/* ---- what is true when nothing is set ---- */
+
+/* False when out of memory. */
+static bool set_defaults(struct conf *conf)
+{
+    static const struct {
+        const char *section, *name, *value;
+    } texts[] = {
+        {"Proxy", "Port", "8080"},
+        {"SecureChannel", "Enabled", "yes"},
+        {"SecureChannel", "AllowFallback", "no"},
+        {"SecureChannel", "AuthURL", "https://mcp.wgcs.skyhigh.cloud/"},
+        {"SecureChannel", "TrustedCA", "system"},
+        {"SecureChannel", "Certificate", "/etc/penstock/tls/client.pem"},
+        {"SecureChannel", "PrivateKey", "/etc/penstock/tls/client.key"},
+        {"SecureChannel", "MinimumVersion", "1.2"},
+        {"Test", "Interval", "30s"},
+        {"Test", "ConnectTimeout", "3s"},
+        {"Test", "HandshakeTimeout", "5s"},
+        {"Test", "RetryMax", "30s"},
+        {"Redirect", "Ports", "80 443"},
+        {"Redirect", "QUIC", "reject"},
+        {"Redirect", "ListenPort", "15443"},
+        {"Bypass", "LocalNetworks", "yes"},
+        {"Failure", "OnUnavailable", "block"},
+        {"Failure", "OnStop", "open"},
+        {"Log", "Level", "info"},
+        {"Log", "Sessions", "yes"},
+        {"Relay", "Processes", "0"},
+    };
+    char why[CONF_WHY_MAX];
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (!conf_key_set(conf_keys_find(texts[i].section, texts[i].name), conf, texts[i].value, true, why))
+            return false;
+    }
+    return true;
+}
+
+/* ---- checks across keys ---- */
+
+static bool has_port(const uint16_t *ports, size_t count, uint16_t port)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ports[i] == port)
+            return true;
+    }
+    return false;
+}
+
+static void check_secure(struct conf_reader *reader, const struct conf *conf, const char *file)
+{
+    if (conf->secure_port == 0 && !conf_reader_is_bad(reader, "Proxy", "SecurePort"))
+        conf_reader_mistake(reader, file,
+                            "SecurePort= is missing in [Proxy], which Enabled=yes in [SecureChannel] needs");
+    if (conf->secure_port == conf->port && !conf_reader_is_bad(reader, "Proxy", "Port"))
+        conf_reader_mistake_at(reader, "Proxy", "SecurePort", file,
+                               "SecurePort=%u: must differ from Port=", conf->secure_port);
+    if (!conf->system_ca && conf->n_ca_paths == 0 && !conf_reader_is_bad(reader, "SecureChannel", "TrustedCA"))
+        conf_reader_mistake_at(reader, "SecureChannel", "TrustedCA", file,
+                               "TrustedCA=: without any, no proxy can be trusted");
+}
+
+static void check_headers(struct conf_reader *reader, const struct conf *conf, const char *file)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < conf->n_headers; i++)
+        bytes += strlen(conf->headers[i]) + 2;
+    if (bytes > CONF_HEADERS_BYTES_MAX)
+        conf_reader_mistake_at(reader, "Proxy", "Header", file,
+                               "Header=: all headers together are longer than %d bytes", CONF_HEADERS_BYTES_MAX);
+}
+
+static void check(struct conf_reader *reader, const struct conf *conf, const char *file)
+{
+    if (conf->n_servers == 0 && !conf_reader_is_bad(reader, "Proxy", "Servers"))
+        conf_reader_mistake_at(reader, "Proxy", "Servers", file, "Servers= is missing in [Proxy]");
+    if (conf->secure)
+        check_secure(reader, conf, file);
+    check_headers(reader, conf, file);
+    if (conf->n_ports == 0 && !conf_reader_is_bad(reader, "Redirect", "Ports"))
+        conf_reader_mistake_at(reader, "Redirect", "Ports", file, "Ports=: without any, nothing is redirected");
+    if (has_port(conf->ports, conf->n_ports, conf->listen_port))
+        conf_reader_mistake_at(reader, "Redirect", "ListenPort", file,
+                               "ListenPort=%u: must not be one of the redirected Ports=", conf->listen_port);
+}
+
+/* ---- files ---- */
+
+/* False: it could not be read to its end. */
+static bool read_file(struct conf_reader *reader, const char *path)
+{
+    FILE *stream = fopen(path, "re");
+    bool whole;
+
+    if (stream == NULL) {
+        conf_reader_mistake(reader, path, "%s", strerror(errno));
+        return false;
+    }
+    whole = conf_reader_stream(reader, stream, path);
+    fclose(stream);
+    return whole;
+}
+
+static int is_drop_in(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name);
+
+    return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0;
+}
+
+/* By bytes: alphasort() would let the locale decide. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void read_drop_ins(struct conf_reader *reader, const char *directory)
+{
+    struct dirent **entries;
+    int count = scandir(directory, &entries, is_drop_in, by_name);
+
+    if (count < 0) {
+        if (errno != ENOENT)
+            conf_reader_mistake(reader, directory, "%s", strerror(errno));
+        return;
+    }
+    if (count > DROP_INS_MAX)
+        conf_reader_mistake(reader, directory, "more than %d files", DROP_INS_MAX);
+    for (int i = 0; i < count; i++) {
+        char *path;
+
+        if (i < DROP_INS_MAX && asprintf(&path, "%s/%s", directory, entries[i]->d_name) >= 0) {
+            read_file(reader, path);
+            free(path);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+static void read_all(struct conf_reader *reader, const struct conf *conf, const char *path)
+{
+    bool whole = read_file(reader, path);
+    char *directory;
+
+    if (asprintf(&directory, "%s.d", path) < 0) {
+        conf_reader_mistake(reader, path, "out of memory");
+        return;
+    }
+    read_drop_ins(reader, directory);
+    free(directory);
+    /* What is missing then may stand in the file that could not be read. */
+    if (whole)
+        check(reader, conf, path);
+}
+
+/* ---- doors ---- */
+
+/* From stream, or from path and its drop-ins when stream is NULL. */
+static int load(FILE *stream, const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
+{
+    struct conf *conf = calloc(1, sizeof(*conf));
+    struct conf_reader *reader = conf != NULL ? conf_reader_new(conf, error_cb, data) : NULL;
+    bool good = false;
+
+    if (reader == NULL || !set_defaults(conf)) {
+        error_cb("out of memory", data);
+    } else {
+        if (stream == NULL) {
+            read_all(reader, conf, path);
+        } else {
+            if (conf_reader_stream(reader, stream, path))
+                check(reader, conf, path);
+        }
+        good = conf_reader_end(reader, path);
+    }
+    conf_reader_free(reader);
+    if (!good) {
+        conf_free(conf);
+        return -EINVAL;
+    }
+    *ret_conf = conf;
+    return 0;
+}
+
+int conf_load(const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
+{
+    return load(NULL, path != NULL ? path : CONF_DEFAULT_PATH, error_cb, data, ret_conf);
+}
+
+int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
+{
+    return load(stream, name, error_cb, data, ret_conf);
+}
+
+void conf_free(struct conf *conf)
+{
+    size_t count;
+    const struct conf_key *keys = conf_keys(&count);
+
+    if (conf == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i].kind >= CONF_KIND_HOSTS && keys[i].kind <= CONF_KIND_USERS)
+            conf_key_clear(&keys[i], conf);
+    }
+    free(conf->server_name);
+    free(conf->auth_url.text);
+    free(conf->auth_url.host);
+    free(conf->certificate);
+    free(conf->private_key);
+    free(conf);
+}
+
+/* Static initialisers know no htonl(). */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define NETWORK_ORDER(host) __builtin_bswap32(host)
+#else
+#define NETWORK_ORDER(host) (host)
+#endif
+#define IN4(host, bits)                                                                                                \
+    {                                                                                                                  \
+        {.in4 = {.sin_family = AF_INET, .sin_addr = {NETWORK_ORDER(host)}}}, bits                                      \
+    }
+#define IN6(first, second, last, bits)                                                                                 \
+    {                                                                                                                  \
+        {.in6 = {.sin6_family = AF_INET6, .sin6_addr = {.s6_addr = {[0] = first, [1] = second, [15] = last}}}}, bits   \
+    }
+
+const struct prefix *conf_local_networks(size_t *ret_count)
+{
+    static const struct prefix networks[] = {
+        IN4(0x7f000000, 8),     /* 127.0.0.0/8 loopback */
+        IN4(0xa9fe0000, 16),    /* 169.254.0.0/16 link-local, with the clouds' metadata service 169.254.169.254 */
+        IN4(0xe0000000, 4),     /* 224.0.0.0/4 multicast */
+        IN4(0xffffffff, 32),    /* broadcast */
+        IN4(0x0a000000, 8),     /* 10.0.0.0/8 RFC 1918 */
+        IN4(0xac100000, 12),    /* 172.16.0.0/12 */
+        IN4(0xc0a80000, 16),    /* 192.168.0.0/16 */
+        IN4(0xa83f8110, 32),    /* 168.63.129.16, the host of an Azure machine */
+        IN6(0, 0, 1, 128),      /* ::1 loopback */
+        IN6(0xfe, 0x80, 0, 10), /* fe80::/10 link-local */
+        IN6(0xff, 0, 0, 8),     /* ff00::/8 multicast */
+        IN6(0xfc, 0, 0, 7),     /* fc00::/7 unique local, RFC 4193 */
+    };
+
+    *ret_count = sizeof(networks) / sizeof(networks[0]);
+    return networks;
+}

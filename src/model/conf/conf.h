@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration (penstock.conf(5)): read once, checked whole, then only read.
+ * All strings belong to the struct; conf_free() frees everything. */
+#ifndef PENSTOCK_MODEL_CONF_CONF_H
+#define PENSTOCK_MODEL_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "model/addr.h"
+#include "model/log_level.h"
+
+#define CONF_DEFAULT_PATH      "/etc/penstock/penstock.conf"
+#define CONF_SERVERS_MAX       16
+#define CONF_NAME_MAX          255 /* of a host name, RFC 1035 */
+#define CONF_HEADERS_MAX       32
+#define CONF_HEADERS_BYTES_MAX 8192 /* all of them, each with its line's end */
+#define CONF_PORTS_MAX         64
+#define CONF_USERS_MAX         64
+#define CONF_NETWORKS_MAX      1024
+#define CONF_CA_PATHS_MAX      16
+#define CONF_RELAYS_MAX        64
+
+enum conf_unavailable { CONF_UNAVAILABLE_BLOCK, CONF_UNAVAILABLE_DIRECT };
+enum conf_stop { CONF_STOP_OPEN, CONF_STOP_BLOCK };
+enum conf_quic { CONF_QUIC_REJECT, CONF_QUIC_PASS };
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+
+struct conf_user {
+    char *name; /* as written */
+    uid_t uid;
+};
+
+/* https://HOST[:PORT]/…; only host and port matter for a handshake. */
+struct conf_auth_url {
+    char *text; /* as written; NULL: no such test */
+    char *host; /* without brackets */
+    uint16_t port;
+};
+
+struct conf {
+    /* [Proxy] */
+    char *servers[CONF_SERVERS_MAX]; /* name or numeric address without brackets */
+    size_t n_servers;
+    uint16_t secure_port; /* 0: not set */
+    uint16_t port;
+    char *headers[CONF_HEADERS_MAX]; /* "Name: value", checked: no control characters */
+    size_t n_headers;
+
+    /* [SecureChannel] */
+    bool secure;
+    bool allow_fallback;
+    char *server_name; /* NULL: the server's own name */
+    struct conf_auth_url auth_url;
+    bool system_ca;
+    char *ca_paths[CONF_CA_PATHS_MAX];
+    size_t n_ca_paths;
+    char *certificate;
+    char *private_key;
+    enum conf_tls_version minimum_version;
+
+    /* [Test], milliseconds */
+    uint32_t interval_ms;
+    uint32_t connect_timeout_ms;
+    uint32_t handshake_timeout_ms;
+    uint32_t retry_max_ms;
+
+    /* [Redirect] */
+    uint16_t ports[CONF_PORTS_MAX];
+    size_t n_ports;
+    enum conf_quic quic;
+    uint16_t listen_port;
+
+    /* [Bypass] */
+    struct prefix bypass_networks[CONF_NETWORKS_MAX]; /* without LocalNetworks */
+    size_t n_bypass_networks;
+    bool local_networks;
+    uint16_t bypass_ports[CONF_PORTS_MAX];
+    size_t n_bypass_ports;
+    struct conf_user bypass_users[CONF_USERS_MAX];
+    size_t n_bypass_users;
+
+    /* [Failure] */
+    enum conf_unavailable on_unavailable;
+    enum conf_stop on_stop;
+
+    /* [Log], [Relay] */
+    enum log_level log_level;
+    bool log_sessions;
+    unsigned relays; /* 0: one per CPU */
+};
+
+/* Called once per mistake, in reading order; text is "FILE:LINE: message" or "FILE: message". */
+typedef void conf_error_cb(const char *text, void *data);
+
+/* FILE, then FILE.d/(any).conf in order of their names (path NULL: CONF_DEFAULT_PATH and its
+ * penstock.conf.d). 0, or -EINVAL after every mistake has been reported; *ret_conf untouched then. */
+int conf_load(const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf);
+
+/* One stream in the same syntax, no drop-ins: what conf_print() wrote. Does not close the stream. */
+int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *data, struct conf **ret_conf);
+
+/* The effective configuration, every key, in the syntax that conf_read() takes. Contains the headers' values. */
+void conf_print(const struct conf *conf, FILE *stream);
+
+/* Takes NULL; wipes the headers (they may carry credentials). */
+void conf_free(struct conf *conf);
+
+/* The networks of LocalNetworks=yes; *ret_count entries of static storage. */
+const struct prefix *conf_local_networks(size_t *ret_count);
+
+#endif

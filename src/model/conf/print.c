@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "model/conf/conf.h"
+#include "model/conf/keys.h"
+#include "model/conf/value.h"
+
+static const void *field(const struct conf *conf, size_t offset)
+{
+    return (const char *)conf + offset;
+}
+
+static const char *word_of(const struct conf_key *key, unsigned value)
+{
+    for (const struct conf_word *w = key->words; w->word != NULL; w++) {
+        if (w->value == value)
+            return w->word;
+    }
+    assert(false);
+}
+
+static void print_host(const char *host, FILE *stream)
+{
+    fprintf(stream, strchr(host, ':') != NULL ? "[%s]" : "%s", host);
+}
+
+/* The uid is what counts, and its owner may not be known any more where this is read. */
+static void print_users(const struct conf *conf, FILE *stream)
+{
+    for (size_t i = 0; i < conf->n_bypass_users; i++)
+        fprintf(stream, "%s%u", i > 0 ? " " : "", conf->bypass_users[i].uid);
+    if (conf->n_bypass_users > 0)
+        fprintf(stream, "   #");
+    for (size_t i = 0; i < conf->n_bypass_users; i++)
+        fprintf(stream, " %s", conf->bypass_users[i].name);
+}
+
+static void print_list(const struct conf_key *key, const struct conf *conf, FILE *stream)
+{
+    const size_t count = *(const size_t *)field(conf, key->count_offset);
+    const void *list = field(conf, key->offset);
+    char buf[ADDR_TEXT_MAX];
+
+    if (key->kind == CONF_KIND_TRUST && conf->system_ca)
+        fprintf(stream, count > 0 ? "system " : "system");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            fputc(' ', stream);
+        if (key->kind == CONF_KIND_HOSTS)
+            print_host(((char *const *)list)[i], stream);
+        else if (key->kind == CONF_KIND_TRUST)
+            fputs(((char *const *)list)[i], stream);
+        else if (key->kind == CONF_KIND_PORTS)
+            fprintf(stream, "%u", ((const uint16_t *)list)[i]);
+        else
+            fputs(prefix_text((const struct prefix *)list + i, buf), stream);
+    }
+}
+
+/* One line each: a header's value may contain anything but a line's end. */
+static void print_headers(const struct conf_key *key, const struct conf *conf, FILE *stream)
+{
+    for (size_t i = 0; i < conf->n_headers; i++) {
+        if (i > 0)
+            fprintf(stream, "\n%s=", key->name);
+        fputs(conf->headers[i], stream);
+    }
+}
+
+static void print_string(const char *string, FILE *stream)
+{
+    if (string != NULL)
+        fputs(string, stream);
+}
+
+static void print_value(const struct conf_key *key, const struct conf *conf, FILE *stream)
+{
+    const void *value = field(conf, key->offset);
+    char span[CONF_SPAN_TEXT_MAX];
+
+    switch (key->kind) {
+    case CONF_KIND_BOOL:
+        fputs(*(const bool *)value ? "yes" : "no", stream);
+        break;
+    case CONF_KIND_WORD:
+        fputs(word_of(key, *(const unsigned *)value), stream);
+        break;
+    case CONF_KIND_NUMBER:
+        fprintf(stream, "%u", *(const unsigned *)value);
+        break;
+    case CONF_KIND_PORT:
+        fprintf(stream, "%u", *(const uint16_t *)value);
+        break;
+    case CONF_KIND_SPAN:
+        fputs(conf_value_span_text(*(const uint32_t *)value, span), stream);
+        break;
+    case CONF_KIND_HOST:
+    case CONF_KIND_PATH:
+        print_string(*(char *const *)value, stream);
+        break;
+    case CONF_KIND_URL:
+        print_string(conf->auth_url.text, stream);
+        break;
+    case CONF_KIND_HEADERS:
+        print_headers(key, conf, stream);
+        break;
+    case CONF_KIND_USERS:
+        print_users(conf, stream);
+        break;
+    case CONF_KIND_HOSTS:
+    case CONF_KIND_TRUST:
+    case CONF_KIND_PORTS:
+    case CONF_KIND_NETWORKS:
+        print_list(key, conf, stream);
+        break;
+    case CONF_KIND_INTERCEPT:
+        fputs("local", stream);
+        break;
+    case CONF_KIND_REFUSED:
+        break;
+    }
+}
+
+void conf_print(const struct conf *conf, FILE *stream)
+{
+    size_t count;
+    const struct conf_key *keys = conf_keys(&count);
+    const char *section = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i].kind == CONF_KIND_REFUSED)
+            continue;
+        /* A port that is not set has no text that would be read as such. */
+        if (keys[i].kind == CONF_KIND_PORT && *(const uint16_t *)field(conf, keys[i].offset) == 0)
+            continue;
+        if (section == NULL || strcmp(section, keys[i].section) != 0)
+            fprintf(stream, "%s[%s]\n", section != NULL ? "\n" : "", keys[i].section);
+        section = keys[i].section;
+        fprintf(stream, "%s=", keys[i].name);
+        print_value(&keys[i], conf, stream);
+        fputc('\n', stream);
+    }
+}

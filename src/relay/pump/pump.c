@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "relay/pump/pump.h"
+
+#include <assert.h>
+
+/* Bytes that one direction may move before the others have their turn. */
+#define SHARE (1024 * 1024)
+
+static struct flow *flow_from(struct pump *pump, enum pump_side source)
+{
+    return source == PUMP_CLIENT ? &pump->up : &pump->down;
+}
+
+static enum pump_side other(enum pump_side side)
+{
+    return side == PUMP_CLIENT ? PUMP_PROXY : PUMP_CLIENT;
+}
+
+/* ---- interest ---- */
+
+/* What the flow that reads from source wants to hear about side. */
+static int flow_interest(const struct flow *flow, enum pump_side source, enum pump_side side)
+{
+    switch (flow->wait) {
+    case FLOW_WAIT_NOTHING:
+    case FLOW_WAIT_LEAVE:
+    case FLOW_WAIT_TURN:
+        return 0;
+    case FLOW_WAIT_SOURCE_READ:
+        return side == source ? EV_READ : 0;
+    case FLOW_WAIT_SOURCE_WRITE:
+        return side == source ? EV_WRITE : 0;
+    case FLOW_WAIT_SINK_READ:
+        return side == source ? 0 : EV_READ;
+    case FLOW_WAIT_SINK_WRITE:
+        return side == source ? 0 : EV_WRITE;
+    }
+    return 0;
+}
+
+/* To be run by the timer, whatever the poll says. */
+static bool flow_wants_turn(const struct flow *flow)
+{
+    return flow->wait == FLOW_WAIT_TURN || (flow->coalescing && flow->wait == FLOW_WAIT_SOURCE_READ);
+}
+
+static void watch_side(struct pump *pump, enum pump_side side)
+{
+    ev_io *io = &pump->io[side];
+    int events = flow_interest(&pump->up, PUMP_CLIENT, side) | flow_interest(&pump->down, PUMP_PROXY, side);
+    if (events == (ev_is_active(io) ? io->events & (EV_READ | EV_WRITE) : 0))
+        return;
+    ev_io_stop(pump->loop, io);
+    if (events == 0)
+        return;
+    /* Not ev_io_set(): that would register the descriptor anew with the kernel, though it is the same file. */
+    io->fd = pump->streams[side]->fd;
+    ev_io_modify(io, events);
+    ev_io_start(pump->loop, io);
+}
+
+static void pump_update_interest(struct pump *pump)
+{
+    watch_side(pump, PUMP_CLIENT);
+    watch_side(pump, PUMP_PROXY);
+    ev_timer_stop(pump->loop, &pump->turn);
+    if (flow_wants_turn(&pump->up) || flow_wants_turn(&pump->down)) {
+        bool now = pump->up.wait == FLOW_WAIT_TURN || pump->down.wait == FLOW_WAIT_TURN;
+        ev_timer_set(&pump->turn, now ? 0. : FLOW_COALESCE_S, 0.);
+        ev_timer_start(pump->loop, &pump->turn);
+    }
+}
+
+static bool flow_is_delivering(const struct flow *flow)
+{
+    return flow->wait == FLOW_WAIT_SINK_WRITE || flow->wait == FLOW_WAIT_SINK_READ;
+}
+
+bool pump_is_delivering(const struct pump *pump)
+{
+    return flow_is_delivering(&pump->up) || flow_is_delivering(&pump->down);
+}
+
+static void pump_stop(struct pump *pump)
+{
+    ev_io_stop(pump->loop, &pump->io[PUMP_CLIENT]);
+    ev_io_stop(pump->loop, &pump->io[PUMP_PROXY]);
+    ev_timer_stop(pump->loop, &pump->turn);
+}
+
+/* ---- faults ---- */
+
+/* The first fault decides how the session ends. The other direction goes on as far as it can: what had arrived from a
+ * peer before it reset the connection belongs to the other side. */
+static void pump_take_fault(struct pump *pump, enum pump_side source)
+{
+    struct flow *flow = flow_from(pump, source), *opposite = flow_from(pump, other(source));
+    if (flow->fault == FLOW_FAULT_NONE || pump->fault != FLOW_FAULT_NONE)
+        return;
+    pump->fault = flow->fault;
+    pump->fault_status = flow->fault_status;
+    switch (flow->fault) {
+    case FLOW_FAULT_SOURCE:
+        pump->fault_side = source;
+        flow_abandon(opposite, pump->buffers);
+        return;
+    case FLOW_FAULT_SINK:
+        pump->fault_side = other(source);
+        flow_doom(opposite);
+        /* It may wait for events that a dead socket does not give. */
+        if (opposite->state != FLOW_DONE && opposite->wait != FLOW_WAIT_SINK_WRITE)
+            opposite->wait = FLOW_WAIT_TURN;
+        return;
+    case FLOW_FAULT_MEMORY:
+        pump->fault_side = source;
+        flow_abandon(opposite, pump->buffers);
+        return;
+    case FLOW_FAULT_NONE:
+        return;
+    }
+}
+
+/* ---- running ---- */
+
+/* Before the client's end is passed on: there may be nobody left who would read an answer. */
+static void pump_leave(struct pump *pump)
+{
+    if (pump->down.state == FLOW_OPEN && pump->over_cb(pump, pump->data)) {
+        pump->abandoned = true;
+        flow_abandon(&pump->up, pump->buffers);
+        flow_abandon(&pump->down, pump->buffers);
+    } else {
+        flow_run(&pump->up, pump->buffers, pump->streams[PUMP_CLIENT], pump->streams[PUMP_PROXY], SHARE);
+    }
+}
+
+static void pump_run_flow(struct pump *pump, enum pump_side source)
+{
+    struct flow *flow = flow_from(pump, source);
+    uint64_t before = flow->delivered;
+    if (flow->state == FLOW_DONE)
+        return;
+    flow->last = flow_from(pump, other(source))->state == FLOW_DONE;
+    flow_run(flow, pump->buffers, pump->streams[source], pump->streams[other(source)], SHARE);
+    if (flow->delivered != before) {
+        pump->answered = source == PUMP_PROXY;
+        pump->active_at = ev_now(pump->loop);
+        stats_add(source == PUMP_CLIENT ? &pump->stats->bytes_up : &pump->stats->bytes_down, flow->delivered - before);
+    }
+    if (flow->wait == FLOW_WAIT_LEAVE)
+        pump_leave(pump);
+    pump_take_fault(pump, source);
+}
+
+/* TLS may have to read before it can write. The other direction's call may have read just that, and then no event will
+ * tell of it: a flow that waits so runs again whenever the other one has run. */
+static bool waits_crosswise(const struct flow *flow)
+{
+    return flow->wait == FLOW_WAIT_SOURCE_WRITE || flow->wait == FLOW_WAIT_SINK_READ;
+}
+
+/* The session may be gone afterwards: callers return at once. */
+static void pump_settle(struct pump *pump)
+{
+    if (pump->up.state == FLOW_DONE && pump->down.state == FLOW_DONE) {
+        pump_stop(pump);
+        pump->cb(pump, pump->fault == FLOW_FAULT_NONE ? PUMP_DONE : PUMP_FAILED, pump->data);
+        return;
+    }
+    pump_update_interest(pump);
+    if (!pump->half_closed && (pump->up.state != FLOW_OPEN || pump->down.state != FLOW_OPEN)) {
+        pump->half_closed = true;
+        pump->cb(pump, PUMP_HALF_CLOSED, pump->data);
+    }
+}
+
+static void pump_run(struct pump *pump, bool up, bool down)
+{
+    if (up)
+        pump_run_flow(pump, PUMP_CLIENT);
+    down |= waits_crosswise(&pump->down);
+    if (down)
+        pump_run_flow(pump, PUMP_PROXY);
+    if (down && waits_crosswise(&pump->up))
+        pump_run_flow(pump, PUMP_CLIENT);
+    pump_settle(pump);
+}
+
+static void pump_io_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct pump *pump = io->data;
+    enum pump_side side = io == &pump->io[PUMP_CLIENT] ? PUMP_CLIENT : PUMP_PROXY;
+    pump_run(pump, (events & flow_interest(&pump->up, PUMP_CLIENT, side)) != 0,
+             (events & flow_interest(&pump->down, PUMP_PROXY, side)) != 0);
+}
+
+static void pump_turn_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct pump *pump = timer->data;
+    /* What the poll has found in the same round is dealt with now; it would find nothing left. */
+    (void)ev_clear_pending(loop, &pump->io[PUMP_CLIENT]);
+    (void)ev_clear_pending(loop, &pump->io[PUMP_PROXY]);
+    pump_run(pump, flow_wants_turn(&pump->up), flow_wants_turn(&pump->down));
+}
+
+void pump_init(struct pump *pump, struct ev_loop *loop, struct buffers *buffers, struct stats *stats,
+               struct stream *client, struct stream *proxy, pump_cb *cb, pump_over_cb *over_cb, void *data)
+{
+    *pump = (struct pump){.loop = loop, .buffers = buffers, .stats = stats, .cb = cb, .over_cb = over_cb, .data = data};
+    pump->streams[PUMP_CLIENT] = client;
+    pump->streams[PUMP_PROXY] = proxy;
+    flow_init(&pump->up);
+    flow_init(&pump->down);
+    pump->up.ask_at_end = over_cb != NULL;
+    for (int side = PUMP_CLIENT; side <= PUMP_PROXY; side++) {
+        ev_init(&pump->io[side], pump_io_cb);
+        pump->io[side].data = pump;
+    }
+    ev_timer_init(&pump->turn, pump_turn_cb, 0., 0.);
+    pump->turn.data = pump;
+}
+
+void pump_start(struct pump *pump)
+{
+    pump->active_at = ev_now(pump->loop);
+    /* What is there already moves before anything is polled: the client's first bytes, and rarely some of the proxy's.
+     */
+    pump->up.wait = FLOW_WAIT_TURN;
+    pump->down.wait = stream_pending(pump->streams[PUMP_PROXY]) ? FLOW_WAIT_TURN : FLOW_WAIT_SOURCE_READ;
+    ev_feed_event(pump->loop, &pump->turn, EV_TIMER);
+}
+
+void pump_fini(struct pump *pump)
+{
+    pump_stop(pump);
+    flow_fini(&pump->up, pump->buffers);
+    flow_fini(&pump->down, pump->buffers);
+}

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "relay/session/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/sockdiag.h"
+#include "channel/link/dial.h"
+#include "channel/net/tcp.h"
+#include "relay/close/close.h"
+#include "relay/pump/pump.h"
+#include "relay/session/destination.h"
+#include "relay/session/first_bytes.h"
+#include "relay/session/session_log.h"
+
+enum session_state {
+    SESSION_NEW,
+    SESSION_SNIFF, /* reading what the client says first */
+    SESSION_DIAL,  /* a way through the proxy is being opened */
+    SESSION_HELD,  /* the dial failed and the route is under test: waits for the next route */
+    SESSION_OPEN,  /* the pump runs */
+    SESSION_ENDED,
+};
+
+struct session {
+    struct worker *worker;
+    struct session *next, *previous;
+    struct settings *settings; /* of the last dial; NULL: none yet */
+    struct stream *client;     /* the proxy's is in dial, later both are in pump */
+    struct dial *dial;
+    ev_io client_io;
+    ev_timer timer;
+    enum session_state state;
+    enum sniff_kind kind;
+    uint8_t mode;  /* enum route_mode of the last dial */
+    uint8_t tries; /* dials that failed through the proxy's fault */
+    uint64_t id, generation;
+    ev_tstamp began_at, held_until; /* 0: never held; all holds together have one limit */
+    struct addr client_address, destination, own, proxy_address;
+    char *name;        /* NULL: none */
+    char *held_detail; /* why the last dial failed; NULL: none */
+    struct first_bytes head;
+    int http_status;
+    struct pump pump;
+};
+
+struct session **session_next(struct session *session)
+{
+    return &session->next;
+}
+
+struct session **session_previous(struct session *session)
+{
+    return &session->previous;
+}
+
+/* ---- state ---- */
+
+static const struct {
+    const char *text;
+    double limit_s; /* 0: none of our own; the dial has its timers */
+} states[] = {
+    [SESSION_NEW] = {"new", 0.},
+    [SESSION_SNIFF] = {"sniff", SESSION_SILENCE_S},
+    [SESSION_DIAL] = {"dial", 0.},
+    [SESSION_HELD] = {"held", 0.}, /* session_hold() sets it */
+    [SESSION_OPEN] = {"open", SESSION_YOUNG_S},
+    [SESSION_ENDED] = {"ended", 0.},
+};
+
+static void session_set_timer(struct session *session, double after)
+{
+    ev_timer_stop(session->worker->loop, &session->timer);
+    ev_timer_set(&session->timer, after > 0. ? after : 0., 0.);
+    ev_timer_start(session->worker->loop, &session->timer);
+}
+
+/* The only writer of the state. */
+static void session_enter(struct session *session, enum session_state state)
+{
+    log_debug("session %" PRIu64 ": %s -> %s", session->id, states[session->state].text, states[state].text);
+    if (session->state == SESSION_HELD)
+        session->worker->n_held--;
+    if (state == SESSION_HELD)
+        session->worker->n_held++;
+    session->state = state;
+    ev_timer_stop(session->worker->loop, &session->timer);
+    if (states[state].limit_s > 0.)
+        session_set_timer(session, states[state].limit_s);
+    /* From here on the pump polls the client, or nobody does. */
+    if (state == SESSION_OPEN || state == SESSION_ENDED)
+        ev_io_stop(session->worker->loop, &session->client_io);
+}
+
+/* ---- the end ---- */
+
+static void session_write_log(const struct session *session, enum reason reason, const char *detail)
+{
+    if (session->worker->settings && !session->worker->settings->conf->log_sessions)
+        return;
+    session_log_write(&(struct session_log){.client = &session->client_address,
+                                            .destination = &session->destination,
+                                            .proxy = &session->proxy_address,
+                                            .name = session->name,
+                                            .mode = session->mode,
+                                            .up = session->pump.up.delivered,
+                                            .down = session->pump.down.delivered,
+                                            .seconds = ev_now(session->worker->loop) - session->began_at,
+                                            .reason = reason,
+                                            .detail = detail});
+}
+
+static void session_free(struct session *session)
+{
+    dial_free(session->dial);
+    settings_unref(session->settings);
+    free(session->name);
+    free(session->held_detail);
+    first_bytes_fini(&session->head);
+    free(session);
+}
+
+void session_close(struct session *session, enum reason reason, const char *detail)
+{
+    struct worker *worker = session->worker;
+    bool had_tunnel = session->state == SESSION_OPEN;
+    assert(session->state != SESSION_ENDED);
+    session_enter(session, SESSION_ENDED);
+    if (reason_is_error(reason))
+        stats_add(&worker->stats->sessions_failed, 1);
+    session_write_log(session, reason, detail);
+    if (had_tunnel) {
+        pump_fini(&session->pump);
+        close_tunnel(worker->lingering, &session->pump, reason, session->mode == ROUTE_SECURE);
+    } else {
+        close_refused(worker->lingering, session->client, session->kind, reason, session->http_status, detail);
+    }
+    worker_remove(worker, session);
+    session_free(session);
+}
+
+/* ---- open ---- */
+
+/* As the pump has ended, or as far as it has. */
+static void session_close_pumped(struct session *session)
+{
+    const struct pump *pump = &session->pump;
+    bool failed = pump->fault != FLOW_FAULT_NONE && pump->fault_status == STREAM_FAILED;
+    session_close(session, close_reason(pump), failed ? stream_error(pump->streams[pump->fault_side]) : NULL);
+}
+
+static void session_pump_cb(struct pump *pump, enum pump_event event, void *data)
+{
+    struct session *session = data;
+    switch (event) {
+    case PUMP_HALF_CLOSED:
+        session_set_timer(session, SESSION_HALF_CLOSED_S);
+        return;
+    case PUMP_DONE:
+    case PUMP_FAILED:
+        session_close_pumped(session);
+        return;
+    }
+}
+
+/* On the plain route a client's end is passed on as a FIN, and whoever sends the first FIN keeps TIME_WAIT. When the
+ * client has closed its socket for good after an answer, there is nothing left to say: the proxy is reset. */
+static bool session_over_cb(const struct pump *pump, void *data)
+{
+    const struct session *session = data;
+    struct worker *worker = session->worker;
+    if (session->mode != ROUTE_PLAIN)
+        return false;
+    if (pump->answered && sockdiag_is_closed(worker->diag_fd, &session->client_address, &session->destination))
+        return true;
+    source_ports_note_lost(&worker->ports, ev_now(worker->loop));
+    return false;
+}
+
+static void session_open(struct session *session, struct stream *proxy)
+{
+    pump_init(&session->pump, session->worker->loop, session->worker->buffers, session->worker->stats, session->client,
+              proxy, session_pump_cb, session_over_cb, session);
+    session_enter(session, SESSION_OPEN);
+    pump_start(&session->pump);
+}
+
+/* How long nothing need move. */
+static double session_patience(const struct session *session)
+{
+    if (!session->pump.half_closed)
+        return SESSION_IDLE_S;
+    return pump_is_delivering(&session->pump) ? LINGER_STALLED_S : SESSION_HALF_CLOSED_S;
+}
+
+/* Lazy: activity does not touch the timer, it looks when it fires. */
+static void session_check_idle(struct session *session)
+{
+    bool half = session->pump.half_closed;
+    tcp_keep_alive(session->pump.streams[PUMP_PROXY]->fd); /* once and again, but rarely */
+    double left = session->pump.active_at + session_patience(session) - ev_now(session->worker->loop);
+    if (left > 0.)
+        session_set_timer(session, left);
+    else if (session->pump.fault != FLOW_FAULT_NONE)
+        session_close_pumped(session);
+    else
+        session_close(session, half ? REASON_HALF_CLOSED_IDLE : REASON_IDLE, NULL);
+}
+
+/* ---- dial and hold ---- */
+
+static void session_dial(struct session *session);
+
+/* The proxy could not be reached or authenticated: a test of it will follow, and a route from that. */
+static void session_hold(struct session *session, const struct dial_result *result)
+{
+    struct worker *worker = session->worker;
+    session->tries++;
+    worker_report_trouble(worker, session->generation, result->reason, result->detail);
+    if (session->tries >= WORKER_TRIES_MAX) {
+        session_close(session, result->reason, result->detail);
+    } else if (worker->route.generation > session->generation) {
+        session_dial(session);
+    } else if (worker->n_held >= WORKER_HELD_MAX) {
+        session_close(session, REASON_HOLD_LIMIT, result->detail);
+    } else {
+        free(session->held_detail);
+        session->held_detail = strdup(result->detail);
+        session_enter(session, SESSION_HELD);
+        if (session->held_until <= 0.)
+            session->held_until = ev_now(worker->loop) + WORKER_HELD_S;
+        session_set_timer(session, session->held_until - ev_now(worker->loop));
+    }
+}
+
+static void session_dial_cb(struct dial *dial, const struct dial_result *result, void *data)
+{
+    struct session *session = data;
+    session->http_status = result->http_status;
+    session->dial = NULL;
+    if (result->up)
+        session_open(session, dial_take_stream(dial));
+    else if (result->proxy_at_fault)
+        session_hold(session, result);
+    else
+        session_close(session, result->reason, result->detail);
+    dial_free(dial);
+}
+
+static void session_start_dial(struct session *session)
+{
+    const struct route *route = &session->worker->route;
+    const struct conf *conf = session->settings->conf;
+    char text[ADDR_TEXT_MAX];
+    struct dial_request request = {.conf = conf,
+                                   .tls = route->mode == ROUTE_SECURE ? session->settings->tls : NULL,
+                                   .address = route->address,
+                                   .tls_name = conf->server_name ? conf->server_name : route->server,
+                                   .resume = true,
+                                   .host = destination_target(session->name, &session->destination, text),
+                                   .port = addr_port(&session->destination),
+                                   .local_port =
+                                       source_ports_next(&session->worker->ports, ev_now(session->worker->loop))};
+    session->dial = dial_start(session->worker->loop, &request, session_dial_cb, session);
+    if (session->dial)
+        session_enter(session, SESSION_DIAL);
+    else
+        session_close(session, REASON_NO_MEMORY, NULL);
+}
+
+/* Along the route as it is now. The session may have ended when it returns. */
+static void session_dial(struct session *session)
+{
+    struct worker *worker = session->worker;
+    const struct route *route = &worker->route;
+    if (route->mode == ROUTE_CLOSED || !worker->settings) {
+        session_close(session, REASON_BLOCKED, route->status);
+        return;
+    }
+    dial_free(session->dial);
+    session->dial = NULL;
+    settings_unref(session->settings);
+    session->settings = settings_ref(worker->settings);
+    session->mode = route->mode;
+    session->generation = route->generation;
+    session->proxy_address = route->address;
+    if (destination_judge(&session->destination, &session->own, &route->address) != DESTINATION_PROXY)
+        session_close(session, REASON_LOOP, NULL);
+    else if (route->mode == ROUTE_SECURE && !session->settings->tls)
+        session_close(session, REASON_TLS_FAILED, session->settings->tls_error);
+    else
+        session_start_dial(session);
+}
+
+void session_route_changed(struct session *session, const struct route *previous)
+{
+    const struct route *route = &session->worker->route;
+    bool other_way = route->mode != previous->mode || !addr_equal(&route->address, &previous->address) ||
+                     strcmp(route->server, previous->server) != 0;
+    if (route->mode == ROUTE_CLOSED) {
+        session_close(session, session->state == SESSION_OPEN ? REASON_CUT : REASON_BLOCKED, route->status);
+        return;
+    }
+    switch (session->state) {
+    case SESSION_HELD:
+        if (route->generation > session->generation)
+            session_dial(session);
+        return;
+    case SESSION_DIAL:
+        /* A dial on its way to where nothing may go any more must not get there. */
+        if (other_way)
+            session_dial(session);
+        return;
+    case SESSION_NEW:
+    case SESSION_SNIFF:
+    case SESSION_OPEN:
+    case SESSION_ENDED:
+        return;
+    }
+}
+
+void session_drain(struct session *session)
+{
+    if (session->mode == ROUTE_PLAIN && session->state == SESSION_OPEN)
+        session_close(session, REASON_DRAINED, NULL);
+}
+
+/* ---- sniff ---- */
+
+static void session_client_ended(struct session *session);
+
+/* Reads on, or with give_up makes do with what is there. The session may have ended when it returns. */
+static void session_sniff(struct session *session, bool give_up)
+{
+    struct sniff sniff;
+    bool first = session->kind == SNIFF_OTHER;
+    switch ((give_up ? first_bytes_give_up : first_bytes_read)(&session->head, session->client, &sniff)) {
+    case FIRST_BYTES_MORE:
+        session->kind = sniff.kind;
+        if (first && session->head.length > 0)
+            session_set_timer(session, session->began_at + SESSION_SNIFF_S - ev_now(session->worker->loop));
+        return;
+    case FIRST_BYTES_DONE:
+        session->kind = sniff.kind;
+        if (sniff.name[0] && !(session->name = strdup(sniff.name)))
+            session_close(session, REASON_NO_MEMORY, NULL);
+        else
+            session_dial(session);
+        return;
+    case FIRST_BYTES_ENDED:
+        session_client_ended(session);
+        return;
+    case FIRST_BYTES_FAILED:
+        session_close(session, REASON_CLIENT_GONE, stream_error(session->client));
+        return;
+    case FIRST_BYTES_NO_MEMORY:
+        session_close(session, REASON_NO_MEMORY, NULL);
+        return;
+    }
+}
+
+/* A client may end its direction and still wait for an answer, but not before it has asked, nor inside TLS. */
+static void session_client_ended(struct session *session)
+{
+    bool spoke = session->head.length > 0 || stream_pending(session->client);
+    if (!spoke || session->kind == SNIFF_TLS)
+        session_close(session, REASON_CLIENT_GONE, NULL);
+    else if (session->state == SESSION_SNIFF)
+        session_sniff(session, true);
+    else
+        ev_io_stop(session->worker->loop, &session->client_io);
+}
+
+/* While there is no tunnel: is the client still there? Bytes that wait in the socket hide its end, so they end the
+ * watch; the dial has its limits. */
+static void session_look_after_client(struct session *session)
+{
+    char byte;
+    ssize_t n = recv(session->client->fd, &byte, 1, MSG_PEEK);
+    if (n > 0)
+        ev_io_stop(session->worker->loop, &session->client_io);
+    else if (n == 0)
+        session_client_ended(session);
+    else if (errno != EAGAIN && errno != EINTR)
+        session_close(session, REASON_CLIENT_GONE, strerrordesc_np(errno));
+}
+
+/* ---- events ---- */
+
+static void session_client_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct session *session = io->data;
+    switch (session->state) {
+    case SESSION_SNIFF:
+        session_sniff(session, false);
+        return;
+    case SESSION_DIAL:
+    case SESSION_HELD:
+        session_look_after_client(session);
+        return;
+    case SESSION_NEW:
+    case SESSION_OPEN:
+    case SESSION_ENDED:
+        break;
+    }
+    assert(!"the client is not polled in this state");
+}
+
+static void session_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct session *session = timer->data;
+    switch (session->state) {
+    case SESSION_SNIFF:
+        session_sniff(session, true);
+        return;
+    case SESSION_HELD:
+        session_close(session, REASON_HOLD_EXPIRED, session->held_detail);
+        return;
+    case SESSION_OPEN:
+        session_check_idle(session);
+        return;
+    case SESSION_NEW:
+    case SESSION_DIAL:
+    case SESSION_ENDED:
+        break;
+    }
+    assert(!"there is no timer in this state");
+}
+
+/* ---- the beginning ---- */
+
+static struct session *session_new(struct worker *worker, int fd, const struct addr *client,
+                                   const struct addr *destination, const struct addr *own)
+{
+    struct stream *stream = stream_new_plain(fd);
+    struct session *session = calloc(1, sizeof *session);
+    if (!stream || !session) {
+        stream_free(stream, true);
+        free(session);
+        return NULL;
+    }
+    session->worker = worker;
+    session->client = stream;
+    session->id = ++worker->last_id;
+    session->mode = ROUTE_CLOSED;
+    session->began_at = ev_now(worker->loop);
+    session->client_address = *client;
+    session->destination = *destination;
+    session->own = *own;
+    ev_io_init(&session->client_io, session_client_cb, fd, EV_READ);
+    ev_init(&session->timer, session_timer_cb);
+    session->client_io.data = session->timer.data = session;
+    return session;
+}
+
+void session_begin(struct worker *worker, int fd, const struct addr *client, const struct addr *destination,
+                   const struct addr *own)
+{
+    struct session *session = session_new(worker, fd, client, destination, own);
+    if (!session) {
+        log_warning("a connection is refused: out of memory");
+        return;
+    }
+    worker_add(worker, session);
+    enum destination_verdict verdict = destination_judge(destination, own, &worker->route.address);
+    if (verdict != DESTINATION_PROXY) {
+        session_close(session, verdict == DESTINATION_LOOP ? REASON_LOOP : REASON_NOT_REDIRECTED, NULL);
+        return;
+    }
+    if (worker->route.mode == ROUTE_CLOSED) {
+        session_close(session, REASON_BLOCKED, worker->route.status);
+        return;
+    }
+    session_enter(session, SESSION_SNIFF);
+    ev_io_start(worker->loop, &session->client_io);
+    session_sniff(session, false);
+}
+
+void session_describe(const struct session *session, struct ipc_session *ret_description)
+{
+    *ret_description = (struct ipc_session){
+        .id = session->id,
+        .client = session->client_address,
+        .destination = session->destination,
+        .mode = session->mode,
+        .proxy = session->proxy_address,
+        .bytes_up = session->pump.up.delivered,
+        .bytes_down = session->pump.down.delivered,
+        .age_ms = (uint64_t)((ev_now(session->worker->loop) - session->began_at) * 1e3),
+    };
+    snprintf(ret_description->name, sizeof ret_description->name, "%s", session->name ? session->name : "");
+    snprintf(ret_description->state, sizeof ret_description->state, "%s", states[session->state].text);
+}

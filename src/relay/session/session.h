@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One client connection from accept to its log line. It lives in its struct worker and frees itself at its end. */
+#ifndef PENSTOCK_RELAY_SESSION_SESSION_H
+#define PENSTOCK_RELAY_SESSION_SESSION_H
+
+#include "base/ipc.h"
+#include "model/addr.h"
+#include "model/reason.h"
+#include "relay/worker.h"
+
+#define SESSION_SILENCE_S     1.    /* a client that sends nothing: its peer speaks first, the address must do */
+#define SESSION_SNIFF_S       3.    /* a client that began to say a name, in all */
+#define SESSION_IDLE_S        7440. /* RFC 5382 REQ-5: two hours and four minutes */
+#define SESSION_YOUNG_S       30.   /* after that it is worth asking whether the proxy is still there */
+#define SESSION_HALF_CLOSED_S 55.   /* conntrack forgets CLOSE_WAIT after 60 s, and the later FIN would never arrive */
+
+struct session;
+
+/* Takes the descriptor over. destination: the original one, family AF_UNSPEC when the kernel knows none; own: the
+ * address that accepted. The session may have ended already when this returns. */
+void session_begin(struct worker *worker, int fd, const struct addr *client, const struct addr *destination,
+                   const struct addr *own);
+
+/* The only end: counts, logs one line, answers the client if there was no tunnel, closes, frees. detail: NULL or a
+ * sentence, copied. */
+void session_close(struct session *session, enum reason reason, const char *detail);
+
+/* sessions->route is another one since previous. */
+void session_route_changed(struct session *session, const struct route *previous);
+void session_drain(struct session *session); /* ends it if it is a plain one */
+
+void session_describe(const struct session *session, struct ipc_session *ret_description);
+
+/* The list of struct worker. */
+struct session **session_next(struct session *session);
+struct session **session_previous(struct session *session);
+
+#endif

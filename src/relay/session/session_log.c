@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "relay/session/session_log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+
+#define VIA_MAX       (ADDR_TEXT_MAX + 16)
+#define NAME_TEXT_MAX (NAME_SIZE + 8)
+
+static const char *route_word(enum route_mode mode)
+{
+    switch (mode) {
+    case ROUTE_SECURE:
+        return "secure";
+    case ROUTE_PLAIN:
+        return "plain";
+    case ROUTE_CLOSED:
+        break;
+    }
+    return "none";
+}
+
+static void via_text(const struct session_log *record, char buf[static VIA_MAX])
+{
+    char proxy[ADDR_TEXT_MAX];
+    if (record->mode == ROUTE_CLOSED)
+        snprintf(buf, VIA_MAX, "none");
+    else
+        snprintf(buf, VIA_MAX, "%s %s", route_word(record->mode), addr_text(record->proxy, proxy));
+}
+
+/* " (text)", or nothing for none. */
+static const char *in_brackets(const char *text, char *buf, size_t size)
+{
+    buf[0] = '\0';
+    if (text && *text)
+        snprintf(buf, size, " (%s)", text);
+    return buf;
+}
+
+void session_log_write(const struct session_log *record)
+{
+    char client[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX], via[VIA_MAX], up[24], down[24];
+    char name[NAME_TEXT_MAX], detail[DETAIL_MAX + 8];
+    via_text(record, via);
+    snprintf(up, sizeof up, "%" PRIu64, record->up);
+    snprintf(down, sizeof down, "%" PRIu64, record->down);
+    addr_text(record->destination, destination);
+    const struct log_field fields[] = {{"PENSTOCK_REASON", reason_slug(record->reason)},
+                                       {"PENSTOCK_DESTINATION", destination},
+                                       {"PENSTOCK_NAME", record->name},
+                                       {"PENSTOCK_ROUTE", route_word(record->mode)},
+                                       {"PENSTOCK_BYTES_UP", up},
+                                       {"PENSTOCK_BYTES_DOWN", down},
+                                       {NULL, NULL}};
+    log_event(LOG_LEVEL_INFO, fields, "session %s -> %s%s via %s: %s up, %s down, %.3f s, %s%s",
+              addr_text(record->client, client), destination, in_brackets(record->name, name, sizeof name), via, up,
+              down, record->seconds, reason_text(record->reason), in_brackets(record->detail, detail, sizeof detail));
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The one log line of a finished session. */
+#ifndef PENSTOCK_RELAY_SESSION_SESSION_LOG_H
+#define PENSTOCK_RELAY_SESSION_SESSION_LOG_H
+
+#include <stdint.h>
+
+#include "model/addr.h"
+#include "model/reason.h"
+#include "model/route.h"
+
+struct session_log {
+    const struct addr *client, *destination, *proxy;
+    const char *name; /* NULL: none */
+    enum route_mode mode;
+    uint64_t up, down;
+    double seconds;
+    enum reason reason;
+    const char *detail; /* NULL: none */
+};
+
+void session_log_write(const struct session_log *record);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "relay/session/sniff.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+#define TLS_HANDSHAKE        22
+#define TLS_CLIENT_HELLO     1
+#define TLS_RECORD_HEADER    5
+#define TLS_RECORD_MAX       16384
+#define TLS_HANDSHAKE_HEADER 4
+#define TLS_EXT_SERVER_NAME  0
+#define METHOD_MAX           24
+#define LABEL_MAX            63
+
+/* ---- host names ---- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+/* "192.0.2.7", "127.1", "0x7f.1": whatever ends in a number is taken for an address somewhere (WHATWG URL, "ends in a
+ * number"), and no top-level domain does. */
+static bool label_is_number(const char *label, size_t length)
+{
+    size_t i = 0;
+    bool hex = length >= 2 && label[0] == '0' && label[1] == 'x';
+    for (i = hex ? 2 : 0; i < length; i++)
+        if (!(hex ? is_hex(label[i]) : is_digit(label[i])))
+            return false;
+    return true;
+}
+
+static bool name_char(unsigned char c, char *ret_lower)
+{
+    if (c >= 'A' && c <= 'Z')
+        c = (unsigned char)(c - 'A' + 'a');
+    *ret_lower = (char)c;
+    return (c >= 'a' && c <= 'z') || is_digit((char)c) || c == '-' || c == '_' || c == '.';
+}
+
+/* Fills name, or leaves it empty when the bytes are no host name. */
+static void take_name(const unsigned char *bytes, size_t length, char name[static SNIFF_NAME_MAX])
+{
+    if (length > 0 && bytes[length - 1] == '.')
+        length--;
+    if (length == 0 || length >= SNIFF_NAME_MAX)
+        return;
+    char lower[SNIFF_NAME_MAX];
+    size_t label = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (!name_char(bytes[i], &lower[i]))
+            return;
+        if (lower[i] == '.') {
+            if (i == label)
+                return;
+            label = i + 1;
+        } else if (i - label >= LABEL_MAX) {
+            return;
+        }
+    }
+    if (label == length || label_is_number(lower + label, length - label))
+        return;
+    memcpy(name, lower, length);
+    name[length] = '\0';
+}
+
+/* ---- TLS ---- */
+
+/* A cursor that only moves forward and never past its end. */
+struct reader {
+    const unsigned char *at;
+    size_t left;
+};
+
+static bool skip(struct reader *reader, size_t n)
+{
+    if (n > reader->left)
+        return false;
+    reader->at += n;
+    reader->left -= n;
+    return true;
+}
+
+static bool read_number(struct reader *reader, size_t octets, size_t *ret_value)
+{
+    const unsigned char *at = reader->at;
+    if (!skip(reader, octets))
+        return false;
+    size_t value = 0;
+    for (size_t i = 0; i < octets; i++)
+        value = value << 8 | at[i];
+    *ret_value = value;
+    return true;
+}
+
+/* A vector with a length of so many octets before it; *ret_vector covers its content. */
+static bool read_vector(struct reader *reader, size_t octets, struct reader *ret_vector)
+{
+    size_t length;
+    if (!read_number(reader, octets, &length) || length > reader->left)
+        return false;
+    *ret_vector = (struct reader){reader->at, length};
+    return skip(reader, length);
+}
+
+static void read_server_name(struct reader extension, char name[static SNIFF_NAME_MAX])
+{
+    struct reader list, entry;
+    size_t type;
+    if (!read_vector(&extension, 2, &list))
+        return;
+    while (read_number(&list, 1, &type) && read_vector(&list, 2, &entry)) {
+        if (type == 0) {
+            take_name(entry.at, entry.left, name);
+            return;
+        }
+    }
+}
+
+/* The body of a ClientHello; a malformed one simply has no name, the server will judge it. */
+static void read_client_hello(struct reader hello, char name[static SNIFF_NAME_MAX])
+{
+    struct reader extensions, ignored, body;
+    size_t type;
+    bool ok = skip(&hello, 2 + 32) && read_vector(&hello, 1, &ignored) && read_vector(&hello, 2, &ignored) &&
+              read_vector(&hello, 1, &ignored) && read_vector(&hello, 2, &extensions);
+    if (!ok)
+        return;
+    while (read_number(&extensions, 2, &type) && read_vector(&extensions, 2, &body)) {
+        if (type == TLS_EXT_SERVER_NAME) {
+            read_server_name(body, name);
+            return;
+        }
+    }
+}
+
+/* Joins the handshake bytes of the records in buf. Returns how many there are (of those that arrived whole and of the
+ * last, cut one), at most size; copies them when joined is not NULL. *ret_bad: something else than a handshake. */
+static size_t join_records(const unsigned char *buf, size_t length, unsigned char *joined, size_t size, bool *ret_bad)
+{
+    size_t n = 0;
+    *ret_bad = false;
+    while (n < size && length >= TLS_RECORD_HEADER) {
+        size_t record = (size_t)buf[3] << 8 | buf[4];
+        if (buf[0] != TLS_HANDSHAKE || buf[1] != 3 || record == 0 || record > TLS_RECORD_MAX) {
+            *ret_bad = true;
+            break;
+        }
+        size_t here = length - TLS_RECORD_HEADER;
+        size_t part = record < here ? record : here;
+        size_t take = part < size - n ? part : size - n;
+        if (joined)
+            memcpy(joined + n, buf + TLS_RECORD_HEADER, take);
+        n += take;
+        buf += TLS_RECORD_HEADER + part;
+        length -= TLS_RECORD_HEADER + part;
+    }
+    return n;
+}
+
+static bool looks_like_tls(const unsigned char *buf, size_t length)
+{
+    return buf[0] == TLS_HANDSHAKE && (length < 2 || buf[1] == 3) && (length < 3 || buf[2] <= 4) &&
+           (length <= TLS_RECORD_HEADER || buf[TLS_RECORD_HEADER] == TLS_CLIENT_HELLO);
+}
+
+static enum sniff_result sniff_tls(const unsigned char *buf, size_t length, struct sniff *sniff)
+{
+    unsigned char header[TLS_HANDSHAKE_HEADER], hello[SNIFF_MAX];
+    bool bad;
+    sniff->kind = SNIFF_TLS;
+    if (join_records(buf, length, header, sizeof header, &bad) < sizeof header)
+        return bad ? SNIFF_DONE : SNIFF_MORE;
+    size_t total = sizeof header + ((size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3]);
+    if (header[0] != TLS_CLIENT_HELLO || total > sizeof hello)
+        return SNIFF_DONE;
+    /* Counts before it copies: a hello in one-byte pieces must not be copied for each. */
+    if (join_records(buf, length, NULL, total, &bad) < total)
+        return bad ? SNIFF_DONE : SNIFF_MORE;
+    (void)join_records(buf, length, hello, total, &bad);
+    read_client_hello((struct reader){hello + sizeof header, total - sizeof header}, sniff->name);
+    return SNIFF_DONE;
+}
+
+/* ---- HTTP ---- */
+
+/* Methods are upper-case words; true also for the beginning of one. */
+static bool looks_like_http(const unsigned char *buf, size_t length)
+{
+    size_t i = 0;
+    while (i < length && i < METHOD_MAX && buf[i] >= 'A' && buf[i] <= 'Z')
+        i++;
+    return i == length || (i > 0 && buf[i] == ' ');
+}
+
+/* "METHOD target HTTP/1.x"; HTTP/2's preface ("PRI * HTTP/2.0") has no header to look into. */
+static bool is_request_line(const unsigned char *line, size_t length)
+{
+    static const char version[] = " HTTP/1.";
+    size_t tail = sizeof version - 1 + 1;
+    return length > tail && memcmp(line + length - tail, version, sizeof version - 1) == 0 &&
+           is_digit((char)line[length - 1]);
+}
+
+static bool is_blank(unsigned char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The value of a Host field: "name", "name:port", "192.0.2.7", "[2001:db8::1]:80". */
+static void take_host(const unsigned char *value, size_t length, char name[static SNIFF_NAME_MAX])
+{
+    while (length > 0 && is_blank(value[0])) {
+        value++;
+        length--;
+    }
+    while (length > 0 && is_blank(value[length - 1]))
+        length--;
+    size_t host = length;
+    while (host > 0 && is_digit((char)value[host - 1]))
+        host--;
+    take_name(value, host > 0 && value[host - 1] == ':' ? host - 1 : length, name);
+}
+
+static enum sniff_result sniff_http(const unsigned char *buf, size_t length, struct sniff *sniff)
+{
+    static const char field[] = "Host:";
+    const unsigned char *at = buf, *end = buf + (length < SNIFF_HTTP_MAX ? length : SNIFF_HTTP_MAX), *newline;
+    sniff->kind = SNIFF_HTTP;
+    while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
+        size_t line = (size_t)(newline - at);
+        if (line > 0 && at[line - 1] == '\r')
+            line--;
+        if (at == buf && !is_request_line(at, line)) {
+            sniff->kind = SNIFF_OTHER;
+            return SNIFF_DONE;
+        }
+        if (line == 0)
+            return SNIFF_DONE;
+        if (at != buf && line >= sizeof field - 1 && strncasecmp((const char *)at, field, sizeof field - 1) == 0) {
+            take_host(at + sizeof field - 1, line - (sizeof field - 1), sniff->name);
+            return SNIFF_DONE;
+        }
+        at = newline + 1;
+    }
+    return length < SNIFF_HTTP_MAX ? SNIFF_MORE : SNIFF_DONE;
+}
+
+enum sniff_result sniff_bytes(const unsigned char *buf, size_t length, struct sniff *ret_sniff)
+{
+    *ret_sniff = (struct sniff){.kind = SNIFF_OTHER};
+    if (length == 0)
+        return SNIFF_MORE;
+    enum sniff_result result = SNIFF_DONE;
+    if (looks_like_tls(buf, length))
+        result = sniff_tls(buf, length, ret_sniff);
+    else if (looks_like_http(buf, length))
+        result = sniff_http(buf, length, ret_sniff);
+    return length < SNIFF_MAX ? result : SNIFF_DONE;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a client's first bytes say about where it wants to go: the server name of a TLS ClientHello (RFC 8446 section
+ * 4.1.2, RFC 6066 section 3) or the Host field of an HTTP/1 request. A pure function over all bytes so far. */
+#ifndef PENSTOCK_RELAY_SESSION_SNIFF_H
+#define PENSTOCK_RELAY_SESSION_SNIFF_H
+
+#include <stddef.h>
+
+#define SNIFF_MAX      32768 /* bytes after which it always gives up on a name */
+#define SNIFF_HTTP_MAX 16384 /* the same for an HTTP header */
+#define SNIFF_NAME_MAX 254   /* 253 characters and the end */
+
+enum sniff_kind { SNIFF_OTHER, SNIFF_TLS, SNIFF_HTTP };
+
+enum sniff_result {
+    SNIFF_MORE, /* undecided; kind is what the bytes look like so far */
+    SNIFF_DONE, /* more bytes would change nothing */
+};
+
+struct sniff {
+    enum sniff_kind kind;
+    char name[SNIFF_NAME_MAX]; /* a valid host name in lower case, never a numeric address; empty: none */
+};
+
+/* Always fills *ret_sniff. */
+enum sniff_result sniff_bytes(const unsigned char *buf, size_t length, struct sniff *ret_sniff);
+
+#endif

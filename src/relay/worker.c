@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "relay/worker.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sockdiag.h"
+#include "relay/session/session.h"
+
+#define LINGERING_MAX  4096
+#define LOSSES_EVERY_S 60.
+
+static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *worker = timer->data;
+    struct session *next;
+    for (struct session *session = worker->first; session; session = next) {
+        next = *session_next(session);
+        session_drain(session);
+    }
+}
+
+/* A part of the descriptors that sessions may have. */
+static size_t lingering_max(size_t max)
+{
+    size_t part = max / 8 < LINGERING_MAX ? max / 8 : LINGERING_MAX;
+    return part > 0 ? part : 1;
+}
+
+struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max, size_t max_pipes,
+                          worker_trouble_cb *trouble_cb, void *data)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->loop = loop;
+    worker->stats = stats;
+    worker->max = max;
+    worker->trouble_cb = trouble_cb;
+    worker->data = data;
+    worker->route.mode = ROUTE_CLOSED;
+    ev_timer_init(&worker->draining, draining_cb, WORKER_DRAINING_S, 0.);
+    worker->draining.data = worker;
+    worker->diag_fd = sockdiag_open();
+    source_ports_init(&worker->ports);
+    worker->buffers = buffers_new(max_pipes);
+    worker->lingering = lingering_new(loop, lingering_max(max), LINGER_STALLED_S);
+    if (!worker->buffers || !worker->lingering) {
+        worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    while (worker->first)
+        session_close(worker->first, REASON_SHUTDOWN, NULL);
+    ev_timer_stop(worker->loop, &worker->draining);
+    lingering_free(worker->lingering);
+    buffers_free(worker->buffers);
+    settings_unref(worker->settings);
+    if (worker->diag_fd >= 0)
+        close(worker->diag_fd);
+    free(worker);
+}
+
+void worker_set_settings(struct worker *worker, struct settings *settings)
+{
+    struct settings *old = worker->settings;
+    worker->settings = settings_ref(settings);
+    settings_unref(old);
+}
+
+/* Sessions on the plain route may go on for a while after the channel is back, and for good when it goes again. */
+static void worker_update_draining(struct worker *worker, uint8_t previous_mode)
+{
+    if (worker->route.mode == ROUTE_SECURE && previous_mode == ROUTE_PLAIN) {
+        ev_timer_set(&worker->draining, WORKER_DRAINING_S, 0.);
+        ev_timer_start(worker->loop, &worker->draining);
+    } else if (worker->route.mode != ROUTE_SECURE) {
+        ev_timer_stop(worker->loop, &worker->draining);
+    }
+}
+
+void worker_set_route(struct worker *worker, const struct route *route)
+{
+    struct route previous = worker->route;
+    worker->route = *route;
+    worker_update_draining(worker, previous.mode);
+    struct session *next;
+    for (struct session *session = worker->first; session; session = next) {
+        next = *session_next(session);
+        session_route_changed(session, &previous);
+    }
+}
+
+bool worker_is_full(const struct worker *worker)
+{
+    return worker->n + lingering_count(worker->lingering) >= worker->max;
+}
+
+void worker_add(struct worker *worker, struct session *session)
+{
+    *session_previous(session) = worker->last;
+    *session_next(session) = NULL;
+    if (worker->last)
+        *session_next(worker->last) = session;
+    else
+        worker->first = session;
+    worker->last = session;
+    worker->n++;
+    stats_add(&worker->stats->sessions_total, 1);
+    stats_set(&worker->stats->sessions_open, worker->n);
+}
+
+/* One line for many: a peer can make as many of them as it likes. */
+static void worker_tell_losses(struct worker *worker)
+{
+    uint64_t lost = lingering_lost(worker->lingering);
+    ev_tstamp now = ev_now(worker->loop);
+    if (lost == worker->losses_told || now - worker->losses_told_at < LOSSES_EVERY_S)
+        return;
+    log_warning("%" PRIu64
+                " connections were reset before their peers had taken all bytes: nothing taken for %.0f s, or "
+                "more than %zu such at once",
+                lost - worker->losses_told, LINGER_STALLED_S, lingering_max(worker->max));
+    worker->losses_told = lost;
+    worker->losses_told_at = now;
+}
+
+void worker_remove(struct worker *worker, struct session *session)
+{
+    struct session *previous = *session_previous(session), *next = *session_next(session);
+    assert(worker->n > 0);
+    if (worker->next_listed == session)
+        worker->next_listed = next;
+    if (previous)
+        *session_next(previous) = next;
+    else
+        worker->first = next;
+    if (next)
+        *session_previous(next) = previous;
+    else
+        worker->last = previous;
+    worker->n--;
+    stats_set(&worker->stats->sessions_open, worker->n);
+    worker_tell_losses(worker);
+}
+
+void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, const char *detail)
+{
+    if (generation <= worker->troubled_generation)
+        return;
+    if (worker->trouble_cb(generation, reason, detail, worker->data))
+        worker->troubled_generation = generation;
+}
+
+void worker_list_start(struct worker *worker)
+{
+    worker->next_listed = worker->first;
+}
+
+bool worker_list_peek(struct worker *worker, struct ipc_session *ret_session)
+{
+    if (!worker->next_listed)
+        return false;
+    session_describe(worker->next_listed, ret_session);
+    return true;
+}
+
+void worker_list_advance(struct worker *worker)
+{
+    worker->next_listed = *session_next(worker->next_listed);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All sessions of a relay and what they share: route, settings, pool, limits. A change of the route reaches every
+ * session from here. */
+#ifndef PENSTOCK_RELAY_WORKER_H
+#define PENSTOCK_RELAY_WORKER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/ipc.h"
+#include "base/stats.h"
+#include "model/reason.h"
+#include "relay/close/linger.h"
+#include "relay/close/source_ports.h"
+#include "relay/pump/buffers.h"
+#include "relay/settings.h"
+
+#define WORKER_HELD_MAX   1024
+#define WORKER_HELD_S     10.
+#define WORKER_TRIES_MAX  3
+#define WORKER_DRAINING_S 60.
+
+struct session;
+
+/* The proxy could not be reached or authenticated; at most once per generation of the route. False: could not be told
+ * now, another session may try. */
+typedef bool worker_trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data);
+
+struct worker {
+    struct ev_loop *loop;
+    struct stats *stats;
+    struct buffers *buffers;
+    struct lingering *lingering;
+    struct settings *settings; /* NULL: none yet */
+    struct route route;        /* ROUTE_CLOSED until the first one */
+    struct session *first, *last;
+    struct session *next_listed; /* where an interrupted listing goes on */
+    size_t n, max, n_held;
+    uint64_t last_id;
+    uint64_t troubled_generation; /* the last that was reported */
+    ev_timer draining;
+    uint64_t losses_told; /* of lingering_lost() */
+    ev_tstamp losses_told_at;
+    int diag_fd; /* for sockdiag_is_closed() */
+    struct source_ports ports;
+    worker_trouble_cb *trouble_cb;
+    void *data;
+};
+
+/* stats must outlive it. NULL: out of memory. */
+struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max, size_t max_pipes,
+                          worker_trouble_cb *trouble_cb, void *data);
+void worker_free(struct worker *worker); /* takes NULL; ends every session (SHUTDOWN) */
+
+/* Only new sessions see it. */
+void worker_set_settings(struct worker *worker, struct settings *settings);
+
+/* Cuts, dials again, lets go of the held ones and drains, as the change asks for. */
+void worker_set_route(struct worker *worker, const struct route *route);
+
+bool worker_is_full(const struct worker *worker);
+
+/* What a session asks of it. */
+void worker_add(struct worker *worker, struct session *session);
+void worker_remove(struct worker *worker, struct session *session);
+void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, const char *detail);
+
+/* Listing in the order of their begin: start, then next until false. Sessions may come and go in between. */
+void worker_list_start(struct worker *worker);
+bool worker_list_peek(struct worker *worker, struct ipc_session *ret_session);
+void worker_list_advance(struct worker *worker);
+
+#endif
