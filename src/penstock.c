@@ -32,7 +32,6 @@ static int config(const struct cli_options *options)
 {
     json_t *answer = cli_ask(options, "config", CLI_STATUS_WAIT_S);
     const char *text = json_string_value(json_object_get(answer, "config"));
-
     if (text && options->json)
         cli_put_json(answer);
     else if (text)
@@ -57,7 +56,6 @@ static int reload(const struct cli_options *options)
     json_t *answer = cli_ask(options, "reload", CLI_TEST_WAIT_S);
     const json_t *ok = json_object_get(answer, "ok");
     int result = json_is_true(ok) ? CLI_EXIT_OK : json_is_false(ok) ? CLI_EXIT_CONFIG : CLI_EXIT_FAILED;
-
     if (options->json && answer)
         cli_put_json(answer);
     put_texts(json_object_get(answer, "errors"));
@@ -101,7 +99,6 @@ static int usage(const char *problem, const char *what)
 static int run_verb(struct cli_options *options, char **args)
 {
     const struct verb *verb = NULL;
-
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(args[0], verbs[i].name) == 0)
             verb = &verbs[i];
@@ -136,7 +133,6 @@ int main(int argc, char **argv)
     const char *control = getenv("PENSTOCK_CONTROL");
     struct cli_options options = {.control_path = control && *control ? control : CLI_CONTROL_PATH};
     int option, result;
-
     setlocale(LC_ALL, "");
     while ((option = getopt_long(argc, argv, "c:hS:V", long_options, NULL)) != -1) {
         switch (option) {

@@ -59,7 +59,6 @@ static int parse_options(int argc, char **argv, struct options *ret_options)
 {
     const char *control = getenv("PENSTOCK_CONTROL");
     struct options options = {.control_path = control && *control ? control : CONTROL_DEFAULT_PATH};
-
     for (int option; (option = getopt(argc, argv, "c:u:S:tVh")) != -1;) {
         switch (option) {
         case 'c':
@@ -96,20 +95,17 @@ static int parse_options(int argc, char **argv, struct options *ret_options)
 
 static void print_conf_error(const char *text, void *data)
 {
-    (void)data;
     fprintf(stderr, "%s\n", text);
 }
 
 static void log_conf_error(const char *text, void *data)
 {
-    (void)data;
     log_error("%s", text);
 }
 
 static int test_configuration(const char *path)
 {
     struct conf *conf;
-
     if (conf_load(path, print_conf_error, NULL, &conf) < 0)
         return EX_CONFIG;
     conf_free(conf);
@@ -120,7 +116,6 @@ static int test_configuration(const char *path)
 static int find_user(const char *name, const struct passwd **ret_user)
 {
     const struct passwd *user;
-
     errno = 0;
     user = getpwnam(name);
     if (!user) {
@@ -139,7 +134,6 @@ static int find_user(const char *name, const struct passwd **ret_user)
 static int become_gate(const struct options *options, uid_t *ret_uid)
 {
     const char *name = options->user;
-
     if (geteuid() == 0) {
         const struct passwd *user;
         char error[CONTROL_ERROR_MAX];
@@ -171,7 +165,6 @@ static int become_gate(const struct options *options, uid_t *ret_uid)
 static bool prepare_descriptors(void)
 {
     int null = open("/dev/null", O_RDWR);
-
     if (null < 0)
         return false;
     while (null < STDERR_FILENO) {
@@ -189,7 +182,6 @@ static int run_daemon(const struct options *options)
     struct gate_options gate = {.conf_path = options->conf_path, .control_path = options->control_path};
     struct conf *conf;
     int status;
-
     log_init("gate", LOG_LEVEL_INFO);
     if (!prepare_descriptors()) {
         log_error("/dev/null: %s", strerror(errno));
@@ -217,7 +209,6 @@ int main(int argc, char **argv)
     static const char child[] = "--child=";
     struct options options;
     int status;
-
     if (argc == 2 && strncmp(argv[1], child, strlen(child)) == 0)
         return run_child(argv[1] + strlen(child));
 

@@ -10,7 +10,6 @@
 static inline uint64_t clock_us(void)
 {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
@@ -19,7 +18,6 @@ static inline uint64_t clock_us(void)
 static inline uint32_t clock_us_since(uint64_t start)
 {
     uint64_t us = clock_us() - start;
-
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 

@@ -239,7 +239,6 @@ static int add_list(scmp_filter_ctx filter, uint32_t action, const int *calls, s
 static int add_if(scmp_filter_ctx filter, int call, struct scmp_arg_cmp condition)
 {
     int result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition);
-
     return result == -EDOM ? 0 : result;
 }
 
@@ -248,8 +247,7 @@ static int add_sockets(scmp_filter_ctx filter)
     /* Unix: the journal. Netlink: the C library looks up interfaces with it. */
     static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
     int result = 0;
-
-    for (size_t i = 0; result == 0 && i < sizeof(families) / sizeof(families[0]); i++)
+    for (size_t i = 0; result == 0 && i < sizeof families / sizeof families[0]; i++)
         result = add_if(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
     return result;
 }
@@ -258,7 +256,6 @@ static int add_reading_files(scmp_filter_ctx filter)
 {
     const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC;
     int result = add_if(filter, SCMP_SYS(open), SCMP_A1(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
-
     if (result == 0)
         result = add_if(filter, SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
     return result;
@@ -268,8 +265,7 @@ static int add_memory(scmp_filter_ctx filter)
 {
     static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)};
     int result = 0;
-
-    for (size_t i = 0; result == 0 && i < sizeof(calls) / sizeof(calls[0]); i++)
+    for (size_t i = 0; result == 0 && i < sizeof calls / sizeof calls[0]; i++)
         result = add_if(filter, calls[i], SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     return result;
 }
@@ -279,8 +275,7 @@ static int add_various(scmp_filter_ctx filter)
     /* SIOCOUTQ: whether a peer has got everything. */
     static const unsigned long requests[] = {FIONREAD, FIONBIO, TCGETS, SIOCOUTQ};
     int result = 0;
-
-    for (size_t i = 0; result == 0 && i < sizeof(requests) / sizeof(requests[0]); i++)
+    for (size_t i = 0; result == 0 && i < sizeof requests / sizeof requests[0]; i++)
         result = add_if(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, requests[i]));
     if (result == 0)
         result = add_if(filter, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0, 0)); /* reading limits */
@@ -294,14 +289,13 @@ static int add_various(scmp_filter_ctx filter)
 static int add_rules(scmp_filter_ctx filter)
 {
     int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-
     /* The hot calls are many: a tree instead of a long chain of comparisons. */
     if (result == 0)
         result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (result == 0)
-        result = add_list(filter, SCMP_ACT_ALLOW, allowed, sizeof(allowed) / sizeof(allowed[0]));
+        result = add_list(filter, SCMP_ACT_ALLOW, allowed, sizeof allowed / sizeof allowed[0]);
     if (result == 0)
-        result = add_list(filter, SCMP_ACT_KILL_PROCESS, deadly, sizeof(deadly) / sizeof(deadly[0]));
+        result = add_list(filter, SCMP_ACT_KILL_PROCESS, deadly, sizeof deadly / sizeof deadly[0]);
     if (result == 0)
         result = add_sockets(filter);
     if (result == 0)
@@ -335,7 +329,6 @@ static bool is_news(int call)
 {
     static uint8_t told[CALLS_MAX / 8];
     uint8_t bit;
-
     if (call < 0 || call >= CALLS_MAX)
         return true;
     bit = (uint8_t)(1U << (call % 8));
@@ -351,13 +344,10 @@ static void refused_cb(int number, siginfo_t *info, void *data)
 {
     ucontext_t *context = data;
     int saved_errno = errno;
-
-    (void)number;
     if (is_news(info->si_syscall)) {
         char *name = seccomp_syscall_resolve_num_arch(info->si_arch, info->si_syscall);
-
         log_error("the system call %s (%d) is not among those that this process may make: refused",
-                  name != NULL ? name : "without a name", info->si_syscall);
+                  name ? name : "without a name", info->si_syscall);
         free(name);
     }
     if (FILTER_IS_STRICT)
@@ -369,7 +359,6 @@ static void refused_cb(int number, siginfo_t *info, void *data)
 static int watch_refusals(void)
 {
     struct sigaction action = {.sa_sigaction = refused_cb, .sa_flags = SA_SIGINFO | SA_NODEFER};
-
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
 }
 #else
@@ -385,8 +374,7 @@ int filter_system_calls(void)
 {
     scmp_filter_ctx filter = seccomp_init(REFUSAL);
     int result;
-
-    if (filter == NULL)
+    if (!filter)
         return -ENOMEM;
     /* Best effort: an older libseccomp or kernel has no such flag. */
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);

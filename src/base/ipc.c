@@ -49,13 +49,12 @@ static size_t message_size(uint32_t type, uint32_t n_servers)
 
 /* ---- checks of what came in ---- */
 
-#define TERMINATED(array) (memchr((array), '\0', sizeof(array)) != NULL)
+#define TERMINATED(array) (memchr((array), '\0', sizeof array))
 
 /* Looked at as a byte: a bool that is neither 0 nor 1 must not be evaluated as one. */
 static bool bool_valid(const bool *value)
 {
     unsigned char byte;
-
     memcpy(&byte, value, sizeof(byte));
     return byte <= 1;
 }
@@ -129,7 +128,6 @@ static bool payload_valid(const struct ipc_message *message)
 static bool message_valid(const struct ipc_message *message, size_t size, size_t n_passed)
 {
     uint32_t n_servers = 0;
-
     if (size < PAYLOAD)
         return false;
     if (message->type == IPC_REPORT) {
@@ -147,14 +145,13 @@ int ipc_pair(int ret_fds[static 2])
 {
     const int bytes = BUFFER_BYTES;
     int fds[2];
-
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
         return -errno;
     /* The forced form takes CAP_NET_ADMIN; the other gives what net.core.wmem_max allows. On failure the default
      * stays, which still takes the largest message. */
     for (int i = 0; i < 2; i++) {
-        if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-            (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+        if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
+            (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
     ret_fds[0] = fds[0];
     ret_fds[1] = fds[1];
@@ -191,14 +188,14 @@ int ipc_send(int fd, const struct ipc_message *message, int fd_to_pass)
     } control = {{0}};
     ssize_t sent;
 
-    assert(size > 0 && size <= sizeof(*message));
+    assert(size > 0 && size <= sizeof *message);
     assert((fd_to_pass >= 0) == (message->type == IPC_CONF));
     if (fd_to_pass >= 0) {
         header.msg_control = control.bytes;
-        header.msg_controllen = sizeof(control.bytes);
+        header.msg_controllen = sizeof control.bytes;
         control.align =
             (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), &fd_to_pass, sizeof(fd_to_pass));
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&header)), &fd_to_pass, sizeof fd_to_pass);
     }
     do
         sent = sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -209,7 +206,7 @@ int ipc_send(int fd, const struct ipc_message *message, int fd_to_pass)
 static void collect_passed(struct msghdr *header, struct passed *passed)
 {
     passed->n = 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
         size_t n;
 
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
@@ -232,7 +229,6 @@ static ssize_t receive_retrying(int fd, struct msghdr *header)
 {
     ssize_t size;
     bool reset_seen = false, again;
-
     do {
         size = recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         again = size < 0 && (errno == EINTR || (errno == ECONNRESET && !reset_seen));
@@ -248,9 +244,9 @@ int ipc_receive(int fd, struct ipc_message *ret_message, int *ret_passed_fd)
         char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
         struct cmsghdr align;
     } control;
-    struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
+    struct iovec iov = {.iov_base = &message, .iov_len = sizeof message};
     struct msghdr header = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
     struct passed passed;
     ssize_t size = receive_retrying(fd, &header);
 

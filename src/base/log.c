@@ -33,8 +33,7 @@ static bool stderr_is_journal(void)
     const char *text = getenv("JOURNAL_STREAM");
     unsigned long long device, inode;
     struct stat st;
-
-    if (text == NULL || sscanf(text, "%llu:%llu", &device, &inode) != 2 || fstat(STDERR_FILENO, &st) != 0)
+    if (!text || sscanf(text, "%llu:%llu", &device, &inode) != 2 || fstat(STDERR_FILENO, &st) != 0)
         return false;
     return st.st_dev == device && st.st_ino == inode;
 }
@@ -42,12 +41,11 @@ static bool stderr_is_journal(void)
 void log_init(const char *prefix, enum log_level level)
 {
     bool journal = stderr_is_journal();
-
     settings.prefix = prefix;
     settings.level = level;
     /* sd_journal_sendv() reports success when there is no socket, as in a container that inherited the stream. */
     settings.to_journal = journal && access("/run/systemd/journal/socket", W_OK) == 0;
-    settings.with_levels = journal || (getenv("SYSTEMD_EXEC_PID") != NULL && !isatty(STDERR_FILENO));
+    settings.with_levels = journal || (getenv("SYSTEMD_EXEC_PID") && !isatty(STDERR_FILENO));
 }
 
 void log_set_level(enum log_level level)
@@ -87,11 +85,10 @@ static void write_stderr(enum log_level level, const char *text)
     struct iovec parts[] = {{.iov_base = head},
                             {.iov_base = (void *)text, .iov_len = strlen(text)},
                             {.iov_base = (void *)"\n", .iov_len = 1}};
-
     if (settings.with_levels)
-        snprintf(head, sizeof(head), "<%d>%s: ", level, settings.prefix);
+        snprintf(head, sizeof head, "<%d>%s: ", level, settings.prefix);
     else
-        snprintf(head, sizeof(head), IDENTIFIER "[%s]: %s", settings.prefix, level_word(level));
+        snprintf(head, sizeof head, IDENTIFIER "[%s]: %s", settings.prefix, level_word(level));
     parts[0].iov_len = strlen(head);
     /* Nobody is left to tell when this fails. */
     while (writev(STDERR_FILENO, parts, 3) < 0 && errno == EINTR)
@@ -102,8 +99,7 @@ static bool add_field(struct iovec *field, const char *name, const char *value)
 {
     size_t size = strlen(name) + 1 + strlen(value) + 1;
     char *text = malloc(size);
-
-    if (text == NULL)
+    if (!text)
         return false;
     snprintf(text, size, "%s=%s", name, value);
     *field = (struct iovec){.iov_base = text, .iov_len = size - 1};
@@ -117,13 +113,12 @@ static bool send_to_journal(enum log_level level, const struct log_field *fields
     char message[LINE_MAX_BYTES + 96];
     int n = 0;
     bool good;
-
-    snprintf(message, sizeof(message), "%s: %s", settings.prefix, text);
+    snprintf(message, sizeof message, "%s: %s", settings.prefix, text);
     good = add_field(&iov[n], "MESSAGE", message) && ++n && add_field(&iov[n], "PRIORITY", priority) && ++n &&
            add_field(&iov[n], "SYSLOG_IDENTIFIER", IDENTIFIER) && ++n;
-    for (; good && fields->name != NULL; fields++) {
+    for (; good && fields->name; fields++) {
         assert(n < FIELDS_MAX + 3);
-        good = fields->value == NULL || (add_field(&iov[n], fields->name, fields->value) && ++n);
+        good = !fields->value || (add_field(&iov[n], fields->name, fields->value) && ++n);
     }
     good = good && sd_journal_sendv(iov, n) == 0;
     while (n > 0)
@@ -136,13 +131,12 @@ __attribute__((format(printf, 3, 0))) static void log_vevent(enum log_level leve
 {
     char text[LINE_MAX_BYTES];
     int saved_errno = errno;
-
     if (level > settings.level)
         return;
-    vsnprintf(text, sizeof(text), format, args);
+    vsnprintf(text, sizeof text, format, args);
     replace_control_characters(text);
     /* Without fields the plain stream will do; it also keeps the order with what libraries print. */
-    if (fields == NULL || !settings.to_journal || !send_to_journal(level, fields, text))
+    if (!fields || !settings.to_journal || !send_to_journal(level, fields, text))
         write_stderr(level, text);
     errno = saved_errno;
 }
@@ -150,7 +144,6 @@ __attribute__((format(printf, 3, 0))) static void log_vevent(enum log_level leve
 void log_line(enum log_level level, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     log_vevent(level, NULL, format, args);
     va_end(args);
@@ -159,7 +152,6 @@ void log_line(enum log_level level, const char *format, ...)
 void log_event(enum log_level level, const struct log_field *fields, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     log_vevent(level, fields, format, args);
     va_end(args);

@@ -40,7 +40,6 @@ static bool capabilities_are(uint32_t wanted)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
     if (syscall(SYS_capget, &header, data) < 0)
         return false;
     return data[0].permitted == wanted && data[0].effective == wanted && data[1].permitted == 0 &&
@@ -67,11 +66,10 @@ static int become_user(const char *user, uid_t *ret_uid)
     const struct passwd *entry;
     bool bounding = may_drop_bounding();
     int result;
-
-    if (user == NULL)
+    if (!user)
         return -EINVAL;
     entry = getpwnam(user);
-    if (entry == NULL)
+    if (!entry)
         return -ENOENT;
     /* Its own connections are exempt from the rules by uid, so that of root would exempt the whole system. */
     if (entry->pw_uid == 0)
@@ -86,12 +84,11 @@ static int become_user(const char *user, uid_t *ret_uid)
 
 static int stay_user(const char *user, uid_t *ret_uid)
 {
-    const struct passwd *entry = user != NULL ? getpwnam(user) : NULL;
+    const struct passwd *entry = user ? getpwnam(user) : NULL;
     bool bounding = may_drop_bounding();
-
-    if (user != NULL && entry == NULL)
+    if (user && !entry)
         return -ENOENT;
-    if (user != NULL && entry->pw_uid != geteuid())
+    if (user && entry->pw_uid != geteuid())
         return -EPERM;
     *ret_uid = geteuid();
     capng_clear(CAPNG_SELECT_BOTH);
@@ -103,7 +100,6 @@ int sandbox_become_gate(const char *user, uid_t *ret_uid)
 {
     uid_t uid;
     int result;
-
     if (capng_get_caps_process() < 0 || capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN) == 0)
         return -EPERM;
     result = geteuid() == 0 ? become_user(user, &uid) : stay_user(user, &uid);
@@ -119,7 +115,6 @@ int sandbox_drop_all(void)
     const struct rlimit none = {0, 0};
     int result;
     bool bounding;
-
     if (capng_get_caps_process() < 0)
         return -EPERM;
     bounding = may_drop_bounding();
@@ -135,7 +130,6 @@ int sandbox_drop_all(void)
 unsigned sandbox_raise_nofile(void)
 {
     struct rlimit limit;
-
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 0;
     if (limit.rlim_cur < limit.rlim_max) {

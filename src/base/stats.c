@@ -14,7 +14,6 @@ int stats_create(int *ret_fd, struct stats **ret_stats)
     struct stats *stats;
     int result;
     int fd = memfd_create("penstock-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
     if (fd < 0)
         return -errno;
     /* Sealed: a relay that shrank it would kill the gate with SIGBUS. */
@@ -36,7 +35,6 @@ int stats_map(int fd, struct stats **ret_stats)
 {
     struct stat st;
     void *memory;
-
     if (fstat(fd, &st) < 0)
         return -errno;
     if (st.st_size != (off_t)sizeof(struct stats))
@@ -50,8 +48,8 @@ int stats_map(int fd, struct stats **ret_stats)
 
 void stats_unmap(struct stats *stats)
 {
-    if (stats != NULL)
-        munmap(stats, sizeof(*stats));
+    if (stats)
+        munmap(stats, sizeof *stats);
 }
 
 void stats_read(const struct stats *stats, struct stats *ret_copy)

@@ -31,7 +31,6 @@ static enum stream_status plain_failed(struct stream *stream, enum stream_status
 static enum stream_status plain_read(struct stream *stream, void *buf, size_t size, size_t *ret_count)
 {
     ssize_t count;
-
     do
         count = recv(stream->fd, buf, size, 0);
     while (count < 0 && errno == EINTR);
@@ -46,7 +45,6 @@ static enum stream_status plain_read(struct stream *stream, void *buf, size_t si
 static enum stream_status plain_write(struct stream *stream, const void *buf, size_t size, size_t *ret_count)
 {
     ssize_t count;
-
     do
         count = send(stream->fd, buf, size, MSG_NOSIGNAL);
     while (count < 0 && errno == EINTR);
@@ -67,7 +65,6 @@ static enum stream_status plain_shutdown_write(struct stream *stream)
 
 static bool plain_pending(const struct stream *stream)
 {
-    (void)stream;
     return false;
 }
 
@@ -76,16 +73,14 @@ static const char *plain_error(const struct stream *stream)
     int error = ((const struct plain *)stream)->error;
     /* strerrordesc_np() gives static strings, unlike strerror(). */
     const char *text = error != 0 ? strerrordesc_np(error) : NULL;
-
-    return text != NULL ? text : "no error is known";
+    return text ? text : "no error is known";
 }
 
 static void plain_free(struct stream *stream, bool reset)
 {
     const struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
     if (reset)
-        (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+        (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     close(stream->fd);
     free(plain_of(stream));
 }
@@ -101,10 +96,9 @@ static const struct stream_ops plain_ops = {
 
 struct stream *stream_new_plain(int fd)
 {
-    struct plain *plain = calloc(1, sizeof(*plain));
-
+    struct plain *plain = calloc(1, sizeof *plain);
     assert(fd >= 0);
-    if (plain == NULL) {
+    if (!plain) {
         close(fd);
         return NULL;
     }
@@ -115,13 +109,12 @@ struct stream *stream_new_plain(int fd)
 
 bool stream_can_splice(const struct stream *stream)
 {
-    return stream->ops == &plain_ops && stream->unread == NULL;
+    return stream->ops == &plain_ops && !stream->unread;
 }
 
 static size_t take_unread(struct stream *stream, void *buf, size_t size)
 {
     size_t count = stream->unread_end - stream->unread_at;
-
     if (count > size)
         count = size;
     memcpy(buf, stream->unread + stream->unread_at, count);
@@ -137,7 +130,7 @@ enum stream_status stream_read(struct stream *stream, void *buf, size_t size, si
 {
     /* recv() of nothing returns 0, which would look like the peer's end. */
     assert(size > 0);
-    if (stream->unread != NULL) {
+    if (stream->unread) {
         *ret_count = take_unread(stream, buf, size);
         return STREAM_OK;
     }
@@ -157,7 +150,7 @@ enum stream_status stream_shutdown_write(struct stream *stream)
 
 bool stream_pending(const struct stream *stream)
 {
-    return stream->unread != NULL || stream->ops->pending(stream);
+    return stream->unread || stream->ops->pending(stream);
 }
 
 const char *stream_error(const struct stream *stream)
@@ -167,7 +160,7 @@ const char *stream_error(const struct stream *stream)
 
 void stream_free(struct stream *stream, bool reset)
 {
-    if (stream == NULL)
+    if (!stream)
         return;
     free(stream->unread);
     stream->unread = NULL;
@@ -176,11 +169,11 @@ void stream_free(struct stream *stream, bool reset)
 
 int stream_unread(struct stream *stream, const void *buf, size_t size)
 {
-    assert(stream->unread == NULL);
+    assert(!stream->unread);
     if (size == 0)
         return 0;
     stream->unread = malloc(size);
-    if (stream->unread == NULL)
+    if (!stream->unread)
         return -ENOMEM;
     memcpy(stream->unread, buf, size);
     stream->unread_at = 0;

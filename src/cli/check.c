@@ -28,10 +28,9 @@ struct findings {
     bool wrong;                /* there is an error */
 };
 
-static void on_error(const char *text, void *data)
+static void error_cb(const char *text, void *data)
 {
     struct findings *findings = data;
-
     findings->wrong = true;
     if (findings->json)
         json_array_append_new(findings->errors, cli_json_text(text));
@@ -42,12 +41,11 @@ static void on_error(const char *text, void *data)
 static void warn(struct findings *findings, const char *text)
 {
     char line[TEXT_MAX];
-
     if (findings->json) {
         json_array_append_new(findings->warnings, cli_json_text(text));
         return;
     }
-    snprintf(line, sizeof(line), "warning: %s", text);
+    snprintf(line, sizeof line, "warning: %s", text);
     cli_mistake(line);
 }
 
@@ -57,7 +55,6 @@ static void warn(struct findings *findings, const char *text)
 static void become_service(void)
 {
     const struct passwd *user = geteuid() == 0 ? getpwnam(SERVICE_USER) : NULL;
-
     /* When this fails the files are read as root, which finds less. */
     if (user && initgroups(SERVICE_USER, user->pw_gid) == 0 && setegid(user->pw_gid) == 0 && seteuid(user->pw_uid) < 0)
         (void)!setegid(0);
@@ -74,16 +71,15 @@ static void check_expiry(struct findings *findings, const struct conf *conf, int
     int64_t left = expires - (int64_t)time(NULL);
     char text[TEXT_MAX], date[32];
     struct tm tm;
-
     if (!conf->certificate || expires == 0 || left > (int64_t)SOON * DAY)
         return;
     gmtime_r(&(time_t){expires}, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", &tm);
     if (left <= 0)
-        snprintf(text, sizeof(text), "%s: this certificate expired on %s; the proxy will refuse it", conf->certificate,
+        snprintf(text, sizeof text, "%s: this certificate expired on %s; the proxy will refuse it", conf->certificate,
                  date);
     else
-        snprintf(text, sizeof(text), "%s: this certificate expires on %s", conf->certificate, date);
+        snprintf(text, sizeof text, "%s: this certificate expires on %s", conf->certificate, date);
     warn(findings, text);
 }
 
@@ -104,7 +100,6 @@ static void check_files(struct findings *findings, const struct conf *conf, bool
     struct tls_context *context = NULL;
     char error[TLS_TEXT_MAX];
     int r;
-
     if (!conf->secure)
         return;
     if (as_service)
@@ -115,7 +110,7 @@ static void check_files(struct findings *findings, const struct conf *conf, bool
     if (r < 0 && absent_credential(conf, r))
         warn(findings, error);
     else if (r < 0)
-        on_error(error, findings);
+        error_cb(error, findings);
     if (r < 0)
         return;
     check_expiry(findings, conf, tls_context_client_expires(context));
@@ -128,7 +123,6 @@ static void check_kernel(struct findings *findings, const struct conf *conf)
 {
     char text[TABLE_ERROR_MAX];
     int r = foreign_redirects(conf, text);
-
     if (r != 0 && r != -EPERM) /* which only root and the service may ask */
         warn(findings, text);
 }
@@ -139,7 +133,6 @@ static void put(const struct findings *findings, const char *path)
 {
     char clean[TEXT_MAX];
     json_t *result;
-
     if (!findings->json) {
         if (!findings->wrong)
             printf("%s: no errors\n", text_clean(path, text_locale_is_utf8(), clean, sizeof clean));
@@ -155,8 +148,7 @@ int cli_check(const struct cli_options *options)
 {
     struct findings findings = {.json = options->json, .errors = json_array(), .warnings = json_array()};
     struct conf *conf = NULL;
-
-    if (conf_load(options->conf_path, on_error, &findings, &conf) == 0) {
+    if (conf_load(options->conf_path, error_cb, &findings, &conf) == 0) {
         check_files(&findings, conf, !options->conf_path);
         check_kernel(&findings, conf);
     }

@@ -21,7 +21,6 @@ void cli_problem(const char *format, ...)
 {
     char raw[1024], clean[1024];
     va_list args;
-
     va_start(args, format);
     vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
@@ -31,14 +30,12 @@ void cli_problem(const char *format, ...)
 void cli_mistake(const char *text)
 {
     char clean[TEXT_MAX];
-
     fprintf(stderr, "%s\n", text_clean(text, text_locale_is_utf8(), clean, sizeof clean));
 }
 
 json_t *cli_json_text(const char *text)
 {
     char clean[TEXT_MAX];
-
     return json_string(text_clean(text, true, clean, sizeof clean));
 }
 
@@ -52,7 +49,6 @@ void cli_put_json(const json_t *object)
 static bool is(const json_t *object, const char *key, const char *text)
 {
     const char *value = json_string_value(json_object_get(object, key));
-
     return value && strcmp(value, text) == 0;
 }
 
@@ -72,7 +68,6 @@ int cli_exit_of(const json_t *status)
 int cli_conclude(const json_t *status)
 {
     int result = cli_exit_of(status);
-
     if (result == CLI_EXIT_FAILED)
         cli_problem("the daemon's answer has no mode that this version knows");
     return result;
@@ -81,7 +76,6 @@ int cli_conclude(const json_t *status)
 static int64_t now_ms(void)
 {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -91,7 +85,6 @@ static void set_error(struct cli_client *client, const char *format, ...) __attr
 static void set_error(struct cli_client *client, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     vsnprintf(client->error, sizeof client->error, format, args);
     va_end(args);
@@ -101,7 +94,6 @@ static bool connect_to(struct cli_client *client, const char *path, unsigned wai
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = (time_t)wait_s};
-
     if (strlen(path) >= sizeof address.sun_path) {
         set_error(client, "%s: path of a socket can have at most %zu bytes", path, sizeof address.sun_path - 1);
         return false;
@@ -122,7 +114,6 @@ bool cli_client_open(struct cli_client *client, const char *path, const char *ve
 {
     char line[64];
     int length = snprintf(line, sizeof line, "%s\n", verb);
-
     *client = (struct cli_client){.fd = -1, .stop_fd = stop_fd, .deadline_ms = now_ms() + (int64_t)wait_s * 1000};
     if (!connect_to(client, path, wait_s))
         return false;
@@ -146,7 +137,6 @@ static bool make_room(struct cli_client *client)
 {
     size_t size = client->size ? client->size * 2 : 4096;
     char *buf;
-
     if (client->start > 0) {
         memmove(client->buf, client->buf + client->start, client->end - client->start);
         client->end -= client->start;
@@ -170,7 +160,6 @@ static enum cli_answer wait_readable(struct cli_client *client)
     struct pollfd fds[2] = {{.fd = client->fd, .events = POLLIN}, {.fd = client->stop_fd, .events = POLLIN}};
     int64_t left = client->deadline_ms - now_ms();
     int n = left > 0 ? poll(fds, 2, (int)left) : 0;
-
     if (n < 0 && errno != EINTR) {
         set_error(client, "poll: %s", strerror(errno));
         return CLI_ANSWER_ERROR;
@@ -190,7 +179,6 @@ static enum cli_answer fill(struct cli_client *client)
 {
     enum cli_answer ready = wait_readable(client);
     ssize_t n;
-
     if (ready != CLI_ANSWER_OBJECT)
         return ready;
     if (!make_room(client))
@@ -217,7 +205,6 @@ static enum cli_answer parse(struct cli_client *client, const char *line, size_t
     json_error_t why;
     json_t *object = json_loadb(line, length, 0, &why);
     const char *error = json_string_value(json_object_get(object, "error"));
-
     if (!json_is_object(object))
         set_error(client, "the daemon's answer is not understood%s%s", object ? "" : ": ", object ? "" : why.text);
     else if (error)
@@ -233,13 +220,11 @@ static enum cli_answer parse(struct cli_client *client, const char *line, size_t
 enum cli_answer cli_client_next(struct cli_client *client, json_t **ret_object)
 {
     size_t searched = 0;
-
     for (;;) {
         size_t held = client->end - client->start;
         const char *line = held > 0 ? client->buf + client->start : "";
         const char *newline = memchr(line + searched, '\n', held - searched);
         enum cli_answer more;
-
         if (newline) {
             client->start += (size_t)(newline - line) + 1;
             return parse(client, line, (size_t)(newline - line), ret_object);
@@ -259,7 +244,6 @@ json_t *cli_ask(const struct cli_options *options, const char *verb, unsigned wa
 {
     struct cli_client client;
     json_t *object = NULL;
-
     if (cli_client_open(&client, options->control_path, verb, wait_s, -1) &&
         cli_client_next(&client, &object) == CLI_ANSWER_END)
         set_error(&client, "the daemon closed the connection without an answer");

@@ -61,7 +61,7 @@ static bool fits(const char *word, const char *detail)
         return true;
     if (!detail)
         return false;
-    return word[0] == '^' ? strncmp(detail, word + 1, strlen(word + 1)) == 0 : strstr(detail, word) != NULL;
+    return word[0] == '^' ? strncmp(detail, word + 1, strlen(word + 1)) == 0 : (bool)strstr(detail, word);
 }
 
 const char *hint_for(const char *reason, const char *detail)

@@ -26,14 +26,12 @@ struct page {
 static const char *text_at(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
-
     return text && *text ? text : NULL;
 }
 
 static bool number_at(const json_t *object, const char *key, double *ret_number)
 {
     const json_t *value = json_object_get(object, key);
-
     if (!json_is_number(value))
         return false;
     *ret_number = json_number_value(value);
@@ -43,7 +41,6 @@ static bool number_at(const json_t *object, const char *key, double *ret_number)
 static uint64_t count_at(const json_t *object, const char *key)
 {
     json_int_t value = json_integer_value(json_object_get(object, key));
-
     return value > 0 ? (uint64_t)value : 0;
 }
 
@@ -73,7 +70,6 @@ static void field(const struct page *page, const char *label, enum text_tone ton
 {
     char raw[TEXT_MAX], clean[TEXT_MAX];
     va_list args;
-
     va_start(args, format);
     vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
@@ -90,7 +86,6 @@ static enum text_tone tone_of_status(const json_t *status)
 {
     const char *mode = text_at(status, "mode");
     const char *reason = text_at(status, "reason");
-
     if (mode && strcmp(mode, "secure") == 0)
         return TEXT_GOOD;
     if (mode && strcmp(mode, "blocked") == 0)
@@ -102,7 +97,6 @@ static const char *local_date(int64_t when, char buf[static 32])
 {
     time_t t = (time_t)when;
     struct tm tm;
-
     if (!localtime_r(&t, &tm) || strftime(buf, 32, "%Y-%m-%d", &tm) == 0)
         buf[0] = '\0';
     return buf;
@@ -112,7 +106,6 @@ static const char *local_clock(int64_t when, char buf[static 32])
 {
     time_t t = (time_t)when;
     struct tm tm;
-
     if (!localtime_r(&t, &tm) || strftime(buf, 32, "%H:%M:%S", &tm) == 0)
         buf[0] = '\0';
     return buf;
@@ -125,7 +118,6 @@ static void put_since(const struct page *page, const json_t *status)
     char raw[TEXT_MAX], clean[TEXT_MAX], date[32], clock[32], age[64];
     int64_t since;
     size_t at = 0;
-
     if (connection)
         at = (size_t)snprintf(raw, sizeof raw, "%.200s", connection);
     if (text_parse_time(text_at(status, "since"), &since)) {
@@ -143,7 +135,6 @@ static void put_title(const struct page *page, const json_t *status)
 {
     const char *text = text_at(status, "status");
     char clean[TEXT_MAX];
-
     text_tone(page->out, page->style, tone_of_status(status), true);
     fprintf(page->out, "%s ", page->style->utf8 ? "●" : "*");
     text_wrap(page->out, page->style,
@@ -159,7 +150,6 @@ static void put_reason(const struct page *page, const json_t *status)
     const char *detail = text_at(status, "detail");
     const char *mode = text_at(status, "mode");
     const char *hint = hint_for(reason, detail);
-
     if (!reason && !detail)
         return;
     putc('\n', page->out);
@@ -178,7 +168,6 @@ static bool put_certificate(const struct page *page, const char *label, const ch
 {
     char date[32];
     int64_t when, days;
-
     if (!text_parse_time(expires, &when))
         return false;
     local_date(when, date);
@@ -202,7 +191,6 @@ static void put_proxy(const struct page *page, const json_t *status)
     uint64_t port = count_at(proxy, "port");
     bool v6 = address && strchr(address, ':');
     char port_text[32] = "";
-
     if (port > 0)
         snprintf(port_text, sizeof port_text, ":%" PRIu64, port);
     if (server || address)
@@ -231,7 +219,6 @@ static bool put_test(const struct page *page, const char *label, const char *nam
     const char *result = text_at(stage, "result");
     enum text_tone tone = tone_of_result(result);
     double ms;
-
     if (!result)
         return false;
     if (tone == TEXT_DIM)
@@ -252,7 +239,6 @@ static void put_tests(const struct page *page, const json_t *status)
     char clock[32], age[64];
     int64_t at;
     bool any;
-
     any = put_test(page, "Tests", tcp, json_object_get(tests, "tcp"));
     any |= put_test(page, any ? "" : "Tests", "mutual authentication", json_object_get(tests, "mutual_auth"));
     any |= put_test(page, any ? "" : "Tests", "TCP to the plain port", json_object_get(tests, "plain_tcp"));
@@ -269,7 +255,6 @@ static void put_rules(const struct page *page, const json_t *status)
     const char *error = text_at(rules, "error");
     const json_t *installed = json_object_get(rules, "installed");
     uint64_t changes = count_at(rules, "changes"), repaired = count_at(rules, "repaired");
-
     if (!json_is_object(rules))
         return;
     if (json_is_true(installed))
@@ -288,7 +273,6 @@ static void put_traffic(const struct page *page, const json_t *status)
     const json_t *sessions = json_object_get(status, "sessions");
     const json_t *bytes = json_object_get(status, "bytes");
     char up[32], down[32];
-
     if (json_is_object(sessions))
         field(page, "Sessions", TEXT_PLAIN, "%" PRIu64 " open, %" PRIu64 " total, %" PRIu64 " failed",
               count_at(sessions, "open"), count_at(sessions, "total"), count_at(sessions, "failed"));
@@ -302,11 +286,9 @@ static void put_warnings(const struct page *page, const json_t *status)
     const json_t *warnings = json_object_get(status, "warnings"), *warning;
     const char *label = "Warning";
     size_t i;
-
     json_array_foreach(warnings, i, warning)
     {
         const char *text = json_string_value(warning);
-
         if (!text)
             continue;
         field(page, label, TEXT_WARN, "%s", text);
@@ -321,7 +303,6 @@ static void put_daemon(const struct page *page, const json_t *status)
     char raw[256], age[64];
     int64_t started;
     int at;
-
     if (!version && pid == 0)
         return;
     at = snprintf(raw, sizeof raw, "penstockd%s%.100s", version ? " " : "", version ? version : "");
@@ -335,7 +316,6 @@ static void put_daemon(const struct page *page, const json_t *status)
 void page_render(FILE *out, const struct text_style *style, const json_t *status, int64_t now)
 {
     const struct page page = {.out = out, .style = style, .now = now};
-
     put_title(&page, status);
     put_reason(&page, status);
     putc('\n', out);
@@ -351,7 +331,6 @@ void page_render(FILE *out, const struct text_style *style, const json_t *status
 void page_render_verdict(FILE *out, const struct text_style *style, const json_t *status, int64_t now)
 {
     const struct page page = {.out = out, .style = style, .now = now};
-
     put_title(&page, status);
     put_reason(&page, status);
     if (json_is_object(json_object_get(status, "proxy")) || json_is_object(json_object_get(status, "tls")))
@@ -379,7 +358,6 @@ void page_render_stage(FILE *out, const struct text_style *style, const json_t *
     size_t indent = style->utf8 ? 2 : 7;
     char raw[TEXT_MAX], clean[TEXT_MAX];
     double ms = 0;
-
     number_at(stage, "ms", &ms);
     text_tone(out, style, tone, false);
     text_cell(out, style, mark_of(style, tone), indent);

@@ -45,7 +45,6 @@ static bool parse_endpoint(const char *text, struct addr *ret_addr)
     const char *colon = text ? strrchr(text, ':') : NULL;
     char host[ADDR_TEXT_MAX], *end;
     unsigned long port;
-
     if (!colon || (size_t)(colon - text) >= sizeof host)
         return false;
     memcpy(host, text, (size_t)(colon - text));
@@ -65,7 +64,6 @@ static json_t *fetch(const struct cli_options *options)
     struct cli_client client;
     json_t *sessions = json_array(), *session;
     enum cli_answer answer = CLI_ANSWER_ERROR;
-
     if (cli_client_open(&client, options->control_path, "sessions", CLI_STATUS_WAIT_S, -1))
         while ((answer = cli_client_next(&client, &session)) == CLI_ANSWER_OBJECT)
             json_array_append_new(sessions, session);
@@ -86,7 +84,6 @@ static double age_of(const json_t *session)
 static int oldest_first(const void *a, const void *b)
 {
     double first = age_of(*(json_t *const *)a), second = age_of(*(json_t *const *)b);
-
     return first > second ? -1 : first < second;
 }
 
@@ -95,7 +92,6 @@ static json_t *sorted(json_t *sessions)
 {
     size_t n = json_array_size(sessions);
     json_t **list = calloc(n + 1, sizeof *list), *result = json_array();
-
     for (size_t i = 0; list && i < n; i++)
         list[i] = json_array_get(sessions, i);
     if (list)
@@ -110,7 +106,6 @@ static json_t *sorted(json_t *sessions)
 static const char *user_text(const struct socket_owner *who, char buf[static CELL_MAX])
 {
     const struct passwd *user = who->found ? getpwuid(who->uid) : NULL;
-
     if (user)
         snprintf(buf, CELL_MAX, "%s", user->pw_name);
     else if (who->found)
@@ -128,7 +123,6 @@ static void set_text(json_t *session, const char *key, const char *text)
 static void put_json(json_t *session, const struct socket_owner *who)
 {
     char user[CELL_MAX];
-
     set_text(session, "user", who->found ? user_text(who, user) : "");
     json_object_set_new(session, "uid", who->found ? json_integer(who->uid) : json_null());
     json_object_set_new(session, "pid", who->pid > 0 ? json_integer(who->pid) : json_null());
@@ -140,7 +134,6 @@ static void put_json(json_t *session, const struct socket_owner *who)
 static uint64_t bytes_at(const json_t *session, const char *key)
 {
     json_int_t n = json_integer_value(json_object_get(json_object_get(session, "bytes"), key));
-
     return n > 0 ? (uint64_t)n : 0;
 }
 
@@ -150,7 +143,6 @@ static const char *cell(const json_t *session, const struct socket_owner *who, e
 {
     char raw[CELL_MAX], number[64];
     const char *text = NULL;
-
     switch (column) {
     case COLUMN_USER:
         text = user_text(who, raw);
@@ -193,7 +185,6 @@ static void shrink(size_t widths[static COLUMN_COUNT], size_t room)
 {
     for (;;) {
         size_t total = GAP * (COLUMN_COUNT - 1), widest = COLUMN_COUNT;
-
         for (size_t i = 0; i < COLUMN_COUNT; i++) {
             total += widths[i];
             if (columns[i].may_shrink && widths[i] > SHRUNK_MIN &&
@@ -223,7 +214,6 @@ static void put_table(const json_t *sessions, const struct socket_owner *whos)
 {
     size_t widths[COLUMN_COUNT], n = json_array_size(sessions);
     struct text_style style;
-
     text_style_of(stdout, &style);
     for (size_t column = 0; column < COLUMN_COUNT; column++) {
         widths[column] = strlen(columns[column].title);
@@ -251,7 +241,6 @@ int cli_sessions(const struct cli_options *options)
     size_t n = json_array_size(sessions);
     struct socket_owner *whos = calloc(n + 1, sizeof *whos);
     int error;
-
     if (!sessions || !whos) {
         json_decref(sessions);
         free(whos);

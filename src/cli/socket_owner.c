@@ -35,12 +35,10 @@ static int open_diag(void)
 {
     struct timeval wait = {.tv_sec = ANSWER_WAIT_S};
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-
     if (fd < 0)
         return -errno;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0) {
         int error = -errno;
-
         close(fd);
         return error;
     }
@@ -75,7 +73,6 @@ static int ask(int fd, uint32_t sequence, const struct socket_owner *who)
 static void take(const struct nlmsghdr *header, struct socket_owner *who)
 {
     const struct inet_diag_msg *found = NLMSG_DATA(header);
-
     if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY || header->nlmsg_len < NLMSG_LENGTH(sizeof *found) ||
         found->id.idiag_dport != htons(addr_port(&who->peer)) || found->idiag_inode == 0)
         return;
@@ -93,7 +90,6 @@ static int receive(int fd, uint32_t sequence, struct socket_owner *who)
 
     for (;;) {
         ssize_t n = recv(fd, &answer, sizeof answer, 0);
-
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -109,7 +105,6 @@ static int ask_kernel(struct socket_owner *whos, size_t n)
 {
     int fd = open_diag();
     int error = fd < 0 ? fd : 0;
-
     for (size_t i = 0; i < n && error == 0; i++) {
         if (whos[i].local.sa.sa_family != whos[i].peer.sa.sa_family ||
             (whos[i].local.sa.sa_family != AF_INET && whos[i].local.sa.sa_family != AF_INET6))
@@ -129,7 +124,6 @@ static bool read_small(int dir, const char *name, char *buf, size_t size)
 {
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
     if (fd >= 0)
         close(fd);
     if (n <= 0)
@@ -141,7 +135,6 @@ static bool read_small(int dir, const char *name, char *buf, size_t size)
 static bool names_unit(const char *component, size_t length)
 {
     static const char *const endings[] = {".service", ".scope", ".slice"};
-
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t ending = strlen(endings[i]);
 
@@ -155,7 +148,6 @@ static bool last_unit(const char *path, size_t length, char *ret_unit, size_t si
 {
     while (length > 0) {
         size_t start = length;
-
         while (start > 0 && path[start - 1] != '/')
             start--;
         if (names_unit(path + start, length - start)) {
@@ -173,7 +165,6 @@ bool socket_owner_unit(const char *cgroups, char *ret_unit, size_t size)
     while (*cgroups) {
         size_t length = strcspn(cgroups, "\n");
         const char *path = memchr(cgroups, '/', length);
-
         if (path && last_unit(path, length - (size_t)(path - cgroups), ret_unit, size))
             return true;
         cgroups += length + (cgroups[length] == '\n');
@@ -184,7 +175,6 @@ bool socket_owner_unit(const char *cgroups, char *ret_unit, size_t size)
 static void describe(int dir, pid_t pid, struct socket_owner *who)
 {
     char cgroups[4096];
-
     who->pid = pid;
     if (read_small(dir, "comm", who->process, sizeof who->process))
         who->process[strcspn(who->process, "\n")] = '\0';
@@ -195,7 +185,6 @@ static void describe(int dir, pid_t pid, struct socket_owner *who)
 static int by_inode(const void *a, const void *b)
 {
     const struct socket_owner *const *first = a, *const *second = b;
-
     return (*first)->inode < (*second)->inode ? -1 : (*first)->inode > (*second)->inode;
 }
 
@@ -205,7 +194,6 @@ static void scan_process(int proc, const char *name, struct socket_owner **wante
     struct dirent *entry;
     DIR *fds;
     int dir;
-
     snprintf(path, sizeof path, "%s/fd", name);
     dir = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     fds = dir < 0 ? NULL : fdopendir(dir);
@@ -238,7 +226,6 @@ static void scan_proc(struct socket_owner **wanted, size_t n)
 {
     DIR *proc = opendir("/proc");
     struct dirent *entry;
-
     if (!proc)
         return;
     while ((entry = readdir(proc)))
@@ -252,7 +239,6 @@ int socket_owner_find(struct socket_owner *whos, size_t n)
     struct socket_owner **wanted = calloc(n > 0 ? n : 1, sizeof(struct socket_owner *));
     size_t n_wanted = 0;
     int error;
-
     if (!wanted)
         return -ENOMEM;
     error = ask_kernel(whos, n);

@@ -22,7 +22,6 @@ static int status_once(const struct cli_options *options)
     json_t *status = cli_ask(options, "status", CLI_STATUS_WAIT_S);
     struct text_style style;
     int result;
-
     if (!status)
         return CLI_EXIT_FAILED;
     text_style_of(stdout, &style);
@@ -64,7 +63,6 @@ static void paint_screen(char *text)
     struct winsize size = {0};
     unsigned rows = 24;
     char *rest = text, *line;
-
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1)
         rows = size.ws_row;
     fputs("\033[H", stdout);
@@ -78,7 +76,6 @@ static void paint(struct watch *watch, const json_t *status, const char *error)
     char *text = NULL, clean[TEXT_MAX];
     size_t size;
     FILE *out = open_memstream(&text, &size);
-
     if (!out)
         return;
     text_style_of(stdout, &watch->style); /* the terminal may have another size now */
@@ -105,7 +102,6 @@ static void look(struct watch *watch)
     struct cli_client client;
     json_t *status = NULL;
     enum cli_answer answer = CLI_ANSWER_ERROR;
-
     if (cli_client_open(&client, watch->options->control_path, "status", CLI_STATUS_WAIT_S, watch->signal_fd))
         answer = cli_client_next(&client, &status);
     if (answer == CLI_ANSWER_END)
@@ -126,7 +122,6 @@ static void look(struct watch *watch)
 static void take_signal(struct watch *watch)
 {
     struct signalfd_siginfo info;
-
     if (read(watch->signal_fd, &info, sizeof info) != (ssize_t)sizeof info || info.ssi_signo == SIGWINCH)
         return;
     if (info.ssi_signo != SIGTSTP) {
@@ -142,7 +137,6 @@ static int status_watch(const struct cli_options *options)
 {
     struct watch watch = {.options = options, .last = CLI_EXIT_FAILED};
     sigset_t set;
-
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
@@ -160,7 +154,6 @@ static int status_watch(const struct cli_options *options)
     enter_screen(&watch);
     while (!watch.stop && !ferror(stdout)) {
         struct pollfd fd = {.fd = watch.signal_fd, .events = POLLIN};
-
         look(&watch);
         if (poll(&fd, 1, WATCH_EVERY_MS) > 0)
             take_signal(&watch);

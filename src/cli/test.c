@@ -16,7 +16,6 @@
 static void put_stage(const struct cli_options *options, const json_t *stage)
 {
     struct text_style style;
-
     if (options->json) {
         cli_put_json(stage);
         return;
@@ -29,7 +28,6 @@ static void put_stage(const struct cli_options *options, const json_t *stage)
 static int put_end(const struct cli_options *options, const json_t *status)
 {
     struct text_style style;
-
     text_style_of(stdout, &style);
     if (options->json) {
         cli_put_json(status);
@@ -49,10 +47,9 @@ int cli_test(const struct cli_options *options)
     enum cli_answer answer = CLI_ANSWER_ERROR;
     int result = CLI_EXIT_FAILED;
     bool ended = false;
-
     if (cli_client_open(&client, options->control_path, "test", CLI_TEST_WAIT_S, -1))
         while ((answer = cli_client_next(&client, &object)) == CLI_ANSWER_OBJECT) {
-            ended = json_object_get(object, "status") != NULL;
+            ended = json_object_get(object, "status");
             if (ended)
                 result = put_end(options, object);
             else
@@ -123,7 +120,6 @@ static json_t *time_or_null(int64_t when)
     time_t t = (time_t)when;
     struct tm tm;
     char buf[64];
-
     if (when <= 0 || !gmtime_r(&t, &tm) || strftime(buf, sizeof buf, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         return json_null();
     return json_string(buf);
@@ -132,7 +128,6 @@ static json_t *time_or_null(int64_t when)
 static json_t *stage_result(const struct test_stage *stage)
 {
     bool ended = stage->outcome == TEST_PASSED || stage->outcome == TEST_FAILED;
-
     return json_pack("{s:s, s:o}", "result", result_text(stage), "ms",
                      ended ? json_real((stage->us / 100 + (stage->us % 100 >= 50)) / 10.) : json_null());
 }
@@ -143,7 +138,6 @@ static void show_stage(const struct alone *alone, const struct server_report *se
     const struct addr *address = which == STAGE_PLAIN_TCP ? &server->plain_address : &server->secure_address;
     json_t *object = json_object();
     char text[ADDR_TEXT_MAX];
-
     json_object_set_new(object, "stage", json_string(stage_names[which]));
     json_object_set_new(object, "server", text_or_null(server->server));
     json_object_set_new(object, "address", text_or_null(addr_port(address) > 0 ? addr_text(address, text) : ""));
@@ -153,10 +147,9 @@ static void show_stage(const struct alone *alone, const struct server_report *se
     json_decref(object);
 }
 
-static void on_report(const struct test_report *report, void *data)
+static void report_cb(const struct test_report *report, void *data)
 {
     struct alone *alone = data;
-
     for (size_t i = 0; i < report->n_servers && i < CONF_SERVERS_MAX; i++)
         for (int stage = 0; stage < STAGE_COUNT; stage++) {
             uint8_t outcome = stage_of(&report->servers[i], (enum stage)stage)->outcome;
@@ -172,9 +165,8 @@ static void on_report(const struct test_report *report, void *data)
     ev_break(alone->loop, EVBREAK_ALL);
 }
 
-static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
+static void limit_cb(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
-    (void)timer;
     ev_break(loop, EVBREAK_ALL);
 }
 
@@ -185,7 +177,6 @@ static json_t *status_of(const struct verdict *verdict)
     bool in_use = addr_port(&verdict->address) > 0;
     char host[ADDR_TEXT_MAX];
     json_t *status, *proxy = json_null(), *tls = json_null();
-
     if (*verdict->server)
         proxy = json_pack("{s:o, s:o, s:o}", "server", cli_json_text(verdict->server), "address",
                           in_use ? json_string(addr_host_text(&verdict->address, host)) : json_null(), "port",
@@ -209,14 +200,13 @@ static json_t *status_of(const struct verdict *verdict)
 
 static void run(struct alone *alone)
 {
-    struct prober *prober = prober_new(alone->loop, alone->conf, on_report, alone);
+    struct prober *prober = prober_new(alone->loop, alone->conf, report_cb, alone);
     struct ev_timer limit;
-
     if (!prober) {
         cli_problem("out of memory");
         return;
     }
-    ev_timer_init(&limit, on_limit, CLI_TEST_WAIT_S, 0);
+    ev_timer_init(&limit, limit_cb, CLI_TEST_WAIT_S, 0);
     ev_timer_start(alone->loop, &limit);
     prober_start(prober, 1);
     ev_run(alone->loop, 0);
@@ -226,9 +216,8 @@ static void run(struct alone *alone)
         cli_problem("the test did not end within %d s", CLI_TEST_WAIT_S);
 }
 
-static void on_mistake(const char *text, void *data)
+static void mistake_cb(const char *text, void *data)
 {
-    (void)data;
     cli_mistake(text);
 }
 
@@ -237,8 +226,7 @@ int cli_test_alone(const struct cli_options *options)
     struct alone alone = {.options = options, .loop = ev_default_loop(EVFLAG_AUTO)};
     struct conf *conf;
     int result = CLI_EXIT_FAILED;
-
-    if (conf_load(options->conf_path, on_mistake, NULL, &conf) < 0)
+    if (conf_load(options->conf_path, mistake_cb, NULL, &conf) < 0)
         return CLI_EXIT_CONFIG;
     alone.conf = conf;
     signal(SIGPIPE, SIG_IGN); /* a proxy that closes is a result, not our end */
@@ -248,7 +236,6 @@ int cli_test_alone(const struct cli_options *options)
         cli_problem("no event loop");
     if (alone.decided) {
         json_t *status = status_of(&alone.verdict);
-
         result = put_end(options, status);
         json_decref(status);
     }

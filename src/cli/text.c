@@ -19,7 +19,6 @@ static bool wants_colour(void)
 {
     const char *no = getenv("NO_COLOR");
     const char *term = getenv("TERM");
-
     return !(no && *no) && term && *term && strcmp(term, "dumb") != 0;
 }
 
@@ -28,7 +27,6 @@ void text_style_of(FILE *out, struct text_style *ret_style)
     struct winsize size = {0};
     bool terminal = isatty(fileno(out));
     unsigned width = TEXT_WIDTH_MAX;
-
     if (terminal && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         width = size.ws_col;
     if (width > TEXT_WIDTH_MAX)
@@ -49,7 +47,6 @@ static size_t decode(const char *text, uint32_t *ret_code)
     unsigned char first = (unsigned char)text[0];
     size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
     uint32_t code = length < 2 ? first : first & (0x7fU >> length);
-
     for (size_t i = 1; i < length; i++) {
         if (((unsigned char)text[i] & 0xc0) != 0x80)
             return 0;
@@ -74,7 +71,6 @@ static size_t clean_one(const char **text, bool utf8, char out[static 4])
 {
     uint32_t code = 0;
     size_t length = decode(*text, &code);
-
     if (length == 0 || is_harmful(code) || (code >= 0x80 && !utf8)) {
         out[0] = '?';
         *text += length > 0 ? length : 1;
@@ -88,11 +84,9 @@ static size_t clean_one(const char **text, bool utf8, char out[static 4])
 const char *text_clean(const char *text, bool utf8, char *buf, size_t size)
 {
     size_t at = 0;
-
     while (*text) {
         char one[4];
         size_t length = clean_one(&text, utf8, one);
-
         if (at + length >= size)
             break;
         memcpy(buf + at, one, length);
@@ -107,7 +101,6 @@ void text_write(FILE *out, const char *text, bool utf8)
     while (*text) {
         char one[4];
         size_t length;
-
         if (*text == '\n') {
             putc(*text++, out);
             continue;
@@ -120,7 +113,6 @@ void text_write(FILE *out, const char *text, bool utf8)
 size_t text_columns(const char *text)
 {
     size_t columns = 0;
-
     for (; *text; text++)
         columns += ((unsigned char)*text & 0xc0) != 0x80;
     return columns;
@@ -130,7 +122,6 @@ size_t text_columns(const char *text)
 static size_t bytes_of(const char *text, size_t columns)
 {
     size_t i = 0;
-
     for (; text[i]; i++)
         if (((unsigned char)text[i] & 0xc0) != 0x80 && columns-- == 0)
             break;
@@ -140,7 +131,6 @@ static size_t bytes_of(const char *text, size_t columns)
 void text_cell(FILE *out, const struct text_style *style, const char *text, size_t columns)
 {
     size_t have = text_columns(text);
-
     if (have > columns && columns > 0)
         fprintf(out, "%.*s%s", (int)bytes_of(text, columns - 1), text, style->utf8 ? "…" : ">");
     else
@@ -151,12 +141,10 @@ void text_wrap(FILE *out, const struct text_style *style, const char *text, size
 {
     size_t room = style->width > indent ? style->width - indent : 1;
     bool fresh = true; /* nothing on this line yet */
-
     while (*text) {
         size_t bytes = strcspn(text, " ");
         size_t columns;
         char word[TEXT_MAX];
-
         if (bytes >= sizeof word)
             bytes = bytes_of(text, sizeof word / 4 - 1);
         memcpy(word, text, bytes);
@@ -183,7 +171,6 @@ void text_wrap(FILE *out, const struct text_style *style, const char *text, size
 void text_tone(FILE *out, const struct text_style *style, enum text_tone tone, bool bold)
 {
     const char *code = "";
-
     if (!style->colour)
         return;
     switch (tone) {
@@ -216,7 +203,6 @@ const char *text_bytes(uint64_t bytes, char buf[static 32])
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     double value = (double)bytes / 1024;
     size_t unit = 0;
-
     if (bytes < 1000) {
         snprintf(buf, 32, "%u B", (unsigned)bytes);
         return buf;
@@ -232,7 +218,6 @@ const char *text_bytes(uint64_t bytes, char buf[static 32])
 const char *text_duration(int64_t seconds, char buf[static 64])
 {
     long long s = seconds < 0 ? 0 : seconds;
-
     if (s < 60)
         snprintf(buf, 64, "%lld s", s);
     else if (s < 3600)
@@ -248,7 +233,6 @@ bool text_parse_time(const char *text, int64_t *ret_time)
 {
     struct tm tm = {0};
     const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-
     if (!end || strcmp(end, "Z") != 0)
         return false;
     *ret_time = timegm(&tm);

@@ -23,103 +23,90 @@
 static void update_ready(struct gate *gate)
 {
     struct status_rules rules;
-
     keeper_status(gate->keeper, &rules);
     if (rules.installed && gate->enforcement.relays_ready)
         notify_ready(&gate->notify);
 }
 
-static void on_report(const struct test_report *report, void *data)
+static void report_cb(const struct test_report *report, void *data)
 {
     struct gate *gate = data;
-
     if (test_run_on_report(&gate->test_run, report))
         update_ready(gate);
 }
 
-static void on_prober_ready(void *data)
+static void prober_ready_cb(void *data)
 {
     struct gate *gate = data;
-
     test_run_request(&gate->test_run, SCHEDULE_START);
 }
 
-static void on_prober_lost(void *data)
+static void prober_lost_cb(void *data)
 {
     struct gate *gate = data;
-
     test_run_on_prober_lost(&gate->test_run);
 }
 
-static void on_trouble(const struct ipc_trouble *trouble, void *data)
+static void trouble_cb(const struct ipc_trouble *trouble, void *data)
 {
     struct gate *gate = data;
-
     test_run_on_trouble(&gate->test_run, trouble);
 }
 
 /* ---- network and rules ---- */
 
-static void on_network_changed(void *data)
+static void network_changed_cb(void *data)
 {
     struct gate *gate = data;
-
     test_run_request(&gate->test_run, SCHEDULE_NETWORK);
 }
 
-static void on_resumed(void *data)
+static void resumed_cb(void *data)
 {
     struct gate *gate = data;
-
     log_info("the host was asleep, testing again");
     test_run_request(&gate->test_run, SCHEDULE_RESUMED);
 }
 
-static void on_table_changed(const char *culprit, void *data)
+static void table_changed_cb(const char *culprit, void *data)
 {
     struct gate *gate = data;
-
     keeper_check(gate->keeper, culprit);
 }
 
-static void on_rules_lost(const char *why, void *data)
+static void rules_lost_cb(const char *why, void *data)
 {
     struct gate *gate = data;
-
     enforce_rules_lost(&gate->enforcement, why);
 }
 
-static void on_rules_retry(void *data)
+static void rules_retry_cb(void *data)
 {
     struct gate *gate = data;
-
     enforce_retry(&gate->enforcement);
     update_ready(gate);
 }
 
 /* ---- children ---- */
 
-static void on_relays_ready(bool ready, void *data)
+static void relays_ready_cb(bool ready, void *data)
 {
     struct gate *gate = data;
-
     if (!ready)
         log_error("no relay is listening any more; redirected connections are refused until one is back");
     enforce_relays_ready(&gate->enforcement, ready);
     update_ready(gate);
 }
 
-static void on_session(const struct ipc_session *session, void *data)
+static void session_cb(const struct ipc_session *session, void *data)
 {
     struct gate *gate = data;
-
     verbs_on_session(gate->verbs, session);
 }
 
-static void on_sessions_end(uint64_t request_id, void *data)
+static void sessions_end_cb(uint64_t request_id, void *data)
 {
     struct gate *gate = data;
-
     verbs_on_sessions_end(gate->verbs, request_id);
 }
 
@@ -132,10 +119,9 @@ static bool is_known_warning(const struct gate *gate, const char *detail)
     return false;
 }
 
-static void on_conf_done(const char *child, bool ok, const char *detail, bool settled, void *data)
+static void conf_done_cb(const char *child, bool ok, const char *detail, bool settled, void *data)
 {
     struct gate *gate = data;
-
     if (!ok && detail[0] == '\0')
         detail = "the configuration could not be taken";
     if (detail[0] != '\0' && !is_known_warning(gate, detail)) {
@@ -148,38 +134,33 @@ static void on_conf_done(const char *child, bool ok, const char *detail, bool se
 
 /* ---- start and stop ---- */
 
-static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int revents)
+static void hangup_cb(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
-    struct status_texts *errors = calloc(1, sizeof(*errors));
-
-    (void)revents;
+    struct status_texts *errors = calloc(1, sizeof *errors);
     if (errors)
         gate_reload(errors, watcher->data);
     free(errors);
 }
 
-static void on_terminate(struct ev_loop *loop, ev_signal *watcher, int revents)
+static void terminate_cb(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
-    (void)watcher;
-    (void)revents;
     ev_break(loop, EVBREAK_ALL);
 }
 
 /* Before a restart, also where SIGTERM follows at once. */
-static void on_closing(struct ev_loop *loop, ev_signal *watcher, int revents)
+static void closing_cb(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
     struct gate *gate = watcher->data;
-
     gate->keep_closed = true;
-    on_terminate(loop, watcher, revents);
+    terminate_cb(loop, watcher, revents);
 }
 
 static void watch_signals(struct gate *gate)
 {
-    ev_signal_init(&gate->terminate, on_terminate, SIGTERM);
-    ev_signal_init(&gate->interrupt, on_terminate, SIGINT);
-    ev_signal_init(&gate->hangup, on_hangup, SIGHUP);
-    ev_signal_init(&gate->closing, on_closing, SIGUSR1);
+    ev_signal_init(&gate->terminate, terminate_cb, SIGTERM);
+    ev_signal_init(&gate->interrupt, terminate_cb, SIGINT);
+    ev_signal_init(&gate->hangup, hangup_cb, SIGHUP);
+    ev_signal_init(&gate->closing, closing_cb, SIGUSR1);
     gate->hangup.data = gate->closing.data = gate;
     ev_signal_start(gate->loop, &gate->terminate);
     ev_signal_start(gate->loop, &gate->interrupt);
@@ -191,7 +172,6 @@ static void watch_signals(struct gate *gate)
 static int open_control(struct gate *gate)
 {
     char error[CONTROL_ERROR_MAX];
-
     gate->verbs = verbs_new(gate->loop, &gate_verbs_ops, gate);
     if (!gate->verbs)
         return EX_OSERR;
@@ -204,18 +184,17 @@ static int open_control(struct gate *gate)
 
 static int open_rules(struct gate *gate)
 {
-    static const struct keeper_cbs keeper_cbs = {.lost = on_rules_lost, .retry = on_rules_retry};
+    static const struct keeper_cbs keeper_cbs = {.lost = rules_lost_cb, .retry = rules_retry_cb};
     static const struct netwatch_cbs netwatch_cbs = {
-        .table_changed = on_table_changed, .network_changed = on_network_changed, .resumed = on_resumed};
+        .table_changed = table_changed_cb, .network_changed = network_changed_cb, .resumed = resumed_cb};
     const char *owner = getenv("PENSTOCK_TABLE_OWNER");
     char error[TABLE_ERROR_MAX];
     struct table *table = table_new(!owner || strcmp(owner, "no") != 0, error);
-
     if (!table) {
         log_error("%s", error);
         return strstr(error, "CAP_NET_ADMIN") ? EX_NOPERM : EX_UNAVAILABLE;
     }
-    gate->netwatch = netwatch_new(gate->loop, table_portid(table), &netwatch_cbs, gate, error, sizeof(error));
+    gate->netwatch = netwatch_new(gate->loop, table_portid(table), &netwatch_cbs, gate, error, sizeof error);
     if (!gate->netwatch) {
         log_error("%s", error);
         table_free(table);
@@ -230,16 +209,15 @@ static int open_rules(struct gate *gate)
 
 static int open_children(struct gate *gate)
 {
-    static const struct children_cbs cbs = {.report = on_report,
-                                            .prober_ready = on_prober_ready,
-                                            .prober_lost = on_prober_lost,
-                                            .relays_ready = on_relays_ready,
-                                            .trouble = on_trouble,
-                                            .session = on_session,
-                                            .sessions_end = on_sessions_end,
-                                            .conf_done = on_conf_done,
+    static const struct children_cbs cbs = {.report = report_cb,
+                                            .prober_ready = prober_ready_cb,
+                                            .prober_lost = prober_lost_cb,
+                                            .relays_ready = relays_ready_cb,
+                                            .trouble = trouble_cb,
+                                            .session = session_cb,
+                                            .sessions_end = sessions_end_cb,
+                                            .conf_done = conf_done_cb,
                                             .conf_tried = gate_on_conf_tried};
-
     gate->children = children_new(gate->loop, PROGRAM, &cbs, gate);
     return gate->children ? EX_OK : EX_OSERR;
 }
@@ -249,7 +227,6 @@ static int start(struct gate *gate)
     static const struct verdict testing = {.kind = VERDICT_TESTING};
     int status = open_control(gate);
     int r;
-
     if (status == EX_OK)
         status = open_rules(gate);
     if (status == EX_OK)
@@ -271,7 +248,6 @@ static int start(struct gate *gate)
 static void stop(struct gate *gate)
 {
     bool block = gate->keep_closed || gate->conf->on_stop == CONF_STOP_BLOCK;
-
     log_notice("stopping; web traffic will be %s", gate->keep_closed ? "blocked until the next start"
                                                    : block           ? "blocked (OnStop=block)"
                                                                      : "open (OnStop=open)");
@@ -288,8 +264,7 @@ static void stop(struct gate *gate)
 
 static struct gate *gate_new(const struct gate_options *options, struct conf *conf)
 {
-    struct gate *gate = calloc(1, sizeof(*gate));
-
+    struct gate *gate = calloc(1, sizeof *gate);
     if (!gate)
         return NULL;
     gate->options = options;
@@ -324,7 +299,6 @@ int gate_main(const struct gate_options *options, struct conf *conf)
 {
     struct gate *gate = gate_new(options, conf);
     int status;
-
     if (!gate) {
         log_error("out of memory");
         conf_free(conf);

@@ -10,7 +10,6 @@
 static void add_warnings(const struct gate *gate, struct status_texts *texts)
 {
     unsigned ready, wanted;
-
     children_count_relays(gate->children, &ready, &wanted);
     if (ready == 0)
         status_add_text(texts, "no relay is listening: redirected connections are refused");
@@ -29,9 +28,8 @@ static void add_warnings(const struct gate *gate, struct status_texts *texts)
 static char *do_status(void *data)
 {
     const struct gate *gate = data;
-    struct status_info *info = calloc(1, sizeof(*info));
+    struct status_info *info = calloc(1, sizeof *info);
     char *json;
-
     if (!info)
         return NULL;
     info->verdict = gate->enforcement.verdict;
@@ -52,7 +50,6 @@ static char *do_config(void *data)
     char *text = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
-
     if (!stream)
         return NULL;
     conf_print(gate->conf, stream);
@@ -65,14 +62,12 @@ static char *do_config(void *data)
 static bool do_test(void *data)
 {
     struct gate *gate = data;
-
     return test_run_test_now(&gate->test_run);
 }
 
 static void do_list_sessions(uint64_t id, void *data)
 {
     struct gate *gate = data;
-
     children_list_sessions(gate->children, id);
 }
 

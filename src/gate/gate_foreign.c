@@ -15,7 +15,6 @@ static void look(struct gate *gate)
 {
     static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_OTHERS}, {NULL, NULL}};
     char text[TABLE_ERROR_MAX] = "";
-
     /* An error is no news: the rules of our own meet it, too. */
     if (foreign_redirects(gate->conf, text) < 0 || strcmp(text, gate->enforcement.warning) == 0)
         return;
@@ -26,15 +25,14 @@ static void look(struct gate *gate)
     enforce_warn(&gate->enforcement, text);
 }
 
-static void on_time(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void time_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)revents;
     look(watcher->data);
 }
 
 void gate_others_start(struct gate *gate)
 {
-    ev_timer_init(&gate->others, on_time, EVERY, EVERY);
+    ev_timer_init(&gate->others, time_cb, EVERY, EVERY);
     gate->others.data = gate;
     ev_timer_start(gate->loop, &gate->others);
     look(gate);

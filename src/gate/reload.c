@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "gate/gate_private.h"
 
-static void on_conf_error(const char *text, void *data)
+static void take_error_cb(const char *text, void *data)
 {
     log_error("%s", text);
     status_add_text(data, "%s", text);
@@ -34,7 +34,6 @@ static void take_conf(struct gate *gate, struct conf *conf)
 {
     static const struct verdict testing = {.kind = VERDICT_TESTING};
     struct conf *old = gate->conf;
-
     gate->conf = conf;
     log_set_level(conf->log_level);
     keeper_set_conf(gate->keeper, conf);
@@ -48,7 +47,6 @@ static void take_conf(struct gate *gate, struct conf *conf)
 static int put_in_force(struct gate *gate, struct conf *conf)
 {
     int r = children_configure(gate->children, conf);
-
     if (r < 0) {
         conf_free(conf);
         return r;
@@ -63,7 +61,6 @@ static int put_in_force(struct gate *gate, struct conf *conf)
 static int try(struct gate *gate, struct conf *conf)
 {
     int r = children_try(gate->children, conf);
-
     if (r == -EAGAIN)
         return put_in_force(gate, conf); /* nobody there to try it; the next prober will do with what it finds */
     if (r < 0)
@@ -77,16 +74,15 @@ static bool load_and_try(struct gate *gate, struct status_texts *ret_errors)
 {
     struct conf *conf;
     int r;
-
     if (gate->new_conf) {
-        on_conf_error("another reload is under way", ret_errors);
+        take_error_cb("another reload is under way", ret_errors);
         return false;
     }
-    if (conf_load(gate->options->conf_path, on_conf_error, ret_errors, &conf) < 0)
+    if (conf_load(gate->options->conf_path, take_error_cb, ret_errors, &conf) < 0)
         return false;
     r = try(gate, conf);
     if (r < 0)
-        on_conf_error(strerror(-r), ret_errors);
+        take_error_cb(strerror(-r), ret_errors);
     return r == 0;
 }
 
@@ -96,7 +92,6 @@ bool gate_reload(struct status_texts *ret_errors, void *data)
 {
     struct gate *gate = data;
     bool tried;
-
     notify_reloading(&gate->notify);
     tried = load_and_try(gate, ret_errors);
     if (!tried)
@@ -111,7 +106,6 @@ void gate_on_conf_tried(bool ok, const char *detail, void *data)
     struct gate *gate = data;
     struct conf *conf = gate->new_conf;
     int r = 0;
-
     gate->new_conf = NULL;
     if (ok) {
         r = put_in_force(gate, conf);

@@ -11,7 +11,6 @@
 static bool parse_decimal(const char *text, uint32_t max, uint32_t *ret_value)
 {
     uint64_t value = 0;
-
     if (*text == '\0')
         return false;
     for (; *text != '\0'; text++) {
@@ -30,8 +29,7 @@ static bool parse_in6(char *text, struct addr *ret_addr)
 {
     char *scope = strchr(text, '%');
     struct addr addr = {.in6 = {.sin6_family = AF_INET6}};
-
-    if (scope != NULL) {
+    if (scope) {
         *scope++ = '\0';
         if (!parse_decimal(scope, UINT32_MAX, &addr.in6.sin6_scope_id))
             return false;
@@ -47,13 +45,12 @@ bool addr_parse(const char *text, uint16_t port, struct addr *ret_addr)
     struct addr addr = {.in4 = {.sin_family = AF_INET}};
     char copy[ADDR_TEXT_MAX];
     size_t length = strlen(text);
-
     if (inet_pton(AF_INET, text, &addr.in4.sin_addr) != 1) {
         if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
             text++;
             length -= 2;
         }
-        if (length >= sizeof(copy))
+        if (length >= sizeof copy)
             return false;
         memcpy(copy, text, length);
         copy[length] = '\0';
@@ -69,22 +66,21 @@ bool addr_from_sockaddr(const struct sockaddr *sa, socklen_t length, struct addr
 {
     struct addr addr = {0};
     struct sockaddr_in6 in6;
-
-    if (length < sizeof(sa->sa_family))
+    if (length < sizeof sa->sa_family)
         return false;
-    if (sa->sa_family == AF_INET && length >= sizeof(addr.in4)) {
-        memcpy(&addr.in4, sa, sizeof(addr.in4));
-        memset(addr.in4.sin_zero, 0, sizeof(addr.in4.sin_zero));
+    if (sa->sa_family == AF_INET && length >= sizeof addr.in4) {
+        memcpy(&addr.in4, sa, sizeof addr.in4);
+        memset(addr.in4.sin_zero, 0, sizeof addr.in4.sin_zero);
         *ret_addr = addr;
         return true;
     }
-    if (sa->sa_family != AF_INET6 || length < sizeof(in6))
+    if (sa->sa_family != AF_INET6 || length < sizeof in6)
         return false;
-    memcpy(&in6, sa, sizeof(in6));
+    memcpy(&in6, sa, sizeof in6);
     if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
         addr.in4.sin_family = AF_INET;
         addr.in4.sin_port = in6.sin6_port;
-        memcpy(&addr.in4.sin_addr, &in6.sin6_addr.s6_addr[12], sizeof(addr.in4.sin_addr));
+        memcpy(&addr.in4.sin_addr, &in6.sin6_addr.s6_addr[12], sizeof addr.in4.sin_addr);
     } else {
         addr.in6 = in6;
         addr.in6.sin6_flowinfo = 0;
@@ -96,8 +92,8 @@ bool addr_from_sockaddr(const struct sockaddr *sa, socklen_t length, struct addr
 socklen_t addr_length(const struct addr *addr)
 {
     if (addr->sa.sa_family == AF_INET)
-        return sizeof(addr->in4);
-    return addr->sa.sa_family == AF_INET6 ? sizeof(addr->in6) : 0;
+        return sizeof addr->in4;
+    return addr->sa.sa_family == AF_INET6 ? sizeof addr->in6 : 0;
 }
 
 uint16_t addr_port(const struct addr *addr)
@@ -136,7 +132,6 @@ const char *addr_text(const struct addr *addr, char buf[static ADDR_TEXT_MAX])
 {
     char host[ADDR_TEXT_MAX];
     int written;
-
     addr_host_text(addr, host);
     if (addr_length(addr) == 0)
         written = snprintf(buf, ADDR_TEXT_MAX, "-");
@@ -151,7 +146,6 @@ const char *addr_text(const struct addr *addr, char buf[static ADDR_TEXT_MAX])
 const char *addr_host_text(const struct addr *addr, char buf[static ADDR_TEXT_MAX])
 {
     size_t length;
-
     if (addr->sa.sa_family == AF_INET) {
         inet_ntop(AF_INET, &addr->in4.sin_addr, buf, ADDR_TEXT_MAX);
     } else if (addr->sa.sa_family == AF_INET6) {
@@ -178,7 +172,6 @@ static unsigned host_bits(const struct addr *addr)
 static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
 {
     unsigned whole = bits / 8, rest = bits % 8;
-
     if (memcmp(a, b, whole) != 0)
         return false;
     return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
@@ -187,7 +180,6 @@ static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
 static bool host_bits_zero(const struct addr *addr, unsigned length)
 {
     const uint8_t *bytes = host_bytes(addr);
-
     for (unsigned bit = length; bit < host_bits(addr); bit++) {
         if ((bytes[bit / 8] >> (7 - bit % 8)) & 1)
             return false;
@@ -198,20 +190,19 @@ static bool host_bits_zero(const struct addr *addr, unsigned length)
 bool prefix_parse(const char *text, struct prefix *ret_prefix)
 {
     const char *slash = strchr(text, '/');
-    size_t host_length = slash != NULL ? (size_t)(slash - text) : strlen(text);
+    size_t host_length = slash ? (size_t)(slash - text) : strlen(text);
     struct prefix prefix = {.length = 0};
     char host[ADDR_TEXT_MAX];
     uint32_t length;
-
-    if (host_length >= sizeof(host))
+    if (host_length >= sizeof host)
         return false;
     memcpy(host, text, host_length);
     host[host_length] = '\0';
     /* A scope belongs to an interface; rules on prefixes have none. */
-    if (strchr(host, '%') != NULL || !addr_parse(host, 0, &prefix.base))
+    if (strchr(host, '%') || !addr_parse(host, 0, &prefix.base))
         return false;
     length = host_bits(&prefix.base);
-    if (slash != NULL && !parse_decimal(slash + 1, host_bits(&prefix.base), &length))
+    if (slash && !parse_decimal(slash + 1, host_bits(&prefix.base), &length))
         return false;
     if (!host_bits_zero(&prefix.base, length))
         return false;
@@ -230,7 +221,6 @@ bool prefix_contains(const struct prefix *prefix, const struct addr *addr)
 const char *prefix_text(const struct prefix *prefix, char buf[static ADDR_TEXT_MAX])
 {
     size_t length;
-
     addr_host_text(&prefix->base, buf);
     length = strlen(buf);
     snprintf(buf + length, ADDR_TEXT_MAX - length, "/%u", prefix->length);

@@ -21,7 +21,6 @@ static enum answer secure_answer(const struct server_report *server, bool comple
 {
     enum test_outcome tcp = settled(&server->secure_tcp, complete);
     enum test_outcome auth = settled(&server->mutual_auth, complete);
-
     if (tcp == TEST_FAILED)
         return ANSWER_TCP_FAILED;
     if (tcp == TEST_RUNNING || auth == TEST_RUNNING)
@@ -32,7 +31,6 @@ static enum answer secure_answer(const struct server_report *server, bool comple
 static enum answer plain_answer(const struct server_report *server, bool complete)
 {
     enum test_outcome tcp = settled(&server->plain_tcp, complete);
-
     if (tcp == TEST_RUNNING)
         return ANSWER_OPEN;
     return tcp == TEST_PASSED ? ANSWER_GOOD : ANSWER_TCP_FAILED;
@@ -83,14 +81,14 @@ static void set_detail(struct verdict *verdict, const struct server_report *serv
                        const char *what)
 {
     if (stage->detail[0] != '\0')
-        snprintf(verdict->detail, sizeof(verdict->detail), "%s", stage->detail);
+        snprintf(verdict->detail, sizeof verdict->detail, "%s", stage->detail);
     else
-        snprintf(verdict->detail, sizeof(verdict->detail), "%s: %s did not end", server->server, what);
+        snprintf(verdict->detail, sizeof verdict->detail, "%s: %s did not end", server->server, what);
 }
 
 static void fill_server(struct verdict *verdict, const struct server_report *server, bool secure)
 {
-    memcpy(verdict->server, server->server, sizeof(verdict->server));
+    memcpy(verdict->server, server->server, sizeof verdict->server);
     verdict->tcp = secure ? server->secure_tcp : server->plain_tcp;
     if (secure)
         verdict->mutual_auth = server->mutual_auth;
@@ -107,7 +105,7 @@ static void make_plain(const struct server_report *server, bool fallback, struct
     *ret_verdict = (struct verdict){.kind = VERDICT_PLAIN, .address = server->plain_address};
     fill_server(ret_verdict, server, false);
     if (fallback)
-        memcpy(ret_verdict->fallback_detail, server->secure_tcp.detail, sizeof(ret_verdict->fallback_detail));
+        memcpy(ret_verdict->fallback_detail, server->secure_tcp.detail, sizeof ret_verdict->fallback_detail);
 }
 
 static void make_auth_failed(const struct server_report *server, struct verdict *ret_verdict)
@@ -123,7 +121,6 @@ static void make_unreachable(const struct test_report *report, const struct conf
 {
     const struct server_report *server = find_telling(report);
     enum verdict_kind kind = VERDICT_PORT_NOT_AVAILABLE;
-
     if (plain)
         kind = conf->on_unavailable == CONF_UNAVAILABLE_DIRECT ? VERDICT_NO_PROXY_DIRECT : VERDICT_NO_PROXY;
     if (no_network(report))
@@ -131,7 +128,7 @@ static void make_unreachable(const struct test_report *report, const struct conf
 
     *ret_verdict = (struct verdict){.kind = kind};
     if (!server) {
-        snprintf(ret_verdict->detail, sizeof(ret_verdict->detail), "no server was tested");
+        snprintf(ret_verdict->detail, sizeof ret_verdict->detail, "no server was tested");
         return;
     }
     fill_server(ret_verdict, server, conf->secure);
@@ -141,7 +138,6 @@ static void make_unreachable(const struct test_report *report, const struct conf
 static bool decide_plain(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
 {
     const struct server_report *good = find_good(report, plain_answer);
-
     if (good)
         make_plain(good, conf->secure, ret_verdict);
     else if (find_answer(report, plain_answer, ANSWER_OPEN))
@@ -154,7 +150,6 @@ static bool decide_plain(const struct test_report *report, const struct conf *co
 bool verdict_decide(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
 {
     const struct server_report *server;
-
     if (!conf->secure)
         return decide_plain(report, conf, ret_verdict);
 

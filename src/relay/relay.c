@@ -129,7 +129,6 @@ static bool trouble_cb(uint64_t generation, enum reason reason, const char *deta
 {
     struct ipc_message message = {.type = IPC_TROUBLE,
                                   .trouble = {.generation = generation, .reason = (uint8_t)reason}};
-    (void)data;
     snprintf(message.trouble.detail, sizeof message.trouble.detail, "%s", detail);
     return ipc_send(IPC_FD, &message, -1) == 0;
 }

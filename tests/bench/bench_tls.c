@@ -31,8 +31,7 @@ static const char *file(const char *name)
 {
     static char paths[8][300];
     static unsigned next;
-
-    snprintf(paths[++next % 8], sizeof(paths[0]), "%s/%s", directory, name);
+    snprintf(paths[++next % 8], sizeof paths[0], "%s/%s", directory, name);
     return paths[next % 8];
 }
 
@@ -45,7 +44,6 @@ static void die(const char *what)
 static double cpu_seconds(void)
 {
     struct rusage usage;
-
     getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
@@ -57,7 +55,6 @@ static WOLFSSL_CTX *server_context(const char *suites)
 {
     struct tls_device *engine;
     WOLFSSL_CTX *ctx;
-
     wolfSSL_Init();
     engine = tls_device_new(); /* so that the client rarely waits */
     ctx = wolfSSL_CTX_new(wolfTLS_server_method());
@@ -78,11 +75,10 @@ static int receive_fd(int from)
 {
     char byte, control[CMSG_SPACE(sizeof(int))];
     struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     int fd = -1;
-
     if (recvmsg(from, &msg, 0) > 0 && CMSG_FIRSTHDR(&msg))
-        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof fd);
     return fd;
 }
 
@@ -90,13 +86,12 @@ static void send_fd(int to, int fd)
 {
     char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec iov = {.iov_base = (char *)"x", .iov_len = 1};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
-    memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+    cmsg->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(cmsg), &fd, sizeof fd);
     if (sendmsg(to, &msg, 0) < 0)
         die("sendmsg");
 }
@@ -106,13 +101,12 @@ static void serve(int from, const char *suites, size_t bytes)
     static char block[16384];
     WOLFSSL_CTX *ctx = server_context(suites);
     int fd;
-
     while ((fd = receive_fd(from)) >= 0) {
         WOLFSSL *ssl = wolfSSL_new(ctx);
         wolfSSL_set_fd(ssl, fd);
         if (wolfSSL_accept(ssl) == WOLFSSL_SUCCESS) {
-            for (size_t sent = 0; sent < bytes; sent += sizeof(block)) {
-                int size = bytes - sent < sizeof(block) ? (int)(bytes - sent) : (int)sizeof(block);
+            for (size_t sent = 0; sent < bytes; sent += sizeof block) {
+                int size = bytes - sent < sizeof block ? (int)(bytes - sent) : (int)sizeof block;
                 if (wolfSSL_write(ssl, block, size) <= 0)
                     break;
             }
@@ -130,7 +124,6 @@ static pid_t start_server(const char *suites, size_t bytes, int *ret_fd)
 {
     int fds[2];
     pid_t pid;
-
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || (pid = fork()) < 0)
         die("no server");
     if (pid == 0) {
@@ -149,7 +142,6 @@ static struct tls_context *client_context(void)
     struct conf conf = {.n_ca_paths = 1};
     struct tls_context *context;
     char error[TLS_TEXT_MAX];
-
     conf.ca_paths[0] = (char *)file("ca.pem");
     conf.certificate = (char *)file("client.pem");
     conf.private_key = (char *)file("client.key");
@@ -161,7 +153,6 @@ static struct tls_context *client_context(void)
 static void wait_for(struct stream *stream, enum stream_status status)
 {
     struct pollfd poll_fd = {.fd = stream->fd, .events = status == STREAM_AGAIN_READ ? POLLIN : POLLOUT};
-
     poll(&poll_fd, 1, -1);
 }
 
@@ -170,7 +161,6 @@ static struct tls *connect_to(int server, struct tls_context *context, bool resu
     enum stream_status status;
     struct tls *tls;
     int fds[2];
-
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
         die("too many descriptors");
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
@@ -189,9 +179,8 @@ static size_t drain(struct tls *tls, size_t until)
     static char buf[65536];
     size_t total = 0, count;
     enum stream_status status;
-
     while (total < until) {
-        status = stream_read(tls_stream(tls), buf, sizeof(buf), &count);
+        status = stream_read(tls_stream(tls), buf, sizeof buf, &count);
         if (status == STREAM_OK)
             total += count;
         else if (status == STREAM_AGAIN_READ || status == STREAM_AGAIN_WRITE)
@@ -211,7 +200,6 @@ static void download(const char *what, const char *suites, bool engine)
     struct tls *tls;
     double before;
     int server;
-
     if (fork() != 0) {
         wait(NULL);
         return;
@@ -263,7 +251,6 @@ static size_t resident(void)
 {
     FILE *stream = fopen("/proc/self/statm", "re");
     unsigned long pages = 0;
-
     if (!stream || fscanf(stream, "%*u %lu", &pages) != 1)
         die("/proc/self/statm");
     fclose(stream);
@@ -275,7 +262,6 @@ static void idle(const char *what, bool resume)
     struct tls_context *context;
     size_t before, allocated;
     int server;
-
     if (fork() != 0) {
         wait(NULL);
         return;
@@ -296,7 +282,6 @@ static void idle(const char *what, bool resume)
 int main(int argc, char **argv)
 {
     struct rlimit limit;
-
     if (argc < 2)
         die("usage: bench_tls PKI-DIRECTORY [MB] [IDLE]");
     directory = argv[1];

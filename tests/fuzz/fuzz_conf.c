@@ -14,7 +14,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_complaint(const char *text, void *data)
 {
     unsigned *count = data;
-
     (*count)++;
     if (strncmp(text, "fuzz:", 5) != 0)
         abort();
@@ -30,12 +29,11 @@ static struct conf *read_bytes(const void *data, size_t size)
     struct conf *conf = NULL;
     unsigned complaints = 0;
     int result;
-
-    if (stream == NULL)
+    if (!stream)
         return NULL;
     result = conf_read(stream, "fuzz", check_complaint, &complaints, &conf);
     fclose(stream);
-    if ((result == 0) != (complaints == 0) || complaints > 101 || (result == 0) != (conf != NULL))
+    if ((result == 0) != (complaints == 0) || complaints > 101 || (result == 0) != !!conf)
         abort();
     return conf;
 }
@@ -44,8 +42,7 @@ static char *print(const struct conf *conf, size_t *ret_size)
 {
     char *text;
     FILE *stream = open_memstream(&text, ret_size);
-
-    if (stream == NULL)
+    if (!stream)
         abort();
     conf_print(conf, stream);
     fclose(stream);
@@ -57,12 +54,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct conf *conf = read_bytes(data, size), *again;
     size_t first_size, second_size;
     char *first, *second;
-
-    if (conf == NULL)
+    if (!conf)
         return 0;
     first = print(conf, &first_size);
     again = read_bytes(first, first_size);
-    if (again == NULL)
+    if (!again)
         abort();
     second = print(again, &second_size);
     /* The names of users are printed as comments, of which the second reading knows nothing. */

@@ -28,7 +28,6 @@ static enum connect_result read_prefix(const uint8_t *data, size_t size, struct 
 {
     char *copy = malloc(size > 0 ? size : 1);
     enum connect_result result;
-
     if (!copy)
         abort();
     if (size > 0)
@@ -43,7 +42,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct connect_answer whole = {0}, part;
     enum connect_result result = read_prefix(data, size, &whole);
     size_t step = size / 64 + 1;
-
     if (result == CONNECT_DONE)
         check_answer(&whole, size);
     for (size_t length = 0; length < size; length += step) {

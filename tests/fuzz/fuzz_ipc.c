@@ -44,7 +44,6 @@ static size_t read_strings(const struct ipc_message *message)
     const struct test_report *report = &message->report;
     char buf[ADDR_TEXT_MAX];
     size_t length = 0;
-
     if (message->type == IPC_REPORT) {
         for (uint32_t i = 0; i < report->n_servers; i++)
             length += strlen(report->servers[i].server) + strlen(report->servers[i].mutual_auth.detail) +
@@ -63,10 +62,9 @@ static void send_on(const int ends[2], const struct ipc_message *message, int pa
 {
     static struct ipc_message again;
     int passed_again;
-
     if (ipc_send(ends[1], message, passed) != 0 || ipc_receive(ends[0], &again, &passed_again) != 1)
         abort();
-    if (memcmp(message, &again, sizeof(again)) != 0 || (passed >= 0) != (passed_again >= 0))
+    if (memcmp(message, &again, sizeof again) != 0 || (passed >= 0) != (passed_again >= 0))
         abort();
     if (passed_again >= 0)
         close(passed_again);
@@ -76,8 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct ipc_message message;
     int ends[2], passed = -1, result;
-
-    if (size < 2 || size > sizeof(message) + 16)
+    if (size < 2 || size > sizeof message + 16)
         return 0;
     if (ipc_pair(ends) < 0)
         abort();
@@ -86,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (result != 1 && result != -EBADMSG)
         abort();
     if (result == 1) {
-        if (read_strings(&message) > sizeof(message))
+        if (read_strings(&message) > sizeof message)
             abort();
         send_on(ends, &message, passed);
     }

@@ -21,8 +21,7 @@ static int run_file(const char *path)
     FILE *stream = fopen(path, "re");
     uint8_t *whole = malloc(INPUT_MAX), *exact;
     size_t size;
-
-    if (stream == NULL || whole == NULL) {
+    if (!stream || !whole) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         exit(EXIT_FAILURE);
     }
@@ -30,7 +29,7 @@ static int run_file(const char *path)
     fclose(stream);
     /* Of its exact size, so that a sanitizer sees the first byte that is read too far. */
     exact = malloc(size > 0 ? size : 1);
-    if (exact == NULL)
+    if (!exact)
         exit(EXIT_FAILURE);
     memcpy(exact, whole, size);
     free(whole);
@@ -44,7 +43,6 @@ static int run(const char *path)
     struct dirent **entries;
     struct stat st;
     int count, runs = 0;
-
     if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
         return run_file(path);
     count = scandir(path, &entries, NULL, alphasort);
@@ -70,11 +68,10 @@ static int run_own_corpus(const char *program)
     const char *srcdir = getenv("srcdir"), *name = strstr(program, "fuzz_");
     char *path;
     int runs;
-
     /* The last "fuzz_": a directory may have one too. */
-    for (const char *next = name; next != NULL; next = strstr(name + 1, "fuzz_"))
+    for (const char *next = name; next; next = strstr(name + 1, "fuzz_"))
         name = next;
-    if (name == NULL || asprintf(&path, "%s/tests/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".", name + 5) < 0)
+    if (!name || asprintf(&path, "%s/tests/fuzz/corpus/%s", srcdir ? srcdir : ".", name + 5) < 0)
         return 0;
     runs = run(path);
     free(path);
@@ -84,7 +81,6 @@ static int run_own_corpus(const char *program)
 int main(int argc, char **argv)
 {
     int runs = 0;
-
     if (argc == 1)
         runs = run_own_corpus(argv[0]);
     for (int i = 1; i < argc; i++) {

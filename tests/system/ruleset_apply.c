@@ -19,14 +19,12 @@ struct helper {
 
 static void print_mistake(const char *text, void *data)
 {
-    (void)data;
     fprintf(stderr, "%s\n", text);
 }
 
 static bool load(struct helper *helper, const char *path)
 {
     struct conf *conf;
-
     if (conf_load(path, print_mistake, NULL, &conf) < 0)
         return false;
     conf_free(helper->conf);
@@ -38,8 +36,7 @@ static enum verdict_mode mode_of(const char *text)
 {
     static const enum verdict_mode modes[] = {VERDICT_MODE_SECURE, VERDICT_MODE_PLAIN, VERDICT_MODE_BLOCKED,
                                               VERDICT_MODE_DIRECT};
-
-    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
         if (strcmp(text, verdict_mode_text(modes[i])) == 0)
             return modes[i];
     fprintf(stderr, "unknown mode %s\n", text);
@@ -51,8 +48,7 @@ static void apply(struct helper *helper, char *mode)
     char error[TABLE_ERROR_MAX];
     char *status = strchr(mode, ' ');
     struct ruleset_spec spec = {.conf = helper->conf, .own_uid = helper->own_uid, .status = ""};
-
-    if (status != NULL) {
+    if (status) {
         *status = '\0';
         spec.status = status + 1;
     }
@@ -66,7 +62,6 @@ static void apply(struct helper *helper, char *mode)
 static void answer(struct helper *helper, char *command)
 {
     char error[TABLE_ERROR_MAX];
-
     if (strncmp(command, "apply ", 6) == 0) {
         apply(helper, command + 6);
     } else if (strncmp(command, "conf ", 5) == 0) {
@@ -96,7 +91,6 @@ int main(int argc, char *argv[])
 {
     struct helper helper = {0};
     char error[TABLE_ERROR_MAX], line[1024];
-
     if (argc != 4) {
         fprintf(stderr, "usage: ruleset_apply owned|plain UID CONFIGURATION\n");
         return 64;
@@ -106,8 +100,8 @@ int main(int argc, char *argv[])
         return 78;
     setvbuf(stdout, NULL, _IOLBF, 0);
     helper.netfilter = table_new(strcmp(argv[1], "owned") == 0, error);
-    printf(helper.netfilter != NULL ? "ready\n" : "error %s\n", error);
-    while (helper.netfilter != NULL && fgets(line, sizeof(line), stdin) != NULL) {
+    printf(helper.netfilter ? "ready\n" : "error %s\n", error);
+    while (helper.netfilter && fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
         answer(&helper, line);
     }

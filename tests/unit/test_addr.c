@@ -11,7 +11,6 @@
 static struct addr parsed(const char *text, uint16_t port)
 {
     struct addr addr;
-
     ck_assert_msg(addr_parse(text, port, &addr), "%s", text);
     return addr;
 }
@@ -35,7 +34,6 @@ START_TEST(an_address_reads_and_prints)
 {
     struct addr addr = parsed(good[_i].in, 8081), again;
     char buf[ADDR_TEXT_MAX];
-
     ck_assert_str_eq(addr_host_text(&addr, buf), good[_i].host);
     ck_assert(addr_parse(buf, 8081, &again));
     ck_assert(addr_equal(&addr, &again));
@@ -61,9 +59,8 @@ static const char *const bad[] = {
 START_TEST(what_is_no_address_is_refused)
 {
     struct addr addr = parsed("192.0.2.1", 1), before = addr;
-
     ck_assert_msg(!addr_parse(bad[_i], 80, &addr), "%s", bad[_i]);
-    ck_assert_mem_eq(&addr, &before, sizeof(addr));
+    ck_assert_mem_eq(&addr, &before, sizeof addr);
 }
 END_TEST
 
@@ -71,9 +68,8 @@ START_TEST(a_v4_mapped_address_becomes_v4)
 {
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(443)};
     struct addr addr, expected = parsed("192.0.2.7", 443);
-
     ck_assert_int_eq(inet_pton(AF_INET6, "::ffff:192.0.2.7", &in6.sin6_addr), 1);
-    ck_assert(addr_from_sockaddr((struct sockaddr *)&in6, sizeof(in6), &addr));
+    ck_assert(addr_from_sockaddr((struct sockaddr *)&in6, sizeof in6, &addr));
     ck_assert(addr_equal(&addr, &expected));
     ck_assert_int_eq(addr.sa.sa_family, AF_INET);
 }
@@ -83,7 +79,6 @@ START_TEST(the_kernels_addresses_are_taken_over)
 {
     struct addr v4 = parsed("192.0.2.7", 1), v6 = parsed("fe80::1%3", 2), addr;
     struct sockaddr other = {.sa_family = AF_UNIX};
-
     ck_assert(addr_from_sockaddr(&v4.sa, addr_length(&v4), &addr));
     ck_assert(addr_equal(&addr, &v4));
     v6.in6.sin6_flowinfo = htonl(7);
@@ -93,7 +88,7 @@ START_TEST(the_kernels_addresses_are_taken_over)
     ck_assert(!addr_from_sockaddr(&v6.sa, addr_length(&v6) - 1, &addr));
     ck_assert(!addr_from_sockaddr(&v4.sa, addr_length(&v4) - 1, &addr));
     ck_assert(!addr_from_sockaddr(&v4.sa, 0, &addr));
-    ck_assert(!addr_from_sockaddr(&other, sizeof(other), &addr));
+    ck_assert(!addr_from_sockaddr(&other, sizeof other, &addr));
     ck_assert(addr_equal(&addr, &v6));
 }
 END_TEST
@@ -102,7 +97,6 @@ START_TEST(equality_looks_at_what_it_says)
 {
     struct addr a = parsed("192.0.2.7", 80), b = parsed("192.0.2.7", 81), c = parsed("::ffff:192.0.2.7", 80);
     struct addr d = parsed("fe80::1%1", 80), e = parsed("fe80::1%2", 80), unset = {0}, unset2 = {0};
-
     ck_assert(addr_equal_host(&a, &b));
     ck_assert(!addr_equal(&a, &b));
     addr_set_port(&b, 80);
@@ -120,7 +114,6 @@ START_TEST(an_unset_address_is_a_dash)
 {
     struct addr unset = {0};
     char buf[ADDR_TEXT_MAX];
-
     ck_assert_str_eq(addr_text(&unset, buf), "-");
     ck_assert_str_eq(addr_host_text(&unset, buf), "-");
     ck_assert_uint_eq(addr_port(&unset), 0);
@@ -149,7 +142,6 @@ START_TEST(a_prefix_contains_what_it_says)
     struct addr inside = parsed(prefixes[_i].inside, 443), outside = parsed(prefixes[_i].outside, 443), unset = {0};
     struct prefix prefix;
     char buf[ADDR_TEXT_MAX];
-
     ck_assert(prefix_parse(prefixes[_i].prefix, &prefix));
     ck_assert(prefix_contains(&prefix, &inside));
     ck_assert(!prefix_contains(&prefix, &outside));
@@ -161,7 +153,6 @@ END_TEST
 START_TEST(a_lone_address_is_a_whole_prefix)
 {
     struct prefix prefix;
-
     ck_assert(prefix_parse("192.0.2.7", &prefix));
     ck_assert_uint_eq(prefix.length, 32);
     ck_assert(prefix_parse("2001:db8::1", &prefix));
@@ -193,12 +184,11 @@ static const char *const bad_prefixes[] = {
 START_TEST(what_is_no_prefix_is_refused)
 {
     struct prefix prefix;
-
     ck_assert_msg(!prefix_parse(bad_prefixes[_i], &prefix), "%s", bad_prefixes[_i]);
 }
 END_TEST
 
-#define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
+#define LENGTH(array) ((int)(sizeof array / sizeof((array)[0])))
 
 int main(void)
 {
@@ -206,7 +196,6 @@ int main(void)
     TCase *addresses = tcase_create("addresses"), *networks = tcase_create("networks");
     SRunner *runner;
     int failed;
-
     tcase_add_loop_test(addresses, an_address_reads_and_prints, 0, LENGTH(good));
     tcase_add_loop_test(addresses, what_is_no_address_is_refused, 0, LENGTH(bad));
     tcase_add_test(addresses, a_v4_mapped_address_becomes_v4);

@@ -12,12 +12,11 @@
 START_TEST(waits_double_up_to_the_maximum)
 {
     static const uint32_t expected[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000};
-
     for (int round = 0; round < ROUNDS; round++) {
         struct backoff backoff;
 
         backoff_init(&backoff, 1000, 30000);
-        for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
             uint32_t wait = backoff_next(&backoff);
 
             ck_assert_uint_le(wait, expected[i]);
@@ -31,7 +30,6 @@ START_TEST(waits_differ)
 {
     uint32_t first = 0;
     int different = 0;
-
     for (int round = 0; round < ROUNDS; round++) {
         struct backoff backoff;
         uint32_t wait;
@@ -49,7 +47,6 @@ END_TEST
 START_TEST(a_reset_begins_anew)
 {
     struct backoff backoff;
-
     backoff_init(&backoff, 1000, 30000);
     for (int i = 0; i < 10; i++)
         backoff_next(&backoff);
@@ -61,7 +58,6 @@ END_TEST
 START_TEST(extremes_do_not_overflow)
 {
     struct backoff backoff;
-
     backoff_init(&backoff, 1, 1);
     for (int i = 0; i < 5; i++)
         ck_assert_uint_eq(backoff_next(&backoff), 1);
@@ -77,7 +73,6 @@ int main(void)
     TCase *tests = tcase_create("backoff");
     SRunner *runner;
     int failed;
-
     tcase_add_test(tests, waits_double_up_to_the_maximum);
     tcase_add_test(tests, waits_differ);
     tcase_add_test(tests, a_reset_begins_anew);

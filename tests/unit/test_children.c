@@ -32,7 +32,6 @@ static char program[PATH_MAX];
 static bool misbehaves(const char *how)
 {
     const char *value = getenv(MISBEHAVE);
-
     return value && strcmp(value, how) == 0;
 }
 
@@ -40,8 +39,7 @@ static bool misbehaves(const char *how)
 static bool descriptors_are_clean(bool relay)
 {
     DIR *directory = opendir("/proc/self/fd");
-    bool clean = directory != NULL;
-
+    bool clean = directory;
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
         int fd = atoi(entry->d_name);
         clean = clean && (fd <= IPC_FD || (relay && fd == IPC_STATS_FD) || fd == dirfd(directory));
@@ -53,8 +51,6 @@ static bool descriptors_are_clean(bool relay)
 
 static void ignore_error(const char *text, void *data)
 {
-    (void)text;
-    (void)data;
 }
 
 static bool read_conf(int fd)
@@ -62,7 +58,6 @@ static bool read_conf(int fd)
     FILE *stream = fdopen(fd, "r");
     struct conf *conf = NULL;
     bool good = stream && conf_read(stream, "conf", ignore_error, NULL, &conf) == 0;
-
     conf_free(conf);
     if (stream)
         fclose(stream);
@@ -80,15 +75,13 @@ static void say(const struct ipc_message *message)
 static void say_conf_done(uint64_t serial, bool ok, const char *detail)
 {
     struct ipc_message message = {.type = IPC_CONF_DONE, .conf_done = {.serial = serial, .ok = ok}};
-
-    snprintf(message.conf_done.detail, sizeof(message.conf_done.detail), "%s", detail);
+    snprintf(message.conf_done.detail, sizeof message.conf_done.detail, "%s", detail);
     say(&message);
 }
 
 static void say_sessions(uint64_t id)
 {
     struct ipc_message message = {.type = IPC_SESSION, .session = {.request_id = id}};
-
     for (uint64_t i = 0; i < SESSIONS_EACH; i++) {
         message.session.id = i;
         say(&message);
@@ -103,7 +96,6 @@ static void say_sessions(uint64_t id)
 static void say_report(uint64_t test_id)
 {
     static struct ipc_message message;
-
     message.type = IPC_REPORT;
     message.report = (struct test_report){.test_id = test_id, .complete = true, .n_servers = 1};
     message.report.servers[0].secure_tcp.outcome = TEST_PASSED;
@@ -114,15 +106,13 @@ static void say_report(uint64_t test_id)
 static void say_trouble(uint64_t generation)
 {
     struct ipc_message message = {.type = IPC_TROUBLE, .trouble = {.generation = generation}};
-
-    snprintf(message.trouble.detail, sizeof(message.trouble.detail), "%d", (int)getpid());
+    snprintf(message.trouble.detail, sizeof message.trouble.detail, "%d", (int)getpid());
     say(&message);
 }
 
 static void say_rubbish(bool relay)
 {
     struct ipc_message message = {.type = IPC_REPORT};
-
     if (misbehaves("rubbish"))
         (void)!send(IPC_FD, "rubbish", 7, 0);
     if (misbehaves("wrong-role") && relay)
@@ -136,7 +126,6 @@ static void say_rubbish(bool relay)
 static void hear(const struct ipc_message *message, int fd, struct stats *stats)
 {
     static bool configured;
-
     switch ((enum ipc_type)message->type) {
     case IPC_CONF:
         if (misbehaves("no-conf-done") || (misbehaves("no-reload-done") && configured)) {
@@ -157,7 +146,7 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
             say_conf_done(message->conf.serial + 1, true, "");
         else
             say_conf_done(message->conf.serial, read_conf(fd), "");
-        say_rubbish(stats != NULL);
+        say_rubbish(stats);
         if (misbehaves("deaf"))
             pause();
         return;
@@ -190,7 +179,6 @@ static int child_main(bool relay)
 {
     struct stats *stats = NULL;
     static struct ipc_message message;
-
     if (!descriptors_are_clean(relay) || (relay && stats_map(IPC_STATS_FD, &stats) < 0))
         return 3;
     if (misbehaves("stubborn"))
@@ -200,7 +188,6 @@ static int child_main(bool relay)
     for (;;) {
         struct pollfd readable = {.fd = IPC_FD, .events = POLLIN};
         int fd = -1, r;
-
         poll(&readable, 1, -1);
         r = ipc_receive(IPC_FD, &message, &fd);
         if (r < 0 && misbehaves("stubborn"))
@@ -237,25 +224,21 @@ static struct {
 
 static void on_report(const struct test_report *report, void *data)
 {
-    (void)data;
     t.report_id = report->test_id;
 }
 
 static void on_prober_ready(void *data)
 {
-    (void)data;
     t.prober_ready++;
 }
 
 static void on_prober_lost(void *data)
 {
-    (void)data;
     t.prober_lost++;
 }
 
 static void on_relays_ready(bool ready, void *data)
 {
-    (void)data;
     if (ready)
         t.relays_up++;
     else
@@ -265,8 +248,6 @@ static void on_relays_ready(bool ready, void *data)
 static void on_trouble(const struct ipc_trouble *trouble, void *data)
 {
     int pid = atoi(trouble->detail);
-
-    (void)data;
     t.troubles++;
     t.generation = trouble->generation;
     for (int i = 0; i < t.n_pids; i++)
@@ -278,14 +259,12 @@ static void on_trouble(const struct ipc_trouble *trouble, void *data)
 
 static void on_session(const struct ipc_session *session, void *data)
 {
-    (void)data;
     t.sessions++;
     t.sessions_id = session->request_id;
 }
 
 static void on_sessions_end(uint64_t id, void *data)
 {
-    (void)data;
     ck_assert_uint_ne(id, 0);
     t.sessions_ends++;
     t.sessions_id = id;
@@ -293,20 +272,17 @@ static void on_sessions_end(uint64_t id, void *data)
 
 static void on_conf_done(const char *child, bool ok, const char *detail, bool settled, void *data)
 {
-    (void)child;
-    (void)data;
     t.conf_done++;
     t.conf_refused += !ok;
     t.settled += settled;
-    snprintf(t.detail, sizeof(t.detail), "%s", detail);
+    snprintf(t.detail, sizeof t.detail, "%s", detail);
 }
 
 static void on_conf_tried(bool ok, const char *detail, void *data)
 {
-    (void)data;
     t.tried++;
     t.tried_good += ok;
-    snprintf(t.detail, sizeof(t.detail), "%s", detail);
+    snprintf(t.detail, sizeof t.detail, "%s", detail);
 }
 
 static const struct children_cbs cbs = {.report = on_report,
@@ -321,8 +297,6 @@ static const struct children_cbs cbs = {.report = on_report,
 
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)watcher;
-    (void)revents;
     ck_abort_msg("waited too long");
 }
 
@@ -334,7 +308,6 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 static void fail_conf(const char *text, void *data)
 {
-    (void)data;
     ck_abort_msg("%s", text);
 }
 
@@ -343,8 +316,7 @@ static struct conf *make_conf(unsigned relays, unsigned port)
     char text[256];
     struct conf *conf;
     FILE *stream;
-
-    snprintf(text, sizeof(text),
+    snprintf(text, sizeof text,
              "[Proxy]\nServers=192.0.2.1\nPort=8080\n[SecureChannel]\nEnabled=no\n[Redirect]\nListenPort=%u\n"
              "[Relay]\nProcesses=%u\n",
              port, relays);
@@ -358,7 +330,6 @@ static struct conf *make_conf(unsigned relays, unsigned port)
 static void configure(unsigned relays, unsigned port)
 {
     struct conf *conf = make_conf(relays, port);
-
     ck_assert_int_eq(children_configure(t.children, conf), 0);
     conf_free(conf);
 }
@@ -367,7 +338,6 @@ static void set_up(void)
 {
     const struct child_timing timing = {
         .restart_first_ms = 20, .restart_max_ms = 100, .young = 10., .configure = 0.5, .ping = 0.2};
-
     log_init("test", LOG_LEVEL_ERROR);
     unsetenv(MISBEHAVE);
     t.loop = ev_default_loop(0);
@@ -387,7 +357,6 @@ static void tear_down(void)
 static void send_route(uint64_t generation)
 {
     struct route route = {.generation = generation, .mode = ROUTE_PLAIN};
-
     children_set_route(t.children, &route);
 }
 
@@ -401,7 +370,6 @@ static void start(unsigned relays)
 static unsigned ready_relays(void)
 {
     unsigned ready, wanted;
-
     children_count_relays(t.children, &ready, &wanted);
     return ready;
 }
@@ -409,7 +377,6 @@ static unsigned ready_relays(void)
 static int living_relays(void)
 {
     int living = 0;
-
     for (int i = 0; i < t.n_pids; i++)
         living += kill(t.pids[i], 0) == 0;
     return living;
@@ -442,7 +409,6 @@ END_TEST
 START_TEST(a_killed_relay_is_replaced_and_its_counters_go_on)
 {
     struct stats sum;
-
     start(2);
     kill(t.pids[0], SIGKILL);
     UNTIL(t.n_pids == 3);
@@ -456,7 +422,6 @@ END_TEST
 START_TEST(open_sessions_of_a_dead_relay_are_not_counted)
 {
     struct stats sum;
-
     start(2);
     setenv(MISBEHAVE, "die-at-once", 1);
     kill(t.pids[0], SIGKILL);
@@ -545,7 +510,6 @@ static int try_conf(unsigned relays)
 {
     struct conf *conf = make_conf(relays, FIRST_PORT);
     int r = children_try(t.children, conf);
-
     conf_free(conf);
     return r;
 }
@@ -627,7 +591,6 @@ END_TEST
 START_TEST(a_child_that_dies_at_once_is_not_restarted_in_a_hot_loop)
 {
     ev_tstamp begun = ev_time();
-
     setenv(MISBEHAVE, "die-at-once", 1);
     configure(1, FIRST_PORT);
     UNTIL(t.prober_lost > 3);
@@ -700,7 +663,6 @@ END_TEST
 START_TEST(the_end_takes_stubborn_children_along)
 {
     ev_tstamp begun;
-
     setenv(MISBEHAVE, "stubborn", 1);
     start(3);
     begun = ev_time();
@@ -716,13 +678,12 @@ static int *handled; /* shared with the processes */
 
 static void count_signal(int number)
 {
-    (void)number;
     __atomic_add_fetch(handled, 1, __ATOMIC_RELAXED);
 }
 
 START_TEST(a_child_that_is_ended_before_it_is_one_runs_no_handler_of_ours)
 {
-    handled = mmap(NULL, sizeof(*handled), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    handled = mmap(NULL, sizeof *handled, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert(handled != MAP_FAILED);
     signal(SIGTERM, count_signal);
     for (int i = 0; i < 100; i++) {
@@ -737,7 +698,7 @@ START_TEST(a_child_that_is_ended_before_it_is_one_runs_no_handler_of_ours)
     ck_assert_int_eq(*handled, 0);
     raise(SIGTERM); /* still ours here, and let through */
     ck_assert_int_eq(*handled, 1);
-    munmap(handled, sizeof(*handled));
+    munmap(handled, sizeof *handled);
 }
 END_TEST
 
@@ -748,10 +709,9 @@ int main(int argc, char **argv)
     SRunner *runner;
     ssize_t length;
     int failed;
-
     if (argc == 2 && strncmp(argv[1], "--child=", 8) == 0)
         return child_main(strcmp(argv[1] + 8, "relay") == 0);
-    length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length < 0)
         return EXIT_FAILURE;
 
@@ -764,7 +724,7 @@ int main(int argc, char **argv)
     tcase_add_test(tests, a_killed_relay_is_replaced_and_its_counters_go_on);
     tcase_add_test(tests, open_sessions_of_a_dead_relay_are_not_counted);
     tcase_add_test(tests, a_killed_prober_is_replaced);
-    tcase_add_loop_test(tests, a_child_that_says_what_it_may_not_is_killed, 0, sizeof(rubbish) / sizeof(rubbish[0]));
+    tcase_add_loop_test(tests, a_child_that_says_what_it_may_not_is_killed, 0, sizeof rubbish / sizeof rubbish[0]);
     tcase_add_test(tests, a_child_that_does_not_answer_pings_is_killed);
     tcase_add_test(tests, a_child_that_answers_pings_stays);
     tcase_add_test(tests, a_child_that_does_not_take_its_configuration_is_killed);

@@ -21,17 +21,14 @@ static char errors[65536]; /* of the last reading, one per line */
 static void collect(const char *text, void *data)
 {
     size_t length = strlen(errors);
-
-    (void)data;
-    ck_assert_uint_lt(length + strlen(text) + 2, sizeof(errors));
-    snprintf(errors + length, sizeof(errors) - length, "%s\n", text);
+    ck_assert_uint_lt(length + strlen(text) + 2, sizeof errors);
+    snprintf(errors + length, sizeof errors - length, "%s\n", text);
 }
 
 static int read_bytes(const char *bytes, size_t size, struct conf **ret_conf)
 {
     FILE *stream = fmemopen((void *)bytes, size, "r");
     int result;
-
     ck_assert_ptr_nonnull(stream);
     errors[0] = '\0';
     result = conf_read(stream, "f", collect, NULL, ret_conf);
@@ -43,7 +40,6 @@ static int read_bytes(const char *bytes, size_t size, struct conf **ret_conf)
 static struct conf *good(const char *text)
 {
     struct conf *conf;
-
     ck_assert_msg(read_bytes(text, strlen(text), &conf) == 0, "%s", errors);
     return conf;
 }
@@ -52,7 +48,6 @@ static struct conf *good(const char *text)
 static void bad(const char *text, const char *expected)
 {
     struct conf *conf = (void *)1;
-
     ck_assert_int_eq(read_bytes(text, strlen(text), &conf), -EINVAL);
     ck_assert_ptr_eq(conf, (void *)1);
     ck_assert_str_eq(errors, expected);
@@ -63,7 +58,6 @@ static void bad(const char *text, const char *expected)
 START_TEST(the_defaults_are_the_documented_ones)
 {
     struct conf *conf = good(MINIMAL);
-
     ck_assert_uint_eq(conf->n_servers, 1);
     ck_assert_str_eq(conf->servers[0], "gw.example");
     ck_assert_uint_eq(conf->secure_port, 8081);
@@ -110,7 +104,6 @@ START_TEST(every_key_is_taken)
              "[Redirect]\nPorts=80 443 8000\nIntercept=local\nQUIC=pass\nListenPort=1024\n"
              "[Bypass]\nNetworks=192.0.2.0/24 2001:db8::/32\nLocalNetworks=no\nPorts=22\nUsers=root 4242\n"
              "[Failure]\nOnUnavailable=direct\nOnStop=block\n[Log]\nLevel=debug\nSessions=no\n[Relay]\nProcesses=64\n");
-
     ck_assert_uint_eq(conf->n_servers, 4);
     ck_assert_str_eq(conf->servers[1], "2001:db8::1");
     ck_assert_str_eq(conf->servers[3], "2001:db8::2");
@@ -157,7 +150,6 @@ START_TEST(comments_and_white_space_are_not_values)
                              "\tServers = a.example\tb.example   # order\r\n  SecurePort =  8081 ;and this\n"
                              "Header=X: a#b;c\nHeader=Y: d ; e\n\f\v[SecureChannel]\nServerName=      # SNI\n"
                              "AuthURL= ; none\n[Log]\nLevel=debug");
-
     ck_assert_uint_eq(conf->n_servers, 2);
     ck_assert_str_eq(conf->servers[1], "b.example");
     ck_assert_uint_eq(conf->secure_port, 8081);
@@ -176,7 +168,6 @@ START_TEST(lists_replace_the_default_then_append_and_can_be_cleared)
                                      "Ports=8001 8000\n[SecureChannel]\nTrustedCA=/a\n[Bypass]\nPorts=1 2\nPorts=\n"
                                      "Ports=3\nUsers=1\nUsers=\nNetworks=192.0.2.1\nNetworks=\n[Proxy]\nHeader=\n"
                                      "Header=Y: 2\n");
-
     ck_assert_uint_eq(conf->n_servers, 2);
     ck_assert_str_eq(conf->servers[1], "b.example");
     ck_assert_uint_eq(conf->n_ports, 2);
@@ -196,7 +187,6 @@ START_TEST(long_lines_are_read)
     static char text[60000] = MINIMAL "Header=X-Token: ";
     size_t length = strlen(text);
     struct conf *conf;
-
     memset(text + length, 't', 8000);
     strcpy(text + length + 8000, "\n[Bypass]\nNetworks=");
     for (int i = 0; i < CONF_NETWORKS_MAX; i++)
@@ -298,13 +288,12 @@ START_TEST(each_mistake_is_named_with_its_place)
 {
     char text[512], expected[512];
     /* A check across keys names the place of the key it is about. */
-    unsigned line = strstr(mistakes[_i].complaint, "SecurePort=8081: ") != NULL ? 3 : 5;
-
-    snprintf(text, sizeof(text), MINIMAL "[%s]\n%s\n", mistakes[_i].section, mistakes[_i].line);
-    if (strstr(mistakes[_i].complaint, "ListenPort=15443: ") != NULL)
-        snprintf(expected, sizeof(expected), "f: %s\n", mistakes[_i].complaint);
+    unsigned line = strstr(mistakes[_i].complaint, "SecurePort=8081: ") ? 3 : 5;
+    snprintf(text, sizeof text, MINIMAL "[%s]\n%s\n", mistakes[_i].section, mistakes[_i].line);
+    if (strstr(mistakes[_i].complaint, "ListenPort=15443: "))
+        snprintf(expected, sizeof expected, "f: %s\n", mistakes[_i].complaint);
     else
-        snprintf(expected, sizeof(expected), "f:%u: %s\n", line, mistakes[_i].complaint);
+        snprintf(expected, sizeof expected, "f:%u: %s\n", line, mistakes[_i].complaint);
     bad(text, expected);
 }
 END_TEST
@@ -336,7 +325,6 @@ START_TEST(lines_that_are_no_text_are_refused)
     static char text[140000];
     struct conf *conf;
     size_t length;
-
     length = (size_t)sprintf(text, MINIMAL "Port=80%c80\n#%c\n", '\0', '\0');
     ck_assert_int_eq(read_bytes(text, length, &conf), -EINVAL);
     ck_assert_str_eq(errors, "f:4: the line has a NUL byte\nf:5: the line has a NUL byte\n");
@@ -350,7 +338,6 @@ END_TEST
 START_TEST(all_headers_together_are_bounded)
 {
     static char text[20000] = MINIMAL;
-
     for (int i = 0; i < 5; i++) {
         sprintf(text + strlen(text), "Header=X-%d: ", i);
         memset(text + strlen(text), 'x', 1700);
@@ -364,7 +351,6 @@ START_TEST(a_hundred_mistakes_are_shown)
 {
     static char text[8192] = MINIMAL;
     int lines = 0;
-
     for (int i = 0; i < 150; i++)
         strcat(text, "Port=x\n");
     ck_assert_int_eq(read_bytes(text, strlen(text), &(struct conf *){NULL}), -EINVAL);
@@ -384,8 +370,7 @@ static void write_file(const char *name, const char *text)
 {
     char whole[256];
     FILE *stream;
-
-    snprintf(whole, sizeof(whole), "%s/%s", directory, name);
+    snprintf(whole, sizeof whole, "%s/%s", directory, name);
     stream = fopen(whole, "w");
     ck_assert_ptr_nonnull(stream);
     fputs(text, stream);
@@ -395,11 +380,10 @@ static void write_file(const char *name, const char *text)
 static void setup_files(void)
 {
     char drop_ins[128];
-
-    strcpy(directory + sizeof(directory) - 7, "XXXXXX");
+    strcpy(directory + sizeof directory - 7, "XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
-    snprintf(path, sizeof(path), "%s/p.conf", directory);
-    snprintf(drop_ins, sizeof(drop_ins), "%s.d", path);
+    snprintf(path, sizeof path, "%s/p.conf", directory);
+    snprintf(drop_ins, sizeof drop_ins, "%s.d", path);
     ck_assert_int_eq(mkdir(drop_ins, 0755), 0);
     errors[0] = '\0';
 }
@@ -407,15 +391,13 @@ static void setup_files(void)
 static void teardown_files(void)
 {
     char command[128];
-
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    snprintf(command, sizeof command, "rm -rf %s", directory);
     ck_assert_int_eq(system(command), 0);
 }
 
 START_TEST(drop_ins_are_read_in_order_of_their_names)
 {
     struct conf *conf;
-
     write_file("p.conf", MINIMAL);
     write_file("p.conf.d/20.conf", "[Proxy]\nPort=20\nServers=c.example\n");
     write_file("p.conf.d/100.conf", "[Proxy]\nPort=100\nServers=b.example\n");
@@ -437,13 +419,12 @@ START_TEST(mistakes_of_all_files_come_together)
 {
     struct conf *conf;
     char expected[1024];
-
     write_file("p.conf", "[Proxy]\nServers=a\nPort=x\n");
     write_file("p.conf.d/1.conf", "rubbish");
     write_file("p.conf.d/2.conf", "[Redirect]\n\nListenPort=2222\n");
     write_file("p.conf.d/3.conf", "[Redirect]\nPorts=2222\n");
     ck_assert_int_eq(conf_load(path, collect, NULL, &conf), -EINVAL);
-    snprintf(expected, sizeof(expected),
+    snprintf(expected, sizeof expected,
              "%s:3: Port=x: expected a port from 1 to 65535\n"
              "%s.d/1.conf:1: expected Key=value, found \"rubbish\"\n"
              "%s: SecurePort= is missing in [Proxy], which Enabled=yes in [SecureChannel] needs\n"
@@ -457,14 +438,13 @@ START_TEST(files_that_cannot_be_read_are_named)
 {
     struct conf *conf;
     char expected[256], drop_in[128];
-
     ck_assert_int_eq(conf_load(path, collect, NULL, &conf), -EINVAL);
-    snprintf(expected, sizeof(expected), "%s: No such file or directory\n", path);
+    snprintf(expected, sizeof expected, "%s: No such file or directory\n", path);
     ck_assert_str_eq(errors, expected);
 
     errors[0] = '\0';
     ck_assert_int_eq(conf_load(directory, collect, NULL, &conf), -EINVAL);
-    snprintf(expected, sizeof(expected), "%s: Is a directory\n", directory);
+    snprintf(expected, sizeof expected, "%s: Is a directory\n", directory);
     ck_assert_str_eq(errors, expected);
 
     errors[0] = '\0';
@@ -473,10 +453,10 @@ START_TEST(files_that_cannot_be_read_are_named)
 
     errors[0] = '\0';
     write_file("p.conf", MINIMAL);
-    snprintf(drop_in, sizeof(drop_in), "%s.d/1.conf", path);
+    snprintf(drop_in, sizeof drop_in, "%s.d/1.conf", path);
     ck_assert_int_eq(symlink("/nonexistent", drop_in), 0);
     ck_assert_int_eq(conf_load(path, collect, NULL, &conf), -EINVAL);
-    snprintf(expected, sizeof(expected), "%s: No such file or directory\n", drop_in);
+    snprintf(expected, sizeof expected, "%s: No such file or directory\n", drop_in);
     ck_assert_str_eq(errors, expected);
 }
 END_TEST
@@ -488,7 +468,6 @@ static char *printed(const struct conf *conf)
     char *text;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
-
     conf_print(conf, stream);
     fclose(stream);
     return text;
@@ -517,10 +496,10 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     ck_assert(a->minimum_version == b->minimum_version && a->quic == b->quic);
     ck_assert(a->interval_ms == b->interval_ms && a->connect_timeout_ms == b->connect_timeout_ms);
     ck_assert(a->handshake_timeout_ms == b->handshake_timeout_ms && a->retry_max_ms == b->retry_max_ms);
-    ck_assert_mem_eq(a->ports, b->ports, sizeof(a->ports[0]) * a->n_ports);
+    ck_assert_mem_eq(a->ports, b->ports, sizeof a->ports[0] * a->n_ports);
     ck_assert_uint_eq(a->n_ports, b->n_ports);
     ck_assert_uint_eq(a->n_bypass_ports, b->n_bypass_ports);
-    ck_assert_mem_eq(a->bypass_ports, b->bypass_ports, sizeof(a->bypass_ports[0]) * a->n_bypass_ports);
+    ck_assert_mem_eq(a->bypass_ports, b->bypass_ports, sizeof a->bypass_ports[0] * a->n_bypass_ports);
     ck_assert_uint_eq(a->n_bypass_networks, b->n_bypass_networks);
     for (size_t i = 0; i < a->n_bypass_networks; i++) {
         ck_assert(addr_equal(&a->bypass_networks[i].base, &b->bypass_networks[i].base));
@@ -578,12 +557,11 @@ static void write_variant(char *text, size_t size)
 {
     size_t length = (size_t)snprintf(text, size, "[Proxy]\nServers=z\nSecurePort=8081\n");
     int lines = rand() % 40;
-
     for (int i = 0; i < lines; i++) {
-        const struct choices *c = &choices[(size_t)rand() % (sizeof(choices) / sizeof(choices[0]))];
+        const struct choices *c = &choices[(size_t)rand() % (sizeof choices / sizeof choices[0])];
         size_t n = 0;
 
-        while (n < 8 && c->values[n] != NULL)
+        while (n < 8 && c->values[n])
             n++;
         length += (size_t)snprintf(text + length, size - length, "[%s]\n%s=%s\n", c->section, c->key,
                                    c->values[(size_t)rand() % n]);
@@ -594,13 +572,12 @@ START_TEST(what_is_printed_reads_back_equal)
 {
     unsigned seed = (unsigned)time(NULL);
     static char text[16384];
-
     srand(seed);
     for (int i = 0; i < VARIANTS; i++) {
         struct conf *conf, *again;
         char *first, *second;
 
-        write_variant(text, sizeof(text));
+        write_variant(text, sizeof text);
         ck_assert_msg(read_bytes(text, strlen(text), &conf) == 0, "seed %u variant %d: %s", seed, i, errors);
         first = printed(conf);
         ck_assert_msg(read_bytes(first, strlen(first), &again) == 0, "seed %u variant %d: %s", seed, i, errors);
@@ -621,7 +598,6 @@ START_TEST(every_key_is_printed)
 {
     struct conf *conf = good(MINIMAL "Servers=2001:db8::1\nHeader=A: 1\nHeader=B: 2\n[Bypass]\nUsers=root\n");
     char *text = printed(conf);
-
     ck_assert_str_eq(text, "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
                            "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
                            "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
@@ -641,7 +617,6 @@ START_TEST(a_full_configuration_reads_back_equal)
     static char text[60000] = MINIMAL "[Bypass]\nNetworks=";
     struct conf *conf, *again;
     char *first;
-
     for (int i = 0; i < CONF_NETWORKS_MAX; i++)
         sprintf(text + strlen(text), " 2001:db8:ffff:ffff:ffff:ffff:ffff:%x/128", i);
     conf = good(text);
@@ -696,7 +671,6 @@ START_TEST(time_spans)
 {
     uint32_t ms = 77;
     char buf[CONF_SPAN_TEXT_MAX];
-
     if (spans[_i].ms < 0) {
         ck_assert_msg(!conf_value_span(spans[_i].text, &ms), "%s", spans[_i].text);
         ck_assert_uint_eq(ms, 77);
@@ -715,13 +689,12 @@ START_TEST(host_names)
     static const char *const others[] = {"",          ".",   "a.",  ".a",  "a..b", "-a",  "a-",       "a.1",    "1",
                                          "1.2.3.4.5", "a b", "a/b", "a:1", "[a]",  "a%1", "\xc3\xa4", "a.b-.c", "a\tb"};
     char label[70];
-
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
         ck_assert_msg(conf_value_host(hosts[i], strlen(hosts[i])), "%s", hosts[i]);
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         ck_assert_msg(!conf_value_host(others[i], strlen(others[i])), "%s", others[i]);
     ck_assert(!conf_value_host("a\0b", 3));
-    memset(label, 'a', sizeof(label));
+    memset(label, 'a', sizeof label);
     ck_assert(conf_value_host(label, 63));
     ck_assert(!conf_value_host(label, 64));
 }
@@ -750,14 +723,13 @@ START_TEST(local_networks_are_well_formed)
     const struct prefix *networks = conf_local_networks(&count), *again;
     char buf[ADDR_TEXT_MAX];
     struct prefix parsed;
-
     for (size_t i = 0; i < count; i++) {
         ck_assert_msg(prefix_parse(prefix_text(&networks[i], buf), &parsed), "%s", buf);
         ck_assert(addr_equal(&parsed.base, &networks[i].base));
     }
-    for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]) + sizeof(outside) / sizeof(outside[0]); i++) {
-        bool expected = i < sizeof(inside) / sizeof(inside[0]), found = false;
-        const char *text = expected ? inside[i] : outside[i - sizeof(inside) / sizeof(inside[0])];
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0] + sizeof outside / sizeof outside[0]; i++) {
+        bool expected = i < sizeof inside / sizeof inside[0], found = false;
+        const char *text = expected ? inside[i] : outside[i - sizeof inside / sizeof inside[0]];
         struct addr addr;
 
         ck_assert(addr_parse(text, 0, &addr));
@@ -768,12 +740,11 @@ START_TEST(local_networks_are_well_formed)
 }
 END_TEST
 
-#define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
+#define LENGTH(array) ((int)(sizeof array / sizeof((array)[0])))
 
 static TCase *refusing(void)
 {
     TCase *tests = tcase_create("refusing");
-
     tcase_add_loop_test(tests, each_mistake_is_named_with_its_place, 0, LENGTH(mistakes));
     tcase_add_test(tests, what_is_needed_must_be_there);
     tcase_add_test(tests, a_key_needs_a_section_that_is_known);
@@ -786,7 +757,6 @@ static TCase *refusing(void)
 static TCase *files(void)
 {
     TCase *tests = tcase_create("files");
-
     tcase_add_checked_fixture(tests, setup_files, teardown_files);
     tcase_add_test(tests, drop_ins_are_read_in_order_of_their_names);
     tcase_add_test(tests, mistakes_of_all_files_come_together);
@@ -800,7 +770,6 @@ int main(void)
     TCase *reading = tcase_create("reading"), *printing = tcase_create("printing"), *values = tcase_create("values");
     SRunner *runner;
     int failed;
-
     tcase_add_test(reading, the_defaults_are_the_documented_ones);
     tcase_add_test(reading, every_key_is_taken);
     tcase_add_test(reading, comments_and_white_space_are_not_values);

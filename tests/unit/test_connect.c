@@ -14,8 +14,7 @@
 static void expect_request(const struct conf *conf, const char *host, uint16_t port, const char *text)
 {
     char buf[CONNECT_REQUEST_MAX];
-    int length = connect_write_request(conf, host, port, buf, sizeof(buf));
-
+    int length = connect_write_request(conf, host, port, buf, sizeof buf);
     ck_assert_int_eq(length, strlen(text));
     ck_assert_int_eq(memcmp(buf, text, (size_t)length), 0);
 }
@@ -23,7 +22,6 @@ static void expect_request(const struct conf *conf, const char *host, uint16_t p
 START_TEST(requests_name_the_host_and_bracket_ipv6)
 {
     struct conf conf = {0};
-
     expect_request(&conf, "www.example", 443, "CONNECT www.example:443 HTTP/1.1\r\nHost: www.example:443\r\n\r\n");
     expect_request(&conf, "192.0.2.1", 80, "CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n");
     expect_request(&conf, "2001:db8::1", 65535,
@@ -39,15 +37,14 @@ START_TEST(configured_headers_follow)
     int length;
     static const char ping[] = "OPTIONS * HTTP/1.1\r\nHost: [2001:db8::9]\r\nMax-Forwards: 0\r\n"
                                "Proxy-Authorization: Basic eDp5\r\nX-Site: 7\r\n\r\n";
-
     conf.headers[0] = (char *)"Proxy-Authorization: Basic eDp5";
     conf.headers[1] = (char *)"X-Site: 7";
     expect_request(&conf, "www.example", 443,
                    "CONNECT www.example:443 HTTP/1.1\r\nHost: www.example:443\r\n"
                    "Proxy-Authorization: Basic eDp5\r\nX-Site: 7\r\n\r\n");
-    length = connect_write_ping(&conf, "2001:db8::9", buf, sizeof(buf));
-    ck_assert_int_eq(length, sizeof(ping) - 1);
-    ck_assert_mem_eq(buf, ping, sizeof(ping) - 1);
+    length = connect_write_ping(&conf, "2001:db8::9", buf, sizeof buf);
+    ck_assert_int_eq(length, sizeof ping - 1);
+    ck_assert_mem_eq(buf, ping, sizeof ping - 1);
 }
 END_TEST
 
@@ -75,9 +72,8 @@ START_TEST(what_is_no_host_is_refused)
 {
     struct conf conf = {0};
     char buf[512];
-
-    ck_assert_int_eq(connect_write_request(&conf, bad_hosts[_i], 443, buf, sizeof(buf)), -EINVAL);
-    ck_assert_int_eq(connect_write_ping(&conf, bad_hosts[_i], buf, sizeof(buf)), -EINVAL);
+    ck_assert_int_eq(connect_write_request(&conf, bad_hosts[_i], 443, buf, sizeof buf), -EINVAL);
+    ck_assert_int_eq(connect_write_ping(&conf, bad_hosts[_i], buf, sizeof buf), -EINVAL);
 }
 END_TEST
 
@@ -86,25 +82,24 @@ START_TEST(limits_of_requests)
     struct conf conf = {0};
     char host[CONF_NAME_MAX + 2], buf[CONNECT_REQUEST_MAX + 1000], header[CONNECT_REQUEST_MAX];
     static const char text[] = "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n";
-    const int length = sizeof(text) - 1;
-
-    memset(host, 'a', sizeof(host));
+    const int length = sizeof text - 1;
+    memset(host, 'a', sizeof host);
     host[CONF_NAME_MAX + 1] = '\0';
-    ck_assert_int_eq(connect_write_request(&conf, host, 443, buf, sizeof(buf)), -EINVAL);
+    ck_assert_int_eq(connect_write_request(&conf, host, 443, buf, sizeof buf), -EINVAL);
     host[CONF_NAME_MAX] = '\0';
-    ck_assert_int_gt(connect_write_request(&conf, host, 443, buf, sizeof(buf)), 2 * CONF_NAME_MAX);
-    ck_assert_int_eq(connect_write_request(&conf, "a", 0, buf, sizeof(buf)), -EINVAL);
+    ck_assert_int_gt(connect_write_request(&conf, host, 443, buf, sizeof buf), 2 * CONF_NAME_MAX);
+    ck_assert_int_eq(connect_write_request(&conf, "a", 0, buf, sizeof buf), -EINVAL);
     for (int size = 0; size < length; size++) {
-        memset(buf, '#', sizeof(buf));
+        memset(buf, '#', sizeof buf);
         ck_assert_int_eq(connect_write_request(&conf, "a", 1, buf, (size_t)size), -EMSGSIZE);
         ck_assert_int_eq(buf[size], '#'); /* nothing behind the end */
     }
     ck_assert_int_eq(connect_write_request(&conf, "a", 1, buf, (size_t)length), length);
-    memset(header, 'x', sizeof(header));
-    header[sizeof(header) - 1] = '\0';
+    memset(header, 'x', sizeof header);
+    header[sizeof header - 1] = '\0';
     conf.headers[0] = header;
     conf.n_headers = 1;
-    ck_assert_int_eq(connect_write_request(&conf, "a", 1, buf, sizeof(buf)), -EMSGSIZE);
+    ck_assert_int_eq(connect_write_request(&conf, "a", 1, buf, sizeof buf), -EMSGSIZE);
 }
 END_TEST
 
@@ -136,14 +131,13 @@ static const struct {
     {"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 \r\n\r\nHTTP/1.0 503 Busy\r\n\r\n", 503, "Busy", ""},
     {"HTTP/1.1 101 Switching Protocols\r\n\r\nrest", 101, "Switching Protocols", "rest"},
 };
-#define N_GOOD ((int)(sizeof(good) / sizeof(good[0])))
+#define N_GOOD ((int)(sizeof good / sizeof good[0]))
 
 START_TEST(an_answer_is_read_whole_or_byte_by_byte)
 {
     const char *text = good[_i].text;
     size_t length = strlen(text), head = length - strlen(good[_i].rest);
     struct connect_answer answer;
-
     for (size_t seen = 0; seen < head; seen++) {
         answer.status = -1;
         ck_assert_msg(connect_read_answer(text, seen, &answer) == CONNECT_MORE, "after %zu bytes", seen);
@@ -165,7 +159,7 @@ static const struct {
 } bad[] = {
 #define BAD(text, at)                                                                                                  \
     {                                                                                                                  \
-        text, sizeof(text) - 1, at                                                                                     \
+        text, sizeof text - 1, at                                                                                      \
     }
     BAD("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1),
     BAD("\x00\x00\x12\x04\x00\x00\x00\x00\x00", 1), /* HTTP/2 SETTINGS */
@@ -200,12 +194,11 @@ static const struct {
     BAD("HTTP/1.1 100 Continue\r\n\r\nnonsense", 26),
 #undef BAD
 };
-#define N_BAD ((int)(sizeof(bad) / sizeof(bad[0])))
+#define N_BAD ((int)(sizeof bad / sizeof bad[0]))
 
 START_TEST(what_is_not_http_is_known_at_once)
 {
     struct connect_answer answer = {.status = -1};
-
     for (size_t seen = 0; seen < bad[_i].at; seen++)
         ck_assert_msg(connect_read_answer(bad[_i].text, seen, &answer) == CONNECT_MORE, "after %zu bytes", seen);
     for (size_t seen = bad[_i].at; seen <= bad[_i].length; seen++)
@@ -219,30 +212,28 @@ START_TEST(a_header_without_an_end_is_too_large)
     static char buf[2 * CONNECT_ANSWER_MAX];
     struct connect_answer answer;
     size_t head = (size_t)sprintf(buf, "HTTP/1.1 200 OK\r\nX: ");
-
-    memset(buf + head, 'x', sizeof(buf) - head);
+    memset(buf + head, 'x', sizeof buf - head);
     ck_assert_int_eq(connect_read_answer(buf, CONNECT_ANSWER_MAX - 1, &answer), CONNECT_MORE);
     ck_assert_int_eq(connect_read_answer(buf, CONNECT_ANSWER_MAX, &answer), CONNECT_TOO_LARGE);
-    ck_assert_int_eq(connect_read_answer(buf, sizeof(buf), &answer), CONNECT_TOO_LARGE);
+    ck_assert_int_eq(connect_read_answer(buf, sizeof buf, &answer), CONNECT_TOO_LARGE);
     /* Ends just in time, with the tunnel's bytes behind it. */
     memcpy(buf + CONNECT_ANSWER_MAX - 4, "\r\n\r\n", 4);
-    ck_assert_int_eq(connect_read_answer(buf, sizeof(buf), &answer), CONNECT_DONE);
+    ck_assert_int_eq(connect_read_answer(buf, sizeof buf, &answer), CONNECT_DONE);
     ck_assert_uint_eq(answer.length, CONNECT_ANSWER_MAX);
     memcpy(buf + CONNECT_ANSWER_MAX - 4, "x\r\n\r\n", 5);
-    ck_assert_int_eq(connect_read_answer(buf, sizeof(buf), &answer), CONNECT_TOO_LARGE);
+    ck_assert_int_eq(connect_read_answer(buf, sizeof buf, &answer), CONNECT_TOO_LARGE);
 }
 END_TEST
 
 START_TEST(interim_answers_without_an_end_are_too_large)
 {
     static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    static char buf[CONNECT_ANSWER_MAX + sizeof(interim)];
+    static char buf[CONNECT_ANSWER_MAX + sizeof interim];
     struct connect_answer answer;
     size_t used = 0;
-
     while (used < CONNECT_ANSWER_MAX) {
-        memcpy(buf + used, interim, sizeof(interim) - 1);
-        used += sizeof(interim) - 1;
+        memcpy(buf + used, interim, sizeof interim - 1);
+        used += sizeof interim - 1;
     }
     ck_assert_int_eq(connect_read_answer(buf, used - 100, &answer), CONNECT_MORE);
     ck_assert_int_eq(connect_read_answer(buf, used, &answer), CONNECT_TOO_LARGE);
@@ -254,7 +245,6 @@ START_TEST(a_long_reason_is_cut)
     char buf[500];
     struct connect_answer answer;
     size_t length = (size_t)sprintf(buf, "HTTP/1.1 403 %0*d\r\n\r\n", 300, 7);
-
     ck_assert_int_eq(connect_read_answer(buf, length, &answer), CONNECT_DONE);
     ck_assert_uint_eq(strlen(answer.reason), CONNECT_REASON_MAX - 1);
     ck_assert_uint_eq(answer.length, length);
@@ -267,10 +257,9 @@ int main(void)
     TCase *tcase = tcase_create("connect");
     SRunner *runner;
     int failed;
-
     tcase_add_test(tcase, requests_name_the_host_and_bracket_ipv6);
     tcase_add_test(tcase, configured_headers_follow);
-    tcase_add_loop_test(tcase, what_is_no_host_is_refused, 0, sizeof(bad_hosts) / sizeof(bad_hosts[0]));
+    tcase_add_loop_test(tcase, what_is_no_host_is_refused, 0, sizeof bad_hosts / sizeof bad_hosts[0]);
     tcase_add_test(tcase, limits_of_requests);
     tcase_add_loop_test(tcase, an_answer_is_read_whole_or_byte_by_byte, 0, N_GOOD);
     tcase_add_loop_test(tcase, what_is_not_http_is_known_at_once, 0, N_BAD);

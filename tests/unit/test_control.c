@@ -33,7 +33,7 @@ static struct {
 static void on_request(struct control_client *client, const char *verb, bool privileged, void *data)
 {
     ck_assert_ptr_eq(data, &t);
-    snprintf(t.verb, sizeof(t.verb), "%s", verb);
+    snprintf(t.verb, sizeof t.verb, "%s", verb);
     t.privileged = privileged;
     t.requests++;
     if (strcmp(verb, "later") == 0) {
@@ -57,16 +57,12 @@ static const struct control_cbs cbs = {.request = on_request, .gone = on_gone};
 
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)watcher;
-    (void)revents;
     ck_abort_msg("waited too long");
 }
 
 /* Wakes the loop, so that UNTIL can look at what is not a watcher's. */
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)watcher;
-    (void)revents;
 }
 
 #define UNTIL(condition)                                                                                               \
@@ -78,17 +74,16 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int revents)
 static void open_control(void)
 {
     char error[CONTROL_ERROR_MAX] = "";
-
     t.control = control_new(t.loop, t.path, &cbs, &t, error);
-    ck_assert_msg(t.control != NULL, "%s", error);
+    ck_assert_msg(t.control, "%s", error);
 }
 
 static void set_up(void)
 {
-    snprintf(t.directory, sizeof(t.directory), "/tmp/test_control.XXXXXX");
+    snprintf(t.directory, sizeof t.directory, "/tmp/test_control.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(t.directory));
     ck_assert_int_eq(chmod(t.directory, 0755), 0);
-    snprintf(t.path, sizeof(t.path), "%s/control.sock", t.directory);
+    snprintf(t.path, sizeof t.path, "%s/control.sock", t.directory);
     t.loop = ev_loop_new(0);
     ev_timer_init(&t.deadline, on_deadline, DEADLINE, 0.);
     ev_timer_start(t.loop, &t.deadline);
@@ -109,17 +104,15 @@ static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     return fd;
 }
 
 static int ask(const void *request, size_t size)
 {
     int fd = connect_to(t.path);
-
     ck_assert_int_eq(send(fd, request, size, MSG_NOSIGNAL), (ssize_t)size);
     return fd;
 }
@@ -128,7 +121,6 @@ static int ask(const void *request, size_t size)
 static bool read_some(int fd, char *buf, size_t size, size_t *length)
 {
     ssize_t n = recv(fd, buf + *length, size - 1 - *length, 0);
-
     if (n > 0) {
         *length += (size_t)n;
         buf[*length] = '\0';
@@ -140,9 +132,8 @@ static const char *answer(int fd)
 {
     static char buf[4096];
     size_t length = 0;
-
     buf[0] = '\0';
-    UNTIL(read_some(fd, buf, sizeof(buf), &length));
+    UNTIL(read_some(fd, buf, sizeof buf, &length));
     close(fd);
     return buf;
 }
@@ -160,7 +151,6 @@ END_TEST
 START_TEST(a_request_may_come_in_pieces)
 {
     int fd = ask("st", 2);
-
     for (int i = 0; i < 5; i++)
         ev_run(t.loop, EVRUN_ONCE);
     ck_assert_int_eq(t.requests, 0);
@@ -172,7 +162,6 @@ END_TEST
 START_TEST(a_half_closed_client_gets_its_answer)
 {
     int fd = ask("later\n", 6);
-
     shutdown(fd, SHUT_WR);
     UNTIL(t.client);
     for (int i = 0; i < 5; i++)
@@ -205,11 +194,10 @@ END_TEST
 START_TEST(an_endless_request_is_refused)
 {
     char bytes[256];
-
-    memset(bytes, 'a', sizeof(bytes));
-    ck_assert_str_eq(answer(ask(bytes, sizeof(bytes))), "{\"error\": \"the request is too long\"}\n");
+    memset(bytes, 'a', sizeof bytes);
+    ck_assert_str_eq(answer(ask(bytes, sizeof bytes)), "{\"error\": \"the request is too long\"}\n");
     bytes[255] = '\n';
-    ck_assert_str_eq(answer(ask(bytes, sizeof(bytes))), LINES); /* the longest one */
+    ck_assert_str_eq(answer(ask(bytes, sizeof bytes)), LINES); /* the longest one */
 }
 END_TEST
 
@@ -232,7 +220,6 @@ END_TEST
 START_TEST(a_client_that_leaves_midway_is_told_of_from_the_loop)
 {
     int fd = ask("later\n", 6);
-
     UNTIL(t.client);
     close(fd);
     control_send(t.client, "{}");
@@ -244,7 +231,6 @@ END_TEST
 START_TEST(a_client_that_goes_on_talking_is_dropped)
 {
     int fd = ask("later\n", 6);
-
     UNTIL(t.client);
     ck_assert_int_eq(send(fd, "more\n", 5, 0), 5);
     UNTIL(t.gone == 1);
@@ -257,9 +243,8 @@ START_TEST(a_client_that_does_not_read_is_dropped_when_its_queue_is_full)
     int fd = ask("later\n", 6);
     char line[1001];
     int lines = 0;
-
-    memset(line, 'x', sizeof(line) - 1);
-    line[sizeof(line) - 1] = '\0';
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
     UNTIL(t.client);
     /* Never inside the call; what comes after the limit is thrown away. */
     for (; lines < 20000; lines++)
@@ -274,9 +259,8 @@ START_TEST(a_finished_client_that_overflowed_is_not_told_of)
 {
     int fd = ask("later\n", 6);
     char line[1001];
-
-    memset(line, 'x', sizeof(line) - 1);
-    line[sizeof(line) - 1] = '\0';
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
     UNTIL(t.client);
     for (int i = 0; i < 20000; i++)
         control_send(t.client, line);
@@ -292,9 +276,8 @@ START_TEST(a_client_that_stops_reading_is_dropped)
 {
     int fd = ask("later\n", 6);
     char line[1001];
-
-    memset(line, 'x', sizeof(line) - 1);
-    line[sizeof(line) - 1] = '\0';
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
     UNTIL(t.client);
     for (int i = 0; i < 2000; i++)
         control_send(t.client, line);
@@ -308,17 +291,15 @@ START_TEST(a_long_answer_arrives_whole)
     int fd = ask("later\n", 6);
     size_t total = 0;
     char line[1001];
-
-    memset(line, 'x', sizeof(line) - 1);
-    line[sizeof(line) - 1] = '\0';
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
     UNTIL(t.client);
     for (int i = 0; i < 2000; i++)
         control_send(t.client, line);
     control_finish(t.client);
     for (;;) {
         static char buf[65536];
-        ssize_t n = recv(fd, buf, sizeof(buf), 0);
-
+        ssize_t n = recv(fd, buf, sizeof buf, 0);
         if (n == 0)
             break;
         if (n > 0)
@@ -335,7 +316,6 @@ END_TEST
 START_TEST(clients_are_bounded)
 {
     int fds[40];
-
     for (int i = 0; i < 32; i++)
         fds[i] = ask("later", 5);
     ck_assert_str_eq(answer(ask("status\n", 7)), "{\"error\": \"penstockd has too many clients\"}\n");
@@ -355,17 +335,16 @@ static void other_user(int n, int result)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char buf[200] = "";
     int fd = -1;
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", t.path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", t.path);
     if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
         _exit(1);
     for (int i = 0; i <= n; i++) {
         fd = socket(AF_UNIX, SOCK_STREAM, 0);
-        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
             _exit(1);
     }
     (void)!send(fd, "status\n", 7, MSG_NOSIGNAL);
-    (void)!recv(fd, buf, sizeof(buf) - 1, MSG_WAITALL);
+    (void)!recv(fd, buf, sizeof buf - 1, MSG_WAITALL);
     (void)!write(result, strstr(buf, "too many") ? "r" : "a", 1);
     pause();
 }
@@ -374,7 +353,6 @@ static pid_t start_other_user(int n, char *ret_result)
 {
     int fds[2];
     pid_t pid;
-
     ck_assert_int_eq(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
     pid = fork();
     if (pid == 0)
@@ -394,7 +372,6 @@ static void end_other_user(pid_t pid)
 START_TEST(everybody_may_ask_but_not_as_a_privileged_one)
 {
     char result = 0;
-
     if (geteuid() != 0)
         return;
     end_other_user(start_other_user(0, &result));
@@ -408,7 +385,6 @@ START_TEST(others_cannot_take_all_slots)
 {
     char result = 0;
     pid_t pid;
-
     if (geteuid() != 0)
         return;
     pid = start_other_user(28, &result);
@@ -422,7 +398,6 @@ END_TEST
 START_TEST(the_socket_is_for_everybody)
 {
     struct stat st;
-
     ck_assert_int_eq(stat(t.path, &st), 0);
     ck_assert(S_ISSOCK(st.st_mode));
     ck_assert_uint_eq(st.st_mode & 07777, 0666);
@@ -432,7 +407,6 @@ END_TEST
 START_TEST(a_living_daemon_is_not_replaced)
 {
     char error[CONTROL_ERROR_MAX] = "";
-
     ck_assert_ptr_null(control_new(t.loop, t.path, &cbs, &t, error));
     ck_assert_ptr_nonnull(strstr(error, "another penstockd is running"));
     ck_assert_str_eq(answer(ask("status\n", 7)), LINES);
@@ -443,11 +417,10 @@ START_TEST(the_socket_of_a_dead_daemon_is_replaced)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd;
-
     control_free(t.control);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", t.path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", t.path);
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     ck_assert_int_eq(listen(fd, 1), 0);
     close(fd); /* leaves the file */
     open_control();
@@ -459,7 +432,6 @@ START_TEST(another_file_is_not_replaced)
 {
     char error[CONTROL_ERROR_MAX] = "";
     int fd;
-
     control_free(t.control);
     fd = open(t.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
@@ -474,10 +446,9 @@ END_TEST
 START_TEST(a_path_that_cannot_be_is_named)
 {
     char path[200], error[CONTROL_ERROR_MAX] = "";
-
-    memset(path, 'a', sizeof(path) - 1);
+    memset(path, 'a', sizeof path - 1);
     path[0] = '/';
-    path[sizeof(path) - 1] = '\0';
+    path[sizeof path - 1] = '\0';
     ck_assert_ptr_null(control_new(t.loop, path, &cbs, &t, error));
     ck_assert_ptr_nonnull(strstr(error, "too long"));
     ck_assert_ptr_null(control_new(t.loop, "/nowhere/at/all.sock", &cbs, &t, error));
@@ -488,7 +459,6 @@ END_TEST
 START_TEST(the_socket_of_a_successor_is_left_alone)
 {
     struct control *first = t.control;
-
     ck_assert_int_eq(unlink(t.path), 0);
     open_control();
     control_free(first);
@@ -500,10 +470,9 @@ START_TEST(the_directory_is_made_for_the_user)
 {
     char path[100], error[CONTROL_ERROR_MAX] = "";
     struct stat st;
-
     if (geteuid() != 0)
         return;
-    snprintf(path, sizeof(path), "%s/run", t.directory);
+    snprintf(path, sizeof path, "%s/run", t.directory);
     strcat(path, "/control.sock");
     umask(077);
     ck_assert_int_eq(control_make_directory(path, NOBODY, NOBODY, error), 0);
@@ -528,13 +497,12 @@ int main(void)
     TCase *tests = tcase_create("control");
     SRunner *runner;
     int failed;
-
     tcase_set_timeout(tests, DEADLINE + 5);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, a_request_is_answered_line_by_line);
     tcase_add_test(tests, a_request_may_come_in_pieces);
     tcase_add_test(tests, a_half_closed_client_gets_its_answer);
-    tcase_add_loop_test(tests, rubbish_is_refused, 0, sizeof(bad) / sizeof(bad[0]));
+    tcase_add_loop_test(tests, rubbish_is_refused, 0, sizeof bad / sizeof bad[0]);
     tcase_add_test(tests, an_endless_request_is_refused);
     tcase_add_test(tests, a_silent_client_is_dropped);
     tcase_add_test(tests, a_client_that_leaves_before_its_request_ended_is_forgotten);

@@ -35,9 +35,9 @@ static struct run run;
 static void setup(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    memset(&run, 0, sizeof(run));
+    memset(&run, 0, sizeof run);
     run.loop = ev_loop_new(EVFLAG_AUTO);
-    run.conf = calloc(1, sizeof(*run.conf));
+    run.conf = calloc(1, sizeof *run.conf);
     ck_assert_ptr_nonnull(run.conf);
     run.conf->connect_timeout_ms = (unsigned)peer_patience(5000);
     run.conf->handshake_timeout_ms = (unsigned)peer_patience(5000);
@@ -69,14 +69,12 @@ static void dialled_cb(struct dial *dial, const struct dial_result *result, void
 
 static void guard_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)timer;
     ev_break(loop, EVBREAK_ALL);
 }
 
 static void run_loop(double seconds)
 {
     ev_timer guard;
-
     ev_now_update(run.loop);
     ev_timer_init(&guard, guard_cb, seconds, 0.);
     ev_timer_start(run.loop, &guard);
@@ -87,7 +85,6 @@ static void run_loop(double seconds)
 static void dial_begin(const struct dial_request *request)
 {
     struct dial_request whole = *request;
-
     whole.conf = run.conf;
     ev_now_update(run.loop);
     run.called = false;
@@ -113,8 +110,7 @@ static void check_failed(enum reason reason, bool proxy_at_fault, const struct a
 {
     char detail[DETAIL_MAX], buf[ADDR_TEXT_MAX];
     int before = (int)strcspn(text, "%");
-
-    snprintf(detail, sizeof(detail), "%.*s%s%s", before, text, text[before] ? addr_text(address, buf) : "",
+    snprintf(detail, sizeof detail, "%.*s%s%s", before, text, text[before] ? addr_text(address, buf) : "",
              text[before] ? text + before + 1 : "");
     ck_assert(!run.result.up);
     ck_assert_str_eq(run.result.detail, detail);
@@ -131,11 +127,9 @@ static void check_up(void)
 static void read_text(struct stream *stream, char *buf, size_t size)
 {
     size_t length = 0;
-
     while (length + 1 < size) {
         size_t count;
         enum stream_status status = stream_read(stream, buf + length, size - 1 - length, &count);
-
         if (status == STREAM_AGAIN_READ) {
             ck_assert_int_eq(poll(&(struct pollfd){.fd = stream->fd, .events = POLLIN}, 1, 10000), 1);
             continue;
@@ -151,14 +145,12 @@ static void read_text(struct stream *stream, char *buf, size_t size)
 
 static void script_drain(int fd, void *data)
 {
-    (void)data;
     peer_drain(fd);
 }
 
 static void check_tcp_only(int family)
 {
     struct peer peer;
-
     if (!peer_start(&peer, family, 0, script_drain, NULL))
         return;
     dial(&(struct dial_request){.address = peer.address});
@@ -185,7 +177,6 @@ START_TEST(refused_connection_is_the_proxys_fault)
 {
     struct addr address = peer_refusing();
     ev_tstamp before = ev_time();
-
     dial_host(&address);
     check_failed(REASON_CONNECT_FAILED, true, &address, "connect to %: connection refused");
     ck_assert(!run.result.no_route);
@@ -196,7 +187,6 @@ END_TEST
 START_TEST(silent_address_ends_at_connect_timeout)
 {
     struct addr address = peer_silent();
-
     run.conf->connect_timeout_ms = 100;
     dial_host(&address);
     check_failed(REASON_CONNECT_TIMEOUT, true, &address, "connect to %: no answer within 0.1 s");
@@ -206,7 +196,6 @@ END_TEST
 START_TEST(missing_route_is_told_apart)
 {
     struct addr address;
-
     if (!peer_leave_network())
         return;
     ck_assert(addr_parse("192.0.2.1", 8081, &address));
@@ -220,7 +209,6 @@ START_TEST(missing_descriptor_is_not_the_proxys_fault)
 {
     struct rlimit limit = {0, 0};
     struct addr address = peer_refusing();
-
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
     dial_host(&address);
@@ -236,8 +224,7 @@ END_TEST
 static void script_ask(int fd, void *data)
 {
     char buf[4096];
-
-    if (peer_read_head(fd, buf, sizeof(buf)) &&
+    if (peer_read_head(fd, buf, sizeof buf) &&
         strncmp(buf, "CONNECT www.example:443 HTTP/1.1\r\nHost: www.example:443\r\n", 56) == 0)
         peer_write(fd, data);
     else
@@ -257,7 +244,6 @@ START_TEST(bytes_behind_the_answer_are_kept)
     struct peer peer;
     struct stream *stream;
     char buf[64];
-
     ck_assert(peer_start(
         &peer, AF_INET, 0, script_ask,
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n\x16\x03\x03hello"));
@@ -266,7 +252,7 @@ START_TEST(bytes_behind_the_answer_are_kept)
     ck_assert_int_eq(run.result.http_status, 200);
     stream = dial_take_stream(run.dial);
     ck_assert_int_eq(stream_shutdown_write(stream), STREAM_OK);
-    read_text(stream, buf, sizeof(buf));
+    read_text(stream, buf, sizeof buf);
     ck_assert_str_eq(buf, "\x16\x03\x03hello");
     stream_free(stream, false);
     peer_stop(&peer);
@@ -288,7 +274,6 @@ static const struct {
 START_TEST(refusal_names_the_status)
 {
     struct peer peer;
-
     dial_plain_proxy(script_ask, refusals[_i].answer, &peer);
     check_failed(REASON_PROXY_REFUSED, false, &peer.address, refusals[_i].detail);
     ck_assert_int_eq(run.result.http_status, refusals[_i].status);
@@ -298,7 +283,6 @@ END_TEST
 START_TEST(garbage_is_not_http)
 {
     struct peer peer;
-
     dial_plain_proxy(script_ask, "SSH-2.0-OpenSSH_9.2p1\r\n", &peer);
     check_failed(REASON_PROXY_GARBAGE, false, &peer.address, "answer of % to CONNECT is not HTTP");
 }
@@ -308,9 +292,7 @@ static void script_endless(int fd, void *data)
 {
     char buf[4096];
     int i;
-
-    (void)data;
-    if (!peer_read_head(fd, buf, sizeof(buf)))
+    if (!peer_read_head(fd, buf, sizeof buf))
         return;
     peer_write(fd, "HTTP/1.1 200 OK\r\n");
     for (i = 0; i < 32768; i++)
@@ -321,7 +303,6 @@ static void script_endless(int fd, void *data)
 START_TEST(header_without_an_end_is_refused)
 {
     struct peer peer;
-
     dial_plain_proxy(script_endless, NULL, &peer);
     check_failed(REASON_PROXY_HEADER, false, &peer.address,
                  "header of the answer of % to CONNECT is larger than 16384 bytes");
@@ -331,8 +312,7 @@ END_TEST
 static void script_close(int fd, void *data)
 {
     char buf[4096];
-
-    if (peer_read_head(fd, buf, sizeof(buf)) && data)
+    if (peer_read_head(fd, buf, sizeof buf) && data)
         peer_write(fd, data);
 }
 
@@ -345,7 +325,6 @@ static void script_reset(int fd, void *data)
 START_TEST(close_instead_of_an_answer)
 {
     struct peer peer;
-
     dial_plain_proxy(script_close, NULL, &peer);
     check_failed(REASON_PROXY_CLOSED, false, &peer.address, "% closed the connection instead of an answer to CONNECT");
 }
@@ -354,7 +333,6 @@ END_TEST
 START_TEST(close_in_the_middle_of_an_answer)
 {
     struct peer peer;
-
     dial_plain_proxy(script_close, "HTTP/1.1 200 OK\r\nX-Ha", &peer);
     check_failed(REASON_PROXY_CLOSED, false, &peer.address,
                  "% closed the connection in the middle of its answer to CONNECT");
@@ -364,7 +342,6 @@ END_TEST
 START_TEST(reset_in_the_middle_of_an_answer)
 {
     struct peer peer;
-
     dial_plain_proxy(script_reset, "HTTP/1.1 200 OK\r\nX-Ha", &peer);
     ck_assert(!run.result.up);
     ck_assert_int_eq(run.result.reason, REASON_PROXY_CLOSED);
@@ -376,7 +353,6 @@ END_TEST
 START_TEST(no_answer_ends_at_its_limit)
 {
     struct peer peer;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     dial(&(struct dial_request){.address = peer.address, .host = "www.example", .port = 443, .answer_ms = 100});
     check_failed(REASON_PROXY_TIMEOUT, false, &peer.address, "% did not answer CONNECT within 0.1 s");
@@ -387,7 +363,6 @@ END_TEST
 START_TEST(early_answer_of_a_proxy_that_does_not_read)
 {
     struct peer peer;
-
     dial_plain_proxy(script_reset, "HTTP/1.1 403 Forbidden\r\n\r\n", &peer);
     check_failed(REASON_PROXY_REFUSED, false, &peer.address, "proxy answered 403 Forbidden");
 }
@@ -396,7 +371,6 @@ END_TEST
 START_TEST(host_that_is_none_is_not_sent)
 {
     struct peer peer;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     dial(&(struct dial_request){.address = peer.address, .host = "a b\r\nX: y", .port = 443});
     ck_assert(!run.result.up);
@@ -409,8 +383,7 @@ END_TEST
 static void script_ping(int fd, void *data)
 {
     char buf[4096];
-
-    if (peer_read_head(fd, buf, sizeof(buf)) && strncmp(buf, "OPTIONS * HTTP/1.1\r\n", 20) == 0)
+    if (peer_read_head(fd, buf, sizeof buf) && strncmp(buf, "OPTIONS * HTTP/1.1\r\n", 20) == 0)
         peer_write(fd, data);
     peer_drain(fd);
 }
@@ -418,7 +391,6 @@ static void script_ping(int fd, void *data)
 START_TEST(any_status_answers_a_ping)
 {
     struct peer peer;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_ping, "HTTP/1.1 501 Not Implemented\r\n\r\n"));
     dial(&(struct dial_request){.address = peer.address, .host = "gw.example", .ping = true});
     check_up();
@@ -431,7 +403,6 @@ START_TEST(connection_that_is_there_is_used)
 {
     struct peer peer;
     struct stream *stream;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_ask, "HTTP/1.1 200 OK\r\n\r\n"));
     dial(&(struct dial_request){.address = peer.address});
     check_up();
@@ -452,7 +423,6 @@ START_TEST(no_callback_after_free)
     struct addr refusing = peer_refusing(), silent = peer_silent();
     const struct addr *addresses[] = {&refusing, &silent, &peer.address};
     size_t i;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_ask, "HTTP/1.1 200 OK\r\n\r\n"));
     for (i = 0; i < 3; i++) {
         dial_begin(&(struct dial_request){.address = *addresses[i], .host = "www.example", .port = 443});
@@ -469,7 +439,6 @@ START_TEST(dial_may_go_in_its_callback)
 {
     struct peer peer;
     struct addr address = peer_refusing();
-
     run.free_in_callback = true;
     dial_host(&address);
     ck_assert(!run.result.up);
@@ -481,8 +450,6 @@ END_TEST
 static void script_await_reset(int fd, void *data)
 {
     char byte;
-
-    (void)data;
     /* The pipe's reader learns whether it was RST. */
     byte = recv(fd, &byte, 1, 0) < 0 && errno == ECONNRESET ? 'R' : 'F';
     ck_assert_int_eq(write(*(int *)data, &byte, 1), 1);
@@ -493,7 +460,6 @@ START_TEST(abandoned_connection_is_reset)
     struct peer peer;
     int fds[2];
     char byte = 0;
-
     ck_assert_int_eq(pipe(fds), 0);
     ck_assert(peer_start(&peer, AF_INET, 0, script_await_reset, &fds[1]));
     dial(&(struct dial_request){.address = peer.address});
@@ -511,9 +477,8 @@ END_TEST
 static struct tls_context *make_context(const char *client)
 {
     char error[TLS_TEXT_MAX], certificate[64], key[64];
-
-    snprintf(certificate, sizeof(certificate), "%s.pem", client);
-    snprintf(key, sizeof(key), "%s.key", client);
+    snprintf(certificate, sizeof certificate, "%s.pem", client);
+    snprintf(key, sizeof key, "%s.key", client);
     run.conf->ca_paths[0] = (char *)peer_pki("ca.pem");
     run.conf->n_ca_paths = 1;
     run.conf->certificate = (char *)peer_pki(certificate);
@@ -533,8 +498,7 @@ static void script_tls(int fd, void *data)
     const struct tls_script *script = data;
     struct peer_channel *channel = peer_tls_accept(fd, NULL, &script->tls);
     char buf[4096];
-
-    if (channel && script->answer && peer_tls_read_head(channel, buf, sizeof(buf))) {
+    if (channel && script->answer && peer_tls_read_head(channel, buf, sizeof buf)) {
         peer_tls_write(channel, script->answer);
         peer_tls_drain(channel);
     }
@@ -551,7 +515,6 @@ static struct peer_tls good_server(void)
 static void dial_tls_proxy(const char *client, const struct tls_script *script, struct peer *ret_peer)
 {
     struct tls_context *context = make_context(client);
-
     ck_assert(peer_start(ret_peer, AF_INET, 0, script_tls, (void *)script));
     dial(&(struct dial_request){
         .address = ret_peer->address, .tls = context, .tls_name = "gw.example", .host = "www.example", .port = 443});
@@ -565,7 +528,6 @@ static void check_channel(bool tls12, const char *version)
     struct peer peer;
     struct stream *stream;
     char buf[7];
-
     script.tls.tls12 = tls12;
     dial_tls_proxy("client", &script, &peer);
     check_up();
@@ -574,7 +536,7 @@ static void check_channel(bool tls12, const char *version)
     ck_assert(run.tls.server_expires > 1800000000);
     ck_assert(run.tls.client_expires > 1800000000);
     stream = dial_take_stream(run.dial);
-    read_text(stream, buf, sizeof(buf));
+    read_text(stream, buf, sizeof buf);
     ck_assert_str_eq(buf, "behind");
     stream_free(stream, false);
     peer_stop(&peer);
@@ -599,10 +561,9 @@ START_TEST(server_that_must_not_be_trusted)
     struct tls_script script = {.tls = good_server(), .answer = "HTTP/1.1 200 OK\r\n\r\n"};
     struct peer peer;
     char name[64];
-
-    snprintf(name, sizeof(name), "%s.pem", bad_servers[_i]);
+    snprintf(name, sizeof name, "%s.pem", bad_servers[_i]);
     script.tls.certificate = peer_pki(name);
-    snprintf(name, sizeof(name), "%s.key", bad_servers[_i]);
+    snprintf(name, sizeof name, "%s.key", bad_servers[_i]);
     script.tls.key = peer_pki(name);
     dial_tls_proxy("client", &script, &peer);
     ck_assert(!run.result.up);
@@ -615,7 +576,6 @@ static void check_client_refused(bool tls12)
 {
     struct tls_script script = {.tls = good_server(), .answer = "HTTP/1.1 200 OK\r\n\r\n"};
     struct peer peer;
-
     script.tls.tls12 = tls12;
     dial_tls_proxy("client-wrong-issuer", &script, &peer);
     ck_assert(!run.result.up);
@@ -640,7 +600,6 @@ END_TEST
 static void check_suspect(const char *client, const struct tls_script *script)
 {
     struct peer peer;
-
     dial_tls_proxy(client, script, &peer);
     ck_assert(!run.result.up);
     ck_assert_msg(run.result.reason == REASON_PROXY_CLOSED, "%s", run.result.detail);
@@ -653,7 +612,6 @@ static void check_suspect(const char *client, const struct tls_script *script)
 START_TEST(close_after_the_handshake_is_suspect)
 {
     struct tls_script script = {.tls = good_server()};
-
     check_suspect("client", &script);
 }
 END_TEST
@@ -661,7 +619,6 @@ END_TEST
 START_TEST(reset_after_the_handshake_is_suspect)
 {
     struct tls_script script = {.tls = good_server(), .reset = true};
-
     check_suspect("client", &script);
 }
 END_TEST
@@ -669,7 +626,6 @@ END_TEST
 START_TEST(refusal_without_an_alert_is_suspect)
 {
     struct tls_script script = {.tls = good_server()};
-
     script.tls.mute = true;
     check_suspect("client-wrong-issuer", &script);
 }
@@ -679,7 +635,6 @@ START_TEST(refusals_through_the_channel_are_not_its_fault)
 {
     struct tls_script script = {.tls = good_server(), .answer = "HTTP/1.1 403 Forbidden\r\n\r\n"};
     struct peer peer;
-
     dial_tls_proxy("client", &script, &peer);
     check_failed(REASON_PROXY_REFUSED, false, &peer.address, "proxy answered 403 Forbidden");
 }
@@ -690,7 +645,6 @@ START_TEST(half_an_answer_through_the_channel)
     struct tls_script script = {.tls = good_server(), .answer = "HTTP/1.1 20"};
     struct peer peer;
     struct tls_context *context = make_context("client");
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_tls, &script));
     dial(&(struct dial_request){.address = peer.address,
                                 .tls = context,
@@ -705,14 +659,12 @@ END_TEST
 
 static void script_http(int fd, void *data)
 {
-    (void)data;
     peer_write(fd, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nThis is not a TLS port, as it seems.\r\n");
 }
 
 static void dial_handshake(peer_script *script, struct peer *ret_peer)
 {
     struct tls_context *context = make_context("client");
-
     ck_assert(peer_start(ret_peer, AF_INET, 0, script, NULL));
     dial(&(struct dial_request){.address = ret_peer->address, .tls = context, .tls_name = "gw.example"});
     peer_stop(ret_peer);
@@ -721,7 +673,6 @@ static void dial_handshake(peer_script *script, struct peer *ret_peer)
 START_TEST(port_that_does_not_speak_tls)
 {
     struct peer peer;
-
     dial_handshake(script_http, &peer);
     ck_assert(!run.result.up);
     ck_assert_msg(run.result.reason == REASON_TLS_FAILED, "%s", run.result.detail);
@@ -734,7 +685,6 @@ static void dial_reset_at_once(const struct dial_request *request)
 {
     struct dial_request whole = *request;
     int listener = peer_listen(&whole.address), fd;
-
     dial_begin(&whole);
     fd = accept(listener, NULL, NULL);
     ck_assert_int_ge(fd, 0);
@@ -764,7 +714,6 @@ END_TEST
 START_TEST(handshake_ends_at_its_limit)
 {
     struct peer peer;
-
     run.conf->handshake_timeout_ms = 100;
     dial_handshake(script_drain, &peer);
     check_failed(REASON_TLS_TIMEOUT, true, &peer.address, "TLS handshake with %: not finished within 0.1 s");
@@ -777,7 +726,6 @@ START_TEST(listening_before_speaking)
     struct tls_context *context = make_context("client");
     struct peer peer;
     ev_tstamp before = ev_time();
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_tls, &script));
     dial(&(struct dial_request){.address = peer.address,
                                 .tls = context,
@@ -798,7 +746,6 @@ static Suite *suite(void)
 {
     Suite *s = suite_create("dial");
     TCase *plain = tcase_create("plain"), *tls = tcase_create("tls");
-
     tcase_add_checked_fixture(plain, setup, teardown);
     tcase_set_timeout(plain, 60);
     tcase_add_test(plain, tcp_alone_is_up);
@@ -808,7 +755,7 @@ static Suite *suite(void)
     tcase_add_test(plain, missing_route_is_told_apart);
     tcase_add_test(plain, missing_descriptor_is_not_the_proxys_fault);
     tcase_add_test(plain, bytes_behind_the_answer_are_kept);
-    tcase_add_loop_test(plain, refusal_names_the_status, 0, sizeof(refusals) / sizeof(refusals[0]));
+    tcase_add_loop_test(plain, refusal_names_the_status, 0, sizeof refusals / sizeof refusals[0]);
     tcase_add_test(plain, garbage_is_not_http);
     tcase_add_test(plain, header_without_an_end_is_refused);
     tcase_add_test(plain, close_instead_of_an_answer);
@@ -849,7 +796,6 @@ int main(void)
 {
     SRunner *runner;
     int failed;
-
     peer_make_pki();
     runner = srunner_create(suite());
     srunner_run_all(runner, CK_NORMAL);

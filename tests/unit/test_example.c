@@ -16,7 +16,6 @@
 static void read_all(FILE *stream, char buf[static EXAMPLE_MAX])
 {
     size_t n;
-
     ck_assert_ptr_nonnull(stream);
     n = fread(buf, 1, EXAMPLE_MAX - 1, stream);
     ck_assert_uint_lt(n, EXAMPLE_MAX - 1);
@@ -26,14 +25,12 @@ static void read_all(FILE *stream, char buf[static EXAMPLE_MAX])
 static void read_example(char buf[static EXAMPLE_MAX])
 {
     FILE *file = fopen(TOP_DIR "/data/penstock.conf.example", "r");
-
     read_all(file, buf);
     fclose(file);
 }
 
 static void on_mistake(const char *text, void *data)
 {
-    (void)data;
     ck_abort_msg("%s", text);
 }
 
@@ -45,7 +42,6 @@ static char *effective(const char *text)
     struct conf *conf;
     size_t size;
     FILE *in, *out = open_memstream(&result, &size);
-
     ck_assert_ptr_nonnull(servers);
     snprintf(filled, sizeof filled, "%.*s\nServers=gw.example%s", (int)(servers - text), text,
              servers + strlen("\nServers="));
@@ -62,7 +58,6 @@ START_TEST(it_is_what_the_manual_page_has)
 {
     char example[EXAMPLE_MAX], cut[EXAMPLE_MAX];
     FILE *script = popen(TOP_DIR "/scripts/example-conf", "r");
-
     read_all(script, cut);
     ck_assert_int_eq(pclose(script), 0);
     read_example(example);
@@ -74,7 +69,6 @@ START_TEST(it_is_valid_and_its_comments_are_the_defaults)
 {
     char example[EXAMPLE_MAX], uncommented[EXAMPLE_MAX];
     char *as_it_is, *all_set, *to = uncommented;
-
     read_example(example);
     for (const char *from = example; *from; from++)
         if (*from != '#' || from[1] == ' ' || strncmp(from, "#Header=", 8) == 0)
@@ -93,7 +87,6 @@ START_TEST(it_has_every_key_that_is_supported)
     char example[EXAMPLE_MAX], line[128];
     size_t count;
     const struct conf_key *keys = conf_keys(&count);
-
     read_example(example);
     for (size_t i = 0; i < count; i++) {
         const char *section, *end, *set, *comment;
@@ -118,7 +111,6 @@ int main(void)
     TCase *tcase = tcase_create("example");
     SRunner *runner;
     int failed;
-
     tcase_add_test(tcase, it_is_what_the_manual_page_has);
     tcase_add_test(tcase, it_is_valid_and_its_comments_are_the_defaults);
     tcase_add_test(tcase, it_has_every_key_that_is_supported);

@@ -41,8 +41,7 @@
 static bool under_valgrind(void)
 {
     const char *preload = getenv("LD_PRELOAD");
-
-    return preload != NULL && strstr(preload, "vgpreload") != NULL;
+    return preload && strstr(preload, "vgpreload");
 }
 
 /* From here on check cannot take the time a test needed, for which it uses timer_create(): a confined test ends by
@@ -58,7 +57,6 @@ static void confine(void)
 static void use_sockets(int family, const struct sockaddr *address, socklen_t length)
 {
     int listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
-
     ck_assert_int_ge(listener, 0);
     ck_assert_int_eq(setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
     /* There may be no IPv6 here. */
@@ -77,7 +75,6 @@ static void ask_what_is_undelivered(void)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client, left = -1;
-
     ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, length), 0);
     ck_assert_int_eq(listen(listener, 1), 0);
     ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &length), 0);
@@ -96,7 +93,6 @@ START_TEST(a_relays_work_is_allowed)
     struct epoll_event event = {.events = EPOLLIN};
     int epoll, timer, counter, pipes[2], pair[2];
     char buf[64], *memory;
-
     confine();
     use_sockets(AF_INET, (struct sockaddr *)&in4, sizeof in4);
     use_sockets(AF_INET6, (struct sockaddr *)&in6, sizeof in6);
@@ -129,7 +125,6 @@ START_TEST(files_can_be_read)
     char name[] = "/tmp/test_filter.XXXXXX", buf[16];
     int file = mkstemp(name), fd;
     struct stat st;
-
     ck_assert_int_ge(file, 0);
     ck_assert_int_eq(write(file, "kept", 4), 4);
     ck_assert_int_ge(fd = open(name, O_RDONLY | O_CLOEXEC), 0);
@@ -209,7 +204,6 @@ static int fork_itself(void)
 static int make_code(void)
 {
     void *memory;
-
     if (SANITIZERS)
         return change_the_user();
     memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -236,7 +230,6 @@ static int status_after(int (*deed)(void), char *text, size_t size)
     size_t length = 0;
     ssize_t n;
     pid_t child;
-
     ck_assert_int_eq(pipe(said), 0);
     child = fork();
     if (child == 0) {
@@ -264,18 +257,16 @@ START_TEST(a_refused_call_is_told_of_once)
 {
     char text[4096], *line;
     int status = status_after(refused[_i], text, sizeof text);
-
     if (FILTER_IS_STRICT)
         ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %x: %s", status, text);
     else
         ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS, "status %x: %s", status, text);
 #if defined(__x86_64__) || defined(__aarch64__) || defined(__riscv)
     line = strstr(text, "the system call ");
-    ck_assert_msg(line != NULL, "nothing was said: %s", text);
+    ck_assert_msg(line, "nothing was said: %s", text);
     ck_assert_ptr_null(strstr(line + 1, "the system call "));
     ck_assert_ptr_nonnull(strstr(line, "refused"));
 #else
-    (void)line;
 #endif
 }
 END_TEST
@@ -283,7 +274,6 @@ END_TEST
 START_TEST(a_refused_call_is_named)
 {
     char text[4096];
-
     (void)status_after(change_the_user, text, sizeof text);
 #if defined(__x86_64__)
     ck_assert_msg(strstr(text, "the system call setuid (105) ") != NULL, "%s", text);
@@ -328,7 +318,6 @@ START_TEST(what_only_an_intruder_does_kills)
 {
     int status;
     pid_t child = fork();
-
     if (child == 0) {
         if (sandbox_drop_all() < 0 || filter_system_calls() < 0)
             _exit(1);
@@ -351,7 +340,6 @@ static Suite *all_tests(void)
 {
     Suite *suite = suite_create("filter");
     TCase *calls = tcase_create("system calls");
-
     suite_add_tcase(suite, calls);
     if (under_valgrind()) {
         puts("filter: valgrind has no seccomp, these tests are left out");
@@ -370,7 +358,6 @@ int main(void)
 {
     SRunner *runner = srunner_create(all_tests());
     int failed;
-
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

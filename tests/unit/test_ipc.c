@@ -33,8 +33,7 @@ static void teardown(void)
 static struct ipc_message *message_of(enum ipc_type type)
 {
     static struct ipc_message message;
-
-    memset(&message, 0, sizeof(message));
+    memset(&message, 0, sizeof message);
     message.type = type;
     return &message;
 }
@@ -43,7 +42,6 @@ static struct ipc_message *received(void)
 {
     static struct ipc_message message;
     int passed = -2;
-
     ck_assert_int_eq(ipc_receive(ends[1], &message, &passed), 1);
     ck_assert_int_eq(passed, -1);
     return &message;
@@ -74,7 +72,6 @@ static void send_raw(const void *bytes, size_t size, int n_fds)
 static int open_descriptors(void)
 {
     int count = 0;
-
     for (int fd = 0; fd < 256; fd++)
         count += fcntl(fd, F_GETFD) >= 0;
     return count;
@@ -84,11 +81,10 @@ static void assert_refused(void)
 {
     static struct ipc_message message, before;
     int passed = -2, open_before = open_descriptors();
-
-    memset(&message, 0x5a, sizeof(message));
+    memset(&message, 0x5a, sizeof message);
     before = message;
     ck_assert_int_eq(ipc_receive(ends[1], &message, &passed), -EBADMSG);
-    ck_assert_mem_eq(&message, &before, sizeof(message));
+    ck_assert_mem_eq(&message, &before, sizeof message);
     ck_assert_int_eq(passed, -2);
     ck_assert_int_eq(open_descriptors(), open_before);
 }
@@ -118,7 +114,6 @@ START_TEST(a_report_of_any_length_passes)
 {
     struct ipc_message *sent = message_of(IPC_REPORT);
     size_t size = PAYLOAD + offsetof(struct test_report, servers) + (size_t)_i * sizeof(struct server_report);
-
     sent->report.test_id = 77;
     sent->report.complete = true;
     sent->report.n_servers = (uint32_t)_i;
@@ -132,8 +127,7 @@ END_TEST
 START_TEST(the_small_messages_pass)
 {
     static const enum ipc_type types[] = {IPC_TEST, IPC_SESSIONS, IPC_SESSIONS_END, IPC_PING, IPC_PONG};
-
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct ipc_message *sent = message_of(types[i]);
 
         sent->request.id = UINT64_MAX - i;
@@ -146,7 +140,6 @@ END_TEST
 START_TEST(the_larger_messages_pass)
 {
     struct ipc_message *sent = message_of(IPC_ROUTE);
-
     sent->route = (struct route){.generation = 5, .mode = ROUTE_PLAIN, .server = "gw", .status = "Connected"};
     fill_addr(&sent->route.address, "192.0.2.7");
     ck_assert_int_eq(ipc_send(ends[0], sent, -1), 0);
@@ -176,7 +169,6 @@ START_TEST(a_configuration_comes_with_its_descriptor)
     struct ipc_message *sent = message_of(IPC_CONF), got;
     int fd = memfd_create("conf", MFD_CLOEXEC), passed = -1;
     char buf[8];
-
     ck_assert_int_eq(write(fd, "[Proxy]", 7), 7);
     sent->conf = (struct ipc_conf){.serial = 4, .index = 2};
     ck_assert_int_eq(ipc_send(ends[0], sent, fd), 0);
@@ -184,7 +176,7 @@ START_TEST(a_configuration_comes_with_its_descriptor)
     ck_assert_int_eq(ipc_receive(ends[1], &got, &passed), 1);
     ck_assert_int_eq(got.conf.index, 2);
     ck_assert(fcntl(passed, F_GETFD) & FD_CLOEXEC);
-    ck_assert_int_eq(pread(passed, buf, sizeof(buf), 0), 7);
+    ck_assert_int_eq(pread(passed, buf, sizeof buf, 0), 7);
     close(passed);
 }
 END_TEST
@@ -192,7 +184,6 @@ END_TEST
 START_TEST(at_least_64_messages_wait)
 {
     struct ipc_message *sent = message_of(IPC_SESSION);
-
     for (int i = 0; i < 64; i++)
         ck_assert_int_eq(ipc_send(ends[0], sent, -1), 0);
     sent = message_of(IPC_ROUTE);
@@ -205,7 +196,6 @@ START_TEST(the_largest_report_passes_with_default_buffers)
 {
     struct ipc_message *sent = message_of(IPC_REPORT);
     int plain[2], passed;
-
     sent->report.n_servers = CONF_SERVERS_MAX;
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, plain), 0);
     ck_assert_int_eq(ipc_send(plain[0], sent, -1), 0);
@@ -219,7 +209,6 @@ START_TEST(a_peer_that_does_not_read_is_not_waited_for)
 {
     struct ipc_message *sent = message_of(IPC_SESSION), got;
     int result, passed, n = 0;
-
     while ((result = ipc_send(ends[0], sent, -1)) == 0 && n < 1000000)
         n++;
     ck_assert_int_eq(result, -EAGAIN);
@@ -235,7 +224,6 @@ START_TEST(a_peer_that_left_is_noticed)
 {
     struct ipc_message *sent = message_of(IPC_PING), got;
     int passed;
-
     ck_assert_int_eq(ipc_send(ends[0], sent, -1), 0);
     ck_assert_int_eq(ipc_send(ends[1], sent, -1), 0);
     /* It leaves with something unread, which the kernel reports ahead of what it had sent. */
@@ -267,7 +255,6 @@ START_TEST(every_wrong_size_is_refused)
                                    sizeof(struct ipc_request)};
     struct ipc_message *message = message_of(types[_i]);
     size_t right = PAYLOAD + sizes[_i];
-
     for (size_t size = 1; size <= right + 9; size++) {
         if (size == right)
             continue;
@@ -281,13 +268,12 @@ START_TEST(unknown_types_are_refused)
 {
     struct ipc_message *message = message_of(IPC_PING);
     static const uint32_t types[] = {0, IPC_PONG + 1, 255, UINT32_MAX};
-
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         message->type = types[i];
         send_raw(message, PAYLOAD + sizeof(struct ipc_request), 0);
         assert_refused();
     }
-    send_raw(message, sizeof(*message), 0);
+    send_raw(message, sizeof *message, 0);
     assert_refused();
 }
 END_TEST
@@ -295,9 +281,8 @@ END_TEST
 START_TEST(a_message_larger_than_all_is_refused)
 {
     static char huge[sizeof(struct ipc_message) + 4096];
-
     memcpy(huge, message_of(IPC_REPORT), sizeof(struct ipc_message));
-    send_raw(huge, sizeof(huge), 0);
+    send_raw(huge, sizeof huge, 0);
     assert_refused();
 }
 END_TEST
@@ -305,7 +290,6 @@ END_TEST
 static void report_with(void (*spoil)(struct test_report *report))
 {
     struct ipc_message *message = message_of(IPC_REPORT);
-
     message->report.n_servers = 2;
     fill_server(&message->report.servers[0]);
     fill_server(&message->report.servers[1]);
@@ -356,11 +340,11 @@ static void spoil_plain_address(struct test_report *report)
 }
 static void spoil_version(struct test_report *report)
 {
-    memset(report->servers[1].tls.version, 'x', sizeof(report->servers[1].tls.version));
+    memset(report->servers[1].tls.version, 'x', sizeof report->servers[1].tls.version);
 }
 static void spoil_cipher(struct test_report *report)
 {
-    memset(report->servers[1].tls.cipher, 'x', sizeof(report->servers[1].tls.cipher));
+    memset(report->servers[1].tls.cipher, 'x', sizeof report->servers[1].tls.cipher);
 }
 
 static void (*const spoilers[])(struct test_report *) = {
@@ -377,16 +361,15 @@ END_TEST
 START_TEST(other_spoilt_messages_are_refused)
 {
     struct ipc_message *message = message_of(IPC_ROUTE);
-
     message->route.mode = ROUTE_PLAIN + 1;
     send_raw(message, PAYLOAD + sizeof(struct route), 0);
     assert_refused();
     message = message_of(IPC_ROUTE);
-    memset(message->route.status, 'x', sizeof(message->route.status));
+    memset(message->route.status, 'x', sizeof message->route.status);
     send_raw(message, PAYLOAD + sizeof(struct route), 0);
     assert_refused();
     message = message_of(IPC_ROUTE);
-    memset(message->route.server, 'x', sizeof(message->route.server));
+    memset(message->route.server, 'x', sizeof message->route.server);
     send_raw(message, PAYLOAD + sizeof(struct route), 0);
     assert_refused();
     message = message_of(IPC_CONF_DONE);
@@ -411,7 +394,6 @@ END_TEST
 START_TEST(a_spoilt_session_is_refused)
 {
     struct ipc_message *message = message_of(IPC_SESSION);
-
     switch (_i) {
     case 0:
         message->session.mode = 3;
@@ -420,7 +402,7 @@ START_TEST(a_spoilt_session_is_refused)
         memset(message->session.name, 'x', NAME_SIZE);
         break;
     case 2:
-        memset(message->session.state, 'x', sizeof(message->session.state));
+        memset(message->session.state, 'x', sizeof message->session.state);
         break;
     case 3:
         message->session.client.sa.sa_family = 0xffff;
@@ -439,7 +421,6 @@ END_TEST
 START_TEST(unexpected_descriptors_are_closed)
 {
     struct ipc_message *message = message_of(IPC_PONG);
-
     send_raw(message, PAYLOAD + sizeof(struct ipc_request), 1);
     assert_refused();
     send_raw(message, PAYLOAD + sizeof(struct ipc_request), 4);
@@ -459,7 +440,6 @@ START_TEST(descriptors_that_the_kernel_cut_off_are_no_message)
     struct ipc_message *message = message_of(IPC_CONF), got;
     struct rlimit limit, few;
     int next = dup(ends[0]), passed = -2, result;
-
     send_raw(message, PAYLOAD + sizeof(struct ipc_conf), 2);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     few = limit;
@@ -477,7 +457,6 @@ START_TEST(an_empty_message_is_an_end)
 {
     struct ipc_message got;
     int passed, open_before = open_descriptors();
-
     send_raw("", 0, 2);
     ck_assert_int_eq(ipc_receive(ends[1], &got, &passed), -EPIPE);
     ck_assert_int_eq(open_descriptors(), open_before);
@@ -490,7 +469,6 @@ int main(void)
     TCase *honest = tcase_create("honest"), *lies = tcase_create("lies");
     SRunner *runner;
     int failed;
-
     tcase_add_checked_fixture(honest, setup, teardown);
     tcase_add_loop_test(honest, a_report_of_any_length_passes, 0, CONF_SERVERS_MAX + 1);
     tcase_add_test(honest, the_small_messages_pass);
@@ -505,7 +483,7 @@ int main(void)
     tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 11);
     tcase_add_test(lies, unknown_types_are_refused);
     tcase_add_test(lies, a_message_larger_than_all_is_refused);
-    tcase_add_loop_test(lies, a_spoilt_report_is_refused, 0, sizeof(spoilers) / sizeof(spoilers[0]));
+    tcase_add_loop_test(lies, a_spoilt_report_is_refused, 0, sizeof spoilers / sizeof spoilers[0]);
     tcase_add_test(lies, other_spoilt_messages_are_refused);
     tcase_add_loop_test(lies, a_spoilt_session_is_refused, 0, 6);
     tcase_add_test(lies, unexpected_descriptors_are_closed);

@@ -279,7 +279,6 @@ int main(void)
     const char *preload = getenv("LD_PRELOAD");
     SRunner *runner;
     int failed;
-
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_reset_comes_behind_every_byte);

@@ -35,8 +35,7 @@ static const char *written(void)
 {
     static char buf[8192];
     static off_t at;
-    ssize_t count = pread(file, buf, sizeof(buf) - 1, at);
-
+    ssize_t count = pread(file, buf, sizeof buf - 1, at);
     ck_assert_int_ge(count, 0);
     at += count;
     buf[count] = '\0';
@@ -47,9 +46,8 @@ static void pretend_journal(void)
 {
     char text[64];
     struct stat st;
-
     ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
-    snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
     setenv("JOURNAL_STREAM", text, 1);
 }
 
@@ -121,8 +119,7 @@ START_TEST(a_long_line_is_cut_but_ends)
 {
     static char long_text[5000];
     const char *line;
-
-    memset(long_text, 'x', sizeof(long_text) - 1);
+    memset(long_text, 'x', sizeof long_text - 1);
     to_file();
     log_init("gate", LOG_LEVEL_INFO);
     log_info("%s", long_text);
@@ -160,7 +157,6 @@ END_TEST
 static bool write_file(const char *path, const char *text)
 {
     FILE *stream = fopen(path, "w");
-
     return stream && fputs(text, stream) >= 0 && fclose(stream) == 0;
 }
 
@@ -168,11 +164,10 @@ static bool write_file(const char *path, const char *text)
 static bool get_mount_namespace(void)
 {
     char uid_map[32], gid_map[32];
-
     if (unshare(CLONE_NEWNS) == 0)
         return true;
-    snprintf(uid_map, sizeof(uid_map), "0 %u 1", (unsigned)geteuid());
-    snprintf(gid_map, sizeof(gid_map), "0 %u 1", (unsigned)getegid());
+    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)geteuid());
+    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getegid());
     return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_file("/proc/self/uid_map", uid_map) &&
            write_file("/proc/self/setgroups", "deny") && write_file("/proc/self/gid_map", gid_map);
 }
@@ -181,14 +176,13 @@ static bool get_mount_namespace(void)
 static bool be_the_journal(int *ret_fd)
 {
     const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket"};
-
     if (!get_mount_namespace() || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("run", "/run", "tmpfs", 0, "mode=777") < 0)
         return false;
     ck_assert_int_eq(mkdir("/run/systemd", 0755), 0);
     ck_assert_int_eq(mkdir("/run/systemd/journal", 0755), 0);
     *ret_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(*ret_fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(bind(*ret_fd, (const struct sockaddr *)&address, sizeof address), 0);
     return true;
 }
 
@@ -197,8 +191,7 @@ static bool be_the_journal(int *ret_fd)
 static bool has_line(const char *datagram, const char *line)
 {
     size_t length = strlen(line);
-
-    for (const char *at = datagram; at != NULL; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
+    for (const char *at = datagram; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
         if (strncmp(at, line, length) == 0 && at[length] == '\n')
             return true;
     return false;
@@ -213,7 +206,6 @@ START_TEST(an_event_is_a_datagram_with_its_fields)
     char datagram[4096];
     ssize_t size;
     int fd;
-
     if (!be_the_journal(&fd)) {
         fputs("SKIPPED: no mount namespace for a journal of our own\n", stderr);
         return;
@@ -222,7 +214,7 @@ START_TEST(an_event_is_a_datagram_with_its_fields)
     pretend_journal();
     log_init("gate", LOG_LEVEL_INFO);
     log_event(LOG_LEVEL_NOTICE, both, "verdict: %s\nforged=1", "a -> b");
-    size = recv(fd, datagram, sizeof(datagram) - 1, 0);
+    size = recv(fd, datagram, sizeof datagram - 1, 0);
     ck_assert_int_gt(size, 0);
     datagram[size] = '\0';
     ck_assert(has_line(datagram, "MESSAGE=gate: verdict: a -> b?forged=1"));
@@ -234,15 +226,15 @@ START_TEST(an_event_is_a_datagram_with_its_fields)
     ck_assert_str_eq(written(), ""); /* once is enough */
 
     log_event(LOG_LEVEL_DEBUG, both, "below the level");
-    ck_assert_int_lt(recv(fd, datagram, sizeof(datagram), 0), 0);
+    ck_assert_int_lt(recv(fd, datagram, sizeof datagram, 0), 0);
     log_info("no fields");
-    ck_assert_int_lt(recv(fd, datagram, sizeof(datagram), 0), 0);
+    ck_assert_int_lt(recv(fd, datagram, sizeof datagram, 0), 0);
     ck_assert_str_eq(written(), "<6>gate: no fields\n");
 
     unsetenv("JOURNAL_STREAM");
     log_init("gate", LOG_LEVEL_INFO);
     log_event(LOG_LEVEL_INFO, both, "elsewhere");
-    ck_assert_int_lt(recv(fd, datagram, sizeof(datagram), 0), 0);
+    ck_assert_int_lt(recv(fd, datagram, sizeof datagram, 0), 0);
     ck_assert_str_eq(written(), "penstockd[gate]: elsewhere\n");
 }
 END_TEST
@@ -251,7 +243,6 @@ END_TEST
 START_TEST(an_event_reaches_the_stream_when_the_journal_is_deaf)
 {
     const char *line;
-
     to_file();
     pretend_journal();
     log_init("gate", LOG_LEVEL_INFO);
@@ -272,7 +263,6 @@ int main(void)
     TCase *tests = tcase_create("log");
     SRunner *runner;
     int failed;
-
     tcase_add_test(tests, a_terminal_or_file_gets_words);
     tcase_add_test(tests, a_service_manager_gets_levels);
     tcase_add_test(tests, another_stream_than_the_journals_gets_words);

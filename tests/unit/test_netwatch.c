@@ -32,7 +32,6 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *new_value
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
 {
     int r = __real_clock_gettime(clock, ret_time);
-
     if (clock == CLOCK_BOOTTIME)
         ret_time->tv_sec += boot_offset_seconds;
     return r;
@@ -48,7 +47,6 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *new_value
 static void fire_clock(void)
 {
     struct itimerspec now = {.it_value = {.tv_nsec = 1}};
-
     ck_assert_int_eq(__real_timerfd_settime(timer_fd, 0, &now, NULL), 0);
 }
 
@@ -75,17 +73,15 @@ static void end_callback(struct seen *seen)
 static void on_table(const char *culprit, void *data)
 {
     struct seen *seen = data;
-
     seen->table_changes++;
-    seen->named = culprit != NULL;
-    snprintf(seen->culprit, sizeof(seen->culprit), "%s", culprit ? culprit : "");
+    seen->named = culprit;
+    snprintf(seen->culprit, sizeof seen->culprit, "%s", culprit ? culprit : "");
     end_callback(seen);
 }
 
 static void on_network(void *data)
 {
     struct seen *seen = data;
-
     seen->network_changes++;
     end_callback(seen);
 }
@@ -93,7 +89,6 @@ static void on_network(void *data)
 static void on_resumed(void *data)
 {
     struct seen *seen = data;
-
     seen->resumes++;
     end_callback(seen);
 }
@@ -103,8 +98,6 @@ static const struct netwatch_cbs cbs = {
 
 static void give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)watcher;
-    (void)revents;
     ev_break(loop, EVBREAK_ALL);
 }
 
@@ -112,7 +105,6 @@ static void give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
 static void run(struct seen *seen, double seconds)
 {
     ev_timer timer;
-
     ev_timer_init(&timer, give_up, seconds, 0);
     ev_now_update(seen->loop);
     ev_timer_start(seen->loop, &timer);
@@ -131,7 +123,6 @@ static bool enter_namespace(void)
 static struct seen start(void)
 {
     struct seen seen = {.loop = ev_loop_new(EVFLAG_AUTO)};
-
     ck_assert_ptr_nonnull(seen.loop);
     return seen;
 }
@@ -139,9 +130,8 @@ static struct seen start(void)
 static void watch(struct seen *seen, uint32_t own_portid)
 {
     char error[256] = "";
-
-    seen->netwatch = netwatch_new(seen->loop, own_portid, &cbs, seen, error, sizeof(error));
-    ck_assert_msg(seen->netwatch != NULL, "%s", error);
+    seen->netwatch = netwatch_new(seen->loop, own_portid, &cbs, seen, error, sizeof error);
+    ck_assert_msg(seen->netwatch, "%s", error);
 }
 
 static void stop(struct seen *seen)
@@ -153,9 +143,8 @@ static void stop(struct seen *seen)
 static struct conf *read_conf(void)
 {
     static char text[] = "[Proxy]\nServers=192.0.2.1\nSecurePort=8081\n";
-    FILE *stream = fmemopen(text, sizeof(text) - 1, "r");
+    FILE *stream = fmemopen(text, sizeof text - 1, "r");
     struct conf *conf = NULL;
-
     ck_assert_ptr_nonnull(stream);
     ck_assert_int_eq(conf_read(stream, "test", NULL, NULL, &conf), 0);
     fclose(stream);
@@ -166,8 +155,7 @@ static struct table *open_netfilter(void)
 {
     char error[TABLE_ERROR_MAX] = "";
     struct table *netfilter = table_new(false, error);
-
-    ck_assert_msg(netfilter != NULL, "%s", error);
+    ck_assert_msg(netfilter, "%s", error);
     return netfilter;
 }
 
@@ -175,7 +163,6 @@ static void apply(struct table *netfilter, const struct conf *conf)
 {
     struct ruleset_spec spec = {.mode = VERDICT_MODE_SECURE, .status = "", .conf = conf, .own_uid = 1};
     char error[TABLE_ERROR_MAX] = "";
-
     ck_assert_msg(table_apply(netfilter, &spec, error) == 0, "%s", error);
 }
 
@@ -183,7 +170,6 @@ static void set_loopback(bool up)
 {
     struct ifreq request = {.ifr_name = "lo", .ifr_flags = (short)(up ? IFF_UP : 0)};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(ioctl(fd, SIOCSIFFLAGS, &request), 0);
     close(fd);
@@ -197,7 +183,6 @@ START_TEST(foreign_change_of_our_table_names_the_culprit)
     struct conf *conf = read_conf();
     struct seen seen = start();
     char expected[64];
-
     if (!enter_namespace())
         return;
     ck_assert_int_eq(prctl(PR_SET_NAME, "a culprit"), 0);
@@ -207,7 +192,7 @@ START_TEST(foreign_change_of_our_table_names_the_culprit)
     apply(other, conf);
     run(&seen, 5);
     ck_assert_int_eq(seen.table_changes, 1);
-    snprintf(expected, sizeof(expected), "a culprit (pid %d)", getpid());
+    snprintf(expected, sizeof expected, "a culprit (pid %d)", getpid());
     ck_assert_str_eq(seen.culprit, expected);
     table_free(other);
     table_free(ours);
@@ -221,7 +206,6 @@ START_TEST(own_change_is_not_reported)
     struct table *ours;
     struct conf *conf = read_conf();
     struct seen seen = start();
-
     if (!enter_namespace())
         return;
     ours = open_netfilter();
@@ -240,7 +224,6 @@ START_TEST(lost_events_count_as_a_change_by_nobody_known)
     struct table *ours;
     struct conf *conf = read_conf();
     struct seen seen = start();
-
     if (!enter_namespace())
         return;
     ours = open_netfilter();
@@ -261,7 +244,6 @@ START_TEST(network_events_are_reported_once_after_silence)
 {
     struct seen seen = start();
     ev_tstamp began, took;
-
     if (!enter_namespace())
         return;
     watch(&seen, 0);
@@ -280,8 +262,6 @@ END_TEST
 static void flap(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     bool *up = watcher->data;
-
-    (void)revents;
     *up = !*up;
     set_loopback(*up);
 }
@@ -292,7 +272,6 @@ START_TEST(endless_network_events_are_reported_after_a_second)
     ev_timer flapping;
     ev_tstamp took;
     bool up = false;
-
     if (!enter_namespace())
         return;
     watch(&seen, 0);
@@ -312,7 +291,6 @@ END_TEST
 START_TEST(sleep_is_reported_but_not_a_jump_of_the_wall_clock)
 {
     struct seen seen = start();
-
     if (!enter_namespace())
         return;
     watch(&seen, 0);
@@ -335,7 +313,6 @@ START_TEST(may_be_freed_in_any_callback)
     struct seen seen = start();
     struct table *other;
     struct conf *conf = read_conf();
-
     if (!enter_namespace())
         return;
     seen.free_in_callback = true;
@@ -363,10 +340,9 @@ START_TEST(without_the_right_an_error_says_why)
 {
     struct seen seen = start();
     char error[256] = "";
-
     if (getuid() == 0)
         ck_assert_int_eq(seteuid(65534), 0);
-    seen.netwatch = netwatch_new(seen.loop, 0, &cbs, &seen, error, sizeof(error));
+    seen.netwatch = netwatch_new(seen.loop, 0, &cbs, &seen, error, sizeof error);
     if (getuid() == 0)
         ck_assert_int_eq(seteuid(0), 0);
     ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0); /* for the leak check at the end */
@@ -382,7 +358,6 @@ int main(void)
     TCase *tcase = tcase_create("events");
     SRunner *runner = srunner_create(suite);
     int failed;
-
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, foreign_change_of_our_table_names_the_culprit);
     tcase_add_test(tcase, own_change_is_not_reported);

@@ -82,7 +82,7 @@ static const struct {
                       "refuses: Operation not permitted'}, 'pid': 4711, 'version': '0.1.0'}"},
 };
 
-#define PAGES ((int)(sizeof(pages) / sizeof(pages[0])))
+#define PAGES ((int)(sizeof pages / sizeof pages[0]))
 
 static const struct text_style terminal = {.terminal = true, .colour = true, .utf8 = true, .width = 100};
 static const struct text_style ascii = {.width = 80};
@@ -93,12 +93,11 @@ static json_t *load(const char *text)
     json_error_t why;
     char *copy = strdup(text);
     json_t *object;
-
     for (char *c = copy; *c; c++)
         if (*c == '\'')
             *c = '"';
     object = json_loads(copy, 0, &why);
-    ck_assert_msg(object != NULL, "%s: %s", why.text, text);
+    ck_assert_msg(object, "%s: %s", why.text, text);
     free(copy);
     return object;
 }
@@ -109,7 +108,6 @@ static char *render(const json_t *status, const struct text_style *style)
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-
     page_render(out, style, status, NOW);
     ck_assert_int_eq(fclose(out), 0);
     return text;
@@ -120,7 +118,6 @@ static void compare(const char *name, const char *variant, const char *text)
     char path[512], golden[16384];
     FILE *file;
     size_t n;
-
     snprintf(path, sizeof path, "%s/page-%s%s.txt", GOLDEN_DIR, name, variant);
     if (getenv("UPDATE_GOLDEN")) {
         file = fopen(path, "w");
@@ -130,7 +127,7 @@ static void compare(const char *name, const char *variant, const char *text)
         return;
     }
     file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s is missing", path);
+    ck_assert_msg(file, "%s is missing", path);
     n = fread(golden, 1, sizeof golden - 1, file);
     fclose(file);
     golden[n] = '\0';
@@ -141,7 +138,6 @@ START_TEST(each_verdict_has_its_page)
 {
     json_t *status = load(pages[_i].json);
     char *text = render(status, &ascii);
-
     compare(pages[_i].name, "", text);
     free(text);
     text = render(status, &terminal);
@@ -157,7 +153,6 @@ START_TEST(each_verdict_has_its_short_page)
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-
     page_render_verdict(out, &ascii, status, NOW);
     ck_assert_int_eq(fclose(out), 0);
     compare(pages[_i].name, ".verdict", text);
@@ -169,7 +164,6 @@ END_TEST
 START_TEST(each_verdict_has_its_exit_status)
 {
     json_t *status = load(pages[_i].json);
-
     ck_assert_int_eq(cli_exit_of(status), pages[_i].exit);
     json_decref(status);
 }
@@ -180,7 +174,6 @@ START_TEST(no_line_is_wider_than_the_terminal)
     json_t *status = load(pages[_i].json);
     char *text = render(status, &narrow);
     char *rest = text;
-
     for (char *line; (line = strsep(&rest, "\n"));)
         ck_assert_msg(text_columns(line) <= narrow.width, "%s", line);
     free(text);
@@ -193,8 +186,7 @@ START_TEST(every_blocked_page_says_what_to_do)
     json_t *status = load(pages[_i].json);
     char *text = render(status, &ascii);
     bool reason = json_is_string(json_object_get(status, "reason"));
-
-    ck_assert_int_eq(strstr(text, "What to do") != NULL, reason);
+    ck_assert(!strstr(text, "What to do") == !reason);
     free(text);
     json_decref(status);
 }
@@ -218,7 +210,6 @@ START_TEST(odd_answers_do_no_harm)
                                       "'9999-99-99T99:99:99Z'"};
     json_t *status = load(pages[_i].json), *copy, *value, *wrapped;
     const char *key;
-
     json_object_foreach(status, key, value)
     {
         for (size_t i = 0; i <= sizeof odd / sizeof odd[0]; i++) {
@@ -247,7 +238,6 @@ END_TEST
 START_TEST(no_object_at_all_does_no_harm)
 {
     char *text = render(NULL, &ascii);
-
     ck_assert_ptr_nonnull(strstr(text, "Status unknown"));
     ck_assert_int_eq(cli_exit_of(NULL), CLI_EXIT_FAILED);
     free(text);
@@ -258,7 +248,6 @@ START_TEST(control_characters_do_not_reach_the_terminal)
 {
     json_t *status = load(pages[3].json);
     char *text;
-
     json_object_set_new(status, "detail",
                         json_string("red \033[31m bell \a line\nfeed \xc2\x9b"
                                     "31m \xe2\x80\xae"));
@@ -310,7 +299,6 @@ static const struct {
 START_TEST(hints_fit_the_detail)
 {
     const char *hint = hint_for(hints[_i].reason, hints[_i].detail);
-
     if (hints[_i].words)
         ck_assert_msg(hint && strstr(hint, hints[_i].words), "%s: %s", hints[_i].detail, hint);
     else
@@ -325,7 +313,6 @@ START_TEST(stages_are_lines)
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-
     page_render_stage(out, &ascii, stage);
     json_object_set_new(stage, "result", json_string("passed"));
     json_object_set_new(stage, "detail", json_null());
@@ -347,7 +334,6 @@ int main(void)
     TCase *golden = tcase_create("golden"), *odd = tcase_create("odd"), *hint = tcase_create("hint");
     SRunner *runner;
     int failed;
-
     setenv("TZ", "UTC", 1);
     tzset();
     tcase_add_loop_test(golden, each_verdict_has_its_page, 0, PAGES);
@@ -359,7 +345,7 @@ int main(void)
     tcase_add_loop_test(odd, odd_answers_do_no_harm, 0, PAGES);
     tcase_add_test(odd, no_object_at_all_does_no_harm);
     tcase_add_test(odd, control_characters_do_not_reach_the_terminal);
-    tcase_add_loop_test(hint, hints_fit_the_detail, 0, sizeof(hints) / sizeof(hints[0]));
+    tcase_add_loop_test(hint, hints_fit_the_detail, 0, sizeof hints / sizeof hints[0]);
     suite_add_tcase(suite, golden);
     suite_add_tcase(suite, odd);
     suite_add_tcase(suite, hint);

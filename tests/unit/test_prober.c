@@ -39,9 +39,9 @@ static struct run run;
 static void setup(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    memset(&run, 0, sizeof(run));
+    memset(&run, 0, sizeof run);
     run.loop = ev_loop_new(EVFLAG_AUTO);
-    run.conf = calloc(1, sizeof(*run.conf));
+    run.conf = calloc(1, sizeof *run.conf);
     ck_assert_ptr_nonnull(run.conf);
     run.conf->secure = true;
     run.conf->connect_timeout_ms = (unsigned)peer_patience(5000);
@@ -80,14 +80,12 @@ static void report_cb(const struct test_report *report, void *data)
 
 static void guard_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)timer;
     ev_break(loop, EVBREAK_ALL);
 }
 
 static void run_loop(double seconds)
 {
     ev_timer guard;
-
     ev_now_update(run.loop);
     ev_timer_init(&guard, guard_cb, seconds, 0.);
     ev_timer_start(run.loop, &guard);
@@ -134,7 +132,7 @@ static void check_stage(const struct test_stage *stage, enum test_outcome outcom
 
 static void check_has(const char *text, const char *part)
 {
-    ck_assert_msg(strstr(text, part) != NULL, "\"%s\" is not in \"%s\"", part, text);
+    ck_assert_msg(strstr(text, part), "\"%s\" is not in \"%s\"", part, text);
 }
 
 /* ---- proxies ---- */
@@ -159,7 +157,6 @@ static void script_proxy(int fd, void *data)
     struct proxy *proxy = data;
     struct peer_channel *channel = peer_tls_accept(fd, NULL, &proxy->tls), *inside;
     char buf[4096];
-
     if (proxy->reset)
         peer_reset_at_close(fd);
     if (!channel || !proxy->answer)
@@ -168,7 +165,7 @@ static void script_proxy(int fd, void *data)
         proxy->silent_for--;
         return;
     }
-    if (!peer_tls_read_head(channel, buf, sizeof(buf)))
+    if (!peer_tls_read_head(channel, buf, sizeof buf))
         return;
     if (proxy->inside && strncmp(buf, "CONNECT auth.example:443 HTTP/1.1\r\n", 35) != 0)
         return;
@@ -183,7 +180,6 @@ static void script_proxy(int fd, void *data)
 
 static void script_drain(int fd, void *data)
 {
-    (void)data;
     peer_drain(fd);
 }
 
@@ -199,7 +195,6 @@ START_TEST(good_proxy_passes)
     struct proxy proxy = good_proxy();
     struct peer peer;
     const struct server_report *server = &run.report.servers[0];
-
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
     ck_assert_str_eq(server->server, "127.0.0.1");
@@ -223,7 +218,6 @@ START_TEST(tls12_passes_over_ipv6)
 {
     struct proxy proxy = good_proxy();
     struct peer peer;
-
     proxy.tls.tls12 = true;
     if (!peer_start(&peer, AF_INET6, 0, script_proxy, &proxy))
         return;
@@ -241,7 +235,6 @@ START_TEST(server_name_defaults_to_the_server)
 {
     struct proxy proxy = good_proxy();
     struct peer peer;
-
     run.conf->server_name = NULL; /* the good certificate is for 127.0.0.1 as well */
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
@@ -255,10 +248,9 @@ START_TEST(refused_port_fails_within_milliseconds)
     struct addr address = peer_refusing();
     char text[DETAIL_MAX], buf[ADDR_TEXT_MAX];
     ev_tstamp before;
-
     add_server("127.0.0.1");
     run.conf->secure_port = addr_port(&address);
-    snprintf(text, sizeof(text), "connect to %s: connection refused", addr_text(&address, buf));
+    snprintf(text, sizeof text, "connect to %s: connection refused", addr_text(&address, buf));
     run.prober = prober_new(run.loop, run.conf, report_cb, &run);
     before = ev_time();
     probe();
@@ -274,7 +266,6 @@ END_TEST
 START_TEST(silent_port_ends_at_connect_timeout)
 {
     struct addr address = peer_silent();
-
     run.conf->connect_timeout_ms = 100;
     add_server("127.0.0.1");
     run.conf->secure_port = addr_port(&address);
@@ -288,7 +279,6 @@ END_TEST
 START_TEST(other_addresses_are_counted)
 {
     struct addr address = peer_refusing();
-
     add_server("localhost");
     run.conf->secure_port = addr_port(&address);
     probe();
@@ -304,7 +294,6 @@ START_TEST(address_that_answers_is_found_among_others)
 {
     struct proxy proxy = good_proxy();
     struct peer peer;
-
     start_proxy(&peer, &proxy);
     add_server("localhost"); /* ::1 first, where nobody listens */
     run.conf->secure_port = addr_port(&peer.address);
@@ -353,7 +342,6 @@ END_TEST
 static void check_mistrust(const struct proxy *proxy, const char *part)
 {
     struct peer peer, plain;
-
     /* Whatever is wrong with it: once TCP has passed, nothing leads to the plain port. */
     ck_assert(peer_start(&plain, AF_INET, 0, script_drain, NULL));
     run.conf->allow_fallback = true;
@@ -381,10 +369,9 @@ START_TEST(bad_server_certificate_is_mistrust)
 {
     struct proxy proxy = good_proxy();
     char name[64];
-
-    snprintf(name, sizeof(name), "%s.pem", mistrusted[_i].server);
+    snprintf(name, sizeof name, "%s.pem", mistrusted[_i].server);
     proxy.tls.certificate = peer_pki(name);
-    snprintf(name, sizeof(name), "%s.key", mistrusted[_i].server);
+    snprintf(name, sizeof name, "%s.key", mistrusted[_i].server);
     proxy.tls.key = peer_pki(name);
     check_mistrust(&proxy, mistrusted[_i].part);
 }
@@ -399,7 +386,6 @@ static void use_refused_client(void)
 START_TEST(client_certificate_refused_in_tls13)
 {
     struct proxy proxy = good_proxy();
-
     use_refused_client();
     check_mistrust(&proxy, "server rejected the client certificate (alert ");
 }
@@ -408,7 +394,6 @@ END_TEST
 START_TEST(client_certificate_refused_in_tls12)
 {
     struct proxy proxy = good_proxy();
-
     use_refused_client();
     proxy.tls.tls12 = true;
     check_mistrust(&proxy, "server rejected the client certificate (alert ");
@@ -419,7 +404,6 @@ START_TEST(refusal_without_an_alert_is_confirmed)
 {
     struct proxy proxy = good_proxy();
     struct peer peer;
-
     use_refused_client();
     proxy.tls.mute = true;
     start_proxy(&peer, &proxy);
@@ -435,7 +419,6 @@ END_TEST
 START_TEST(reset_after_the_handshake_is_mistrust)
 {
     struct proxy proxy = good_proxy();
-
     proxy.answer = NULL;
     proxy.reset = true;
     check_mistrust(&proxy, " the connection after the handshake without an alert");
@@ -446,7 +429,6 @@ START_TEST(accident_after_the_handshake_is_forgiven)
 {
     struct proxy proxy = good_proxy();
     struct peer peer;
-
     proxy.silent_for = 1;
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
@@ -459,7 +441,6 @@ END_TEST
 START_TEST(answer_that_is_not_http_does_not_pass)
 {
     struct proxy proxy = good_proxy();
-
     proxy.answer = "220 mail.example ESMTP\r\n";
     check_mistrust(&proxy, " to OPTIONS is not HTTP");
 }
@@ -467,7 +448,6 @@ END_TEST
 
 static void script_http(int fd, void *data)
 {
-    (void)data;
     peer_write(fd, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
     peer_drain(fd);
 }
@@ -475,7 +455,6 @@ static void script_http(int fd, void *data)
 START_TEST(port_without_tls_is_mistrust)
 {
     struct peer peer;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_http, NULL));
     probe_peer(&peer);
     check_stage(&run.report.servers[0].secure_tcp, TEST_PASSED, "");
@@ -487,7 +466,6 @@ END_TEST
 START_TEST(silence_after_tcp_ends_at_handshake_timeout)
 {
     struct peer peer;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     run.conf->handshake_timeout_ms = 100;
     probe_peer(&peer);
@@ -500,7 +478,6 @@ END_TEST
 START_TEST(missing_key_leaves_the_tcp_test)
 {
     struct peer peer;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     run.conf->private_key = (char *)"/nonexistent/client.key";
     probe_peer(&peer);
@@ -527,7 +504,6 @@ START_TEST(auth_url_is_reached_through_the_channel)
     struct proxy proxy = good_proxy();
     struct peer_tls inside = {.certificate = peer_pki("server.pem"), .key = peer_pki("server.key")};
     struct peer peer;
-
     use_auth_url(&proxy, &inside);
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
@@ -541,7 +517,6 @@ START_TEST(auth_url_with_another_certificate_is_mistrust)
 {
     struct proxy proxy = good_proxy();
     struct peer_tls inside = {.certificate = peer_pki("wrong-name.pem"), .key = peer_pki("wrong-name.key")};
-
     use_auth_url(&proxy, &inside);
     check_mistrust(&proxy, "AuthURL https://auth.example/: certificate of auth.example is for \"wrong.example\"");
     ck_assert_str_eq(run.report.servers[0].tls.version, "TLSv1.3"); /* of the channel, which is there */
@@ -561,7 +536,6 @@ START_TEST(auth_url_refused_by_the_proxy)
 {
     struct proxy proxy = good_proxy();
     struct peer_tls inside = {.certificate = peer_pki("server.pem"), .key = peer_pki("server.key")};
-
     use_auth_url(&proxy, &inside);
     proxy.answer = auth_url_answers[_i].answer;
     check_mistrust(&proxy, auth_url_answers[_i].part);
@@ -573,7 +547,6 @@ END_TEST
 static void script_expect_nothing(int fd, void *data)
 {
     char byte;
-
     /* Told through the pipe: 0 bytes came, in order. */
     byte = recv(fd, &byte, 1, 0) == 0 ? '0' : 'X';
     if (write(*(int *)data, &byte, 1) != 1)
@@ -586,7 +559,6 @@ static void check_fallback(bool secure)
     struct peer plain;
     int fds[2];
     char byte = 0;
-
     ck_assert_int_eq(pipe(fds), 0);
     ck_assert(peer_start(&plain, AF_INET, 0, script_expect_nothing, &fds[1]));
     run.conf->secure = secure;
@@ -618,7 +590,6 @@ END_TEST
 START_TEST(plain_port_may_be_refused_too)
 {
     struct addr secure = peer_refusing(), plain = peer_refusing();
-
     run.conf->allow_fallback = true;
     run.conf->secure_port = addr_port(&secure);
     run.conf->port = addr_port(&plain);
@@ -636,7 +607,6 @@ START_TEST(servers_are_tested_side_by_side)
 {
     struct addr silent = peer_silent();
     ev_tstamp before = ev_time();
-
     run.conf->connect_timeout_ms = 400;
     run.conf->secure_port = addr_port(&silent);
     for (size_t i = 0; i < 5; i++)
@@ -652,7 +622,6 @@ START_TEST(one_server_in_reach_forbids_the_plain_port_to_all)
 {
     struct proxy proxy = good_proxy();
     struct peer secure, plain;
-
     proxy.tls.certificate = peer_pki("expired.pem");
     proxy.tls.key = peer_pki("expired.key");
     start_proxy(&secure, &proxy);
@@ -691,7 +660,6 @@ struct race_run {
 static void raced_cb(struct happy_eyeballs *race, const struct happy_eyeballs_result *result, void *data)
 {
     struct race_run *this = data;
-
     ck_assert_ptr_nonnull(race);
     ck_assert(!this->called);
     this->called = true;
@@ -705,7 +673,6 @@ static double race_addresses(const struct addr *addrs, size_t n, struct happy_ey
     struct race_run this = {.called = false};
     struct happy_eyeballs *race;
     ev_tstamp before = ev_time();
-
     ev_now_update(run.loop);
     race = happy_eyeballs_start(run.loop, run.conf, addrs, n, raced_cb, &this);
     ck_assert_ptr_nonnull(race);
@@ -725,7 +692,6 @@ START_TEST(failed_address_is_followed_at_once)
     struct happy_eyeballs_result result;
     struct peer peer;
     double seconds;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     addrs[2] = peer.address;
     seconds = race_addresses(addrs, 3, &result);
@@ -742,7 +708,6 @@ START_TEST(silent_address_is_overtaken)
     struct happy_eyeballs_result result;
     struct peer peer;
     double seconds;
-
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     addrs[1] = peer.address;
     seconds = race_addresses(addrs, 2, &result);
@@ -760,7 +725,6 @@ START_TEST(lost_race_tells_the_most_telling_address)
     struct addr addrs[3] = {{.sa.sa_family = AF_UNSPEC}, peer_refusing(), peer_silent()};
     struct happy_eyeballs_result result;
     char text[DETAIL_MAX], buf[ADDR_TEXT_MAX];
-
     /* 255.255.255.255 cannot be connected to from here: that says less than the refusal after it. */
     ck_assert(addr_parse("255.255.255.255", 1, &addrs[0]));
     run.conf->connect_timeout_ms = 100;
@@ -768,7 +732,7 @@ START_TEST(lost_race_tells_the_most_telling_address)
     ck_assert(!result.up);
     ck_assert(!result.no_route);
     ck_assert_uint_ge(result.us, 90000);
-    snprintf(text, sizeof(text), "connect to %s: connection refused (and 2 more addresses failed)",
+    snprintf(text, sizeof text, "connect to %s: connection refused (and 2 more addresses failed)",
              addr_text(&addrs[1], buf));
     ck_assert_str_eq(result.detail, text);
     ck_assert(addr_equal(&result.address, &addrs[1]));
@@ -780,7 +744,6 @@ START_TEST(race_may_be_abandoned)
     struct addr addrs[2] = {peer_silent(), peer_refusing()};
     struct race_run this = {.called = false};
     struct happy_eyeballs *race = happy_eyeballs_start(run.loop, run.conf, addrs, 2, raced_cb, &this);
-
     ck_assert_ptr_nonnull(race);
     run_loop(0.1);
     happy_eyeballs_free(race);
@@ -797,7 +760,6 @@ START_TEST(new_test_abandons_the_running_one)
     struct peer peer;
     struct addr silent = peer_silent();
     uint16_t port;
-
     start_proxy(&peer, &proxy);
     add_server("127.0.0.1");
     run.conf->secure_port = addr_port(&silent);
@@ -819,7 +781,6 @@ END_TEST
 START_TEST(no_callback_after_free)
 {
     struct addr refusing = peer_refusing();
-
     add_server("127.0.0.1");
     add_server("localhost");
     add_server("gw.invalid");
@@ -836,7 +797,6 @@ START_TEST(prober_may_go_in_its_callback)
 {
     struct proxy proxy = good_proxy();
     struct peer peer;
-
     run.free_in_callback = true;
     start_proxy(&peer, &proxy);
     add_server("127.0.0.1");
@@ -859,7 +819,6 @@ static struct process start_process(void)
 {
     struct process process;
     int fds[2];
-
     ck_assert_int_eq(ipc_pair(fds), 0);
     process.pid = fork();
     ck_assert_int_ge(process.pid, 0);
@@ -879,7 +838,6 @@ static struct ipc_message await(const struct process *process, enum ipc_type typ
 {
     static struct ipc_message message;
     int fd, result;
-
     for (;;) {
         result = ipc_receive(process->fd, &message, &fd);
         if (result == 1 && message.type == type)
@@ -896,7 +854,6 @@ static struct ipc_conf_done send_conf(const struct process *process, const struc
     struct ipc_message message = {.type = IPC_CONF, .conf = {.serial = serial}};
     int fd = memfd_create("conf", MFD_CLOEXEC);
     FILE *stream = fdopen(fd, "w");
-
     ck_assert_ptr_nonnull(stream);
     conf_print(conf, stream);
     ck_assert_int_eq(fflush(stream), 0);
@@ -910,7 +867,6 @@ static struct ipc_conf_done send_conf(const struct process *process, const struc
 static struct test_report run_test(const struct process *process, uint64_t id)
 {
     struct ipc_message message = {.type = IPC_TEST, .test = {.test_id = id}};
-
     ck_assert_int_eq(ipc_send(process->fd, &message, -1), 0);
     do
         message = await(process, IPC_REPORT);
@@ -924,8 +880,7 @@ static struct conf *whole_conf(uint16_t secure_port, const char *key)
     char text[2048];
     FILE *stream;
     struct conf *conf;
-
-    snprintf(text, sizeof(text),
+    snprintf(text, sizeof text,
              "[Proxy]\nServers=127.0.0.1 "
              "localhost\nSecurePort=%u\nPort=8080\n[SecureChannel]\nServerName=gw.example\nAuthURL=\n"
              "TrustedCA=%s\nCertificate=%s\nPrivateKey=%s\n",
@@ -939,7 +894,6 @@ static struct conf *whole_conf(uint16_t secure_port, const char *key)
 static void end_process(const struct process *process)
 {
     int status;
-
     close(process->fd);
     ck_assert_int_eq(waitpid(process->pid, &status, 0), process->pid);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "wait status %d", status);
@@ -954,7 +908,6 @@ START_TEST(process_tests_in_its_sandbox)
     struct ipc_conf_done done;
     struct conf *conf, *bad;
     struct ipc_message ping = {.type = IPC_PING, .request = {.id = 77}};
-
     start_proxy(&peer, &proxy);
     process = start_process();
     conf = whole_conf(addr_port(&peer.address), peer_pki("client.key"));
@@ -994,7 +947,6 @@ START_TEST(process_starts_with_a_missing_key)
     struct test_report report;
     struct ipc_conf_done done;
     struct conf *conf = whole_conf(1, "/nonexistent/client.key");
-
     start_proxy(&peer, &proxy);
     conf->secure_port = addr_port(&peer.address);
     process = start_process();
@@ -1015,7 +967,6 @@ static void send_pings(const struct process *process, unsigned n)
 {
     struct ipc_message ping = {.type = IPC_PING};
     int error;
-
     while (n-- > 0)
         while ((error = ipc_send(process->fd, &ping, -1)) < 0) {
             ck_assert_int_eq(error, -EAGAIN);
@@ -1026,7 +977,6 @@ static void send_pings(const struct process *process, unsigned n)
 static void await_accepted(const struct peer *peer, unsigned n)
 {
     int i;
-
     for (i = 0; i < 2000 && *peer->accepted < n; i++)
         poll(NULL, 0, 10);
     ck_assert_uint_eq(*peer->accepted, n);
@@ -1036,7 +986,6 @@ static void await_accepted(const struct peer *peer, unsigned n)
 static void await_end_of_test(const struct peer *peer)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
     await_accepted(peer, 1);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(connect(fd, &peer->address.sa, addr_length(&peer->address)), 0);
@@ -1051,7 +1000,6 @@ START_TEST(last_report_waits_for_a_slow_gate)
     struct process process;
     struct ipc_message message = {.type = IPC_TEST, .test = {.test_id = 5}};
     struct conf *conf;
-
     start_proxy(&peer, &proxy);
     process = start_process();
     conf = whole_conf(addr_port(&peer.address), peer_pki("client.key"));
@@ -1074,7 +1022,6 @@ END_TEST
 START_TEST(process_ends_with_its_gate)
 {
     struct process process = start_process();
-
     end_process(&process);
 }
 END_TEST
@@ -1082,7 +1029,6 @@ END_TEST
 static TCase *add_case(Suite *s, const char *name)
 {
     TCase *t = tcase_create(name);
-
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
@@ -1092,7 +1038,6 @@ static TCase *add_case(Suite *s, const char *name)
 static void add_secure_port(Suite *s)
 {
     TCase *t = add_case(s, "secure");
-
     tcase_add_test(t, good_proxy_passes);
     tcase_add_test(t, tls12_passes_over_ipv6);
     tcase_add_test(t, server_name_defaults_to_the_server);
@@ -1107,7 +1052,6 @@ static void add_secure_port(Suite *s)
 static void add_mutual_auth(Suite *s)
 {
     TCase *t = add_case(s, "auth");
-
     tcase_add_loop_test(t, bad_server_certificate_is_mistrust, 0, 3);
     tcase_add_test(t, client_certificate_refused_in_tls13);
     tcase_add_test(t, client_certificate_refused_in_tls12);
@@ -1126,7 +1070,6 @@ static void add_mutual_auth(Suite *s)
 static void add_rest(Suite *s)
 {
     TCase *t = add_case(s, "plain");
-
     tcase_add_test(t, fallback_is_tested_without_a_byte);
     tcase_add_test(t, without_secure_channel_only_the_plain_port_is_tested);
     tcase_add_test(t, plain_port_may_be_refused_too);
@@ -1157,7 +1100,6 @@ int main(void)
     Suite *s = suite_create("prober");
     SRunner *runner;
     int failed;
-
     peer_make_pki();
     add_secure_port(s);
     add_mutual_auth(s);

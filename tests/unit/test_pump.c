@@ -150,7 +150,6 @@ static bool fake_pending(const struct stream *stream)
 
 static const char *fake_text(const struct stream *stream)
 {
-    (void)stream;
     return "fake";
 }
 

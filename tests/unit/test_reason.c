@@ -11,7 +11,6 @@
 START_TEST(every_reason_has_a_slug_and_a_text)
 {
     const char *slug = reason_slug((enum reason)_i);
-
     ck_assert_str_ne(reason_text((enum reason)_i), "");
     ck_assert_uint_gt(strlen(slug), 0);
     ck_assert_uint_eq(strspn(slug, "abcdefghijklmnopqrstuvwxyz-"), strlen(slug));
@@ -43,7 +42,6 @@ int main(void)
     TCase *tests = tcase_create("reason");
     SRunner *runner;
     int failed;
-
     tcase_add_loop_test(tests, every_reason_has_a_slug_and_a_text, 0, REASON_COUNT);
     tcase_add_test(tests, orderly_ends_are_no_errors);
     tcase_add_test_raise_signal(tests, a_reason_that_is_none_is_our_own_bug, SIGABRT);

@@ -31,7 +31,6 @@ struct question {
 static struct question read_question(const unsigned char *packet, size_t length)
 {
     struct question question = {.end = 12};
-
     memcpy(question.label, packet + 13, packet[12] < 63 ? packet[12] : 63);
     while (question.end < length && packet[question.end] != 0)
         question.end += packet[question.end] + 1u;
@@ -44,11 +43,10 @@ static size_t add_record(unsigned char *packet, size_t at, int type, unsigned ch
 {
     const unsigned char head[] = {0xc0, 12, 0, (unsigned char)type, 0, 1, 0, 0, 0, 60, 0, type == TYPE_A ? 4 : 16};
     const unsigned char v4[] = {192, 0, 2, last}, v6[] = {0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last};
-
-    memcpy(packet + at, head, sizeof(head));
-    at += sizeof(head);
-    memcpy(packet + at, type == TYPE_A ? v4 : v6, type == TYPE_A ? sizeof(v4) : sizeof(v6));
-    return at + (type == TYPE_A ? sizeof(v4) : sizeof(v6));
+    memcpy(packet + at, head, sizeof head);
+    at += sizeof head;
+    memcpy(packet + at, type == TYPE_A ? v4 : v6, type == TYPE_A ? sizeof v4 : sizeof v6);
+    return at + (type == TYPE_A ? sizeof v4 : sizeof v6);
 }
 
 /* Length of the answer; 0: none is given. */
@@ -57,7 +55,6 @@ static size_t answer_question(unsigned char *packet, const struct question *ques
     int type = question->type, records = 0, i;
     bool v6 = type == TYPE_AAAA;
     size_t at = question->end;
-
     packet[2] = 0x84; /* answer, authoritative */
     packet[3] = 0;
     memset(packet + 6, 0, 6);
@@ -83,15 +80,13 @@ static size_t answer_question(unsigned char *packet, const struct question *ques
 
 static void name_server(int fd, void *data)
 {
-    (void)data;
     for (;;) {
         unsigned char packet[1024];
         struct sockaddr_storage from;
-        socklen_t from_length = sizeof(from);
+        socklen_t from_length = sizeof from;
         ssize_t length = recvfrom(fd, packet, 512, 0, (struct sockaddr *)&from, &from_length);
         struct question question;
         size_t size;
-
         if (length < 17)
             continue;
         question = read_question(packet, (size_t)length);
@@ -120,11 +115,10 @@ static struct run run;
 static void setup(void)
 {
     char error[256];
-
-    memset(&run, 0, sizeof(run));
+    memset(&run, 0, sizeof run);
     run.loop = ev_loop_new(EVFLAG_AUTO);
-    run.resolver = resolver_new(run.loop, error, sizeof(error));
-    ck_assert_msg(run.resolver != NULL, "%s", error);
+    run.resolver = resolver_new(run.loop, error, sizeof error);
+    ck_assert_msg(run.resolver, "%s", error);
     ck_assert(peer_start_udp(&run.server, name_server, NULL));
     ck_assert_int_eq(resolver_set_servers(run.resolver, addr_text(&run.server.address, run.server_text)), 0);
 }
@@ -142,23 +136,21 @@ static void resolved_cb(int error, const char *error_text, const struct addr *ad
     ck_assert(!run.called);
     run.called = true;
     run.error = error;
-    snprintf(run.text, sizeof(run.text), "%s", error_text);
+    snprintf(run.text, sizeof run.text, "%s", error_text);
     ck_assert_uint_le(n, RESOLVE_ADDRS_MAX);
-    memcpy(run.addrs, addrs, n * sizeof(*addrs));
+    memcpy(run.addrs, addrs, n * sizeof *addrs);
     run.n = n;
     ev_break(run.loop, EVBREAK_ALL);
 }
 
 static void guard_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    (void)timer;
     ev_break(loop, EVBREAK_ALL);
 }
 
 static void run_loop(double seconds)
 {
     ev_timer guard;
-
     ev_now_update(run.loop);
     ev_timer_init(&guard, guard_cb, seconds, 0.);
     ev_timer_start(run.loop, &guard);
@@ -183,7 +175,6 @@ static void resolve(const char *name)
 static void check_addr(size_t i, const char *text)
 {
     char buf[ADDR_TEXT_MAX];
-
     ck_assert_uint_lt(i, run.n);
     ck_assert_str_eq(addr_text(&run.addrs[i], buf), text);
 }
@@ -237,7 +228,6 @@ END_TEST
 START_TEST(a_family_without_answer_does_not_hold_up_the_other)
 {
     ev_tstamp before = ev_time();
-
     resolve("broken6.example");
     ck_assert_int_eq(run.error, 0);
     ck_assert_uint_eq(run.n, 1);
@@ -284,7 +274,6 @@ END_TEST
 START_TEST(silence_ends_at_the_limit)
 {
     ev_tstamp before = ev_time();
-
     resolve_limited("silent.example", 0.3);
     ck_assert_double_lt(ev_time() - before, peer_patience(2.));
     if (no_network())
@@ -310,7 +299,6 @@ END_TEST
 START_TEST(refused_queries_fail_at_once)
 {
     ev_tstamp before = ev_time();
-
     peer_stop(&run.server);
     resolve("four.example");
     ck_assert_int_lt(run.error, 0);
@@ -325,7 +313,7 @@ static int resolve_confined(void)
     if (sandbox_drop_all() < 0 || filter_system_calls() < 0)
         return 1;
     resolver_free(run.resolver);
-    run.resolver = resolver_new(run.loop, run.text, sizeof(run.text)); /* reads resolv.conf */
+    run.resolver = resolver_new(run.loop, run.text, sizeof run.text); /* reads resolv.conf */
     if (!run.resolver || resolver_set_servers(run.resolver, run.server_text) < 0)
         return 2;
     resolve("both.example");
@@ -342,7 +330,6 @@ START_TEST(sandbox_has_all_that_is_needed)
 {
     int status;
     pid_t pid;
-
     if (peer_under_valgrind())
         return;
     pid = fork();
@@ -357,7 +344,6 @@ END_TEST
 START_TEST(pending_queries_vanish_with_the_resolver)
 {
     int i;
-
     for (i = 0; i < 5; i++)
         ck_assert_ptr_nonnull(resolve_start(run.resolver, "silent.example", 1, 5., resolved_cb, &run));
     ck_assert_ptr_nonnull(resolve_start(run.resolver, "192.0.2.1", 1, 5., resolved_cb, &run));
@@ -397,7 +383,6 @@ END_TEST
 START_TEST(queries_are_bounded)
 {
     int n = 0;
-
     while (n < 1000 && resolve_start(run.resolver, "silent.example", 1, 5., resolved_cb, &run))
         n++;
     ck_assert_int_ge(n, 16);
@@ -409,7 +394,6 @@ static Suite *suite(void)
 {
     Suite *s = suite_create("resolve");
     TCase *t = tcase_create("resolve");
-
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, numeric_addresses_need_no_server);
@@ -436,7 +420,6 @@ int main(void)
 {
     SRunner *runner = srunner_create(suite());
     int failed;
-
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

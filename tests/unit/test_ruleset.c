@@ -22,11 +22,10 @@
 static struct conf *read_conf(const char *more)
 {
     static const char head[] = "[Proxy]\nServers=192.0.2.1\nSecurePort=8081\n";
-    size_t size = sizeof(head) + strlen(more);
+    size_t size = sizeof head + strlen(more);
     char *text = malloc(size);
     struct conf *conf = NULL;
     FILE *stream;
-
     snprintf(text, size, "%s%s", head, more);
     stream = fmemopen(text, strlen(text), "r");
     ck_assert_ptr_nonnull(stream);
@@ -40,7 +39,6 @@ static struct ruleset_batch *encode(const struct conf *conf, enum ruleset_change
 {
     struct ruleset_spec spec = {.mode = mode, .status = "a status", .conf = conf, .own_uid = 77};
     struct ruleset_batch *batch = ruleset_encode(&spec, change, 6, 41, FIRST_SEQ);
-
     ck_assert_ptr_nonnull(batch);
     return batch;
 }
@@ -60,7 +58,6 @@ static struct messages split(const struct ruleset_batch *batch)
     size_t size;
     const void *data = ruleset_batch_data(batch, &size);
     const struct nlmsghdr *message = data;
-
     for (int left = (int)size; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
         ck_assert_uint_lt(messages.count, MESSAGES_MAX);
         messages.items[messages.count++] = message;
@@ -81,7 +78,6 @@ struct wanted {
 static int find_one(const struct nlattr *attribute, void *data)
 {
     struct wanted *wanted = data;
-
     if (mnl_attr_get_type(attribute) == wanted->type)
         wanted->found = attribute;
     return MNL_CB_OK;
@@ -90,7 +86,6 @@ static int find_one(const struct nlattr *attribute, void *data)
 static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type)
 {
     struct wanted wanted = {.type = type};
-
     mnl_attr_parse(message, sizeof(struct nfgenmsg), find_one, &wanted);
     return wanted.found;
 }
@@ -100,11 +95,10 @@ static size_t count(const struct ruleset_batch *batch, uint16_t type, uint16_t a
 {
     struct messages messages = split(batch);
     size_t n = 0;
-
     for (size_t i = 0; i < messages.count; i++) {
         const struct nlattr *found = is(messages.items[i], type) ? find(messages.items[i], attribute) : NULL;
 
-        if (found != NULL && (text == NULL || strcmp(mnl_attr_get_payload(found), text) == 0))
+        if (found && (!text || strcmp(mnl_attr_get_payload(found), text) == 0))
             n++;
     }
     return n;
@@ -113,11 +107,10 @@ static size_t count(const struct ruleset_batch *batch, uint16_t type, uint16_t a
 static bool has_rule(const struct ruleset_batch *batch, const char *comment)
 {
     struct messages messages = split(batch);
-
     for (size_t i = 0; i < messages.count; i++) {
         const struct nlattr *userdata = find(messages.items[i], NFTA_RULE_USERDATA);
 
-        if (is(messages.items[i], NFT_MSG_NEWRULE) && userdata != NULL &&
+        if (is(messages.items[i], NFT_MSG_NEWRULE) && userdata &&
             strcmp((const char *)mnl_attr_get_payload(userdata) + 2, comment) == 0)
             return true;
     }
@@ -132,7 +125,6 @@ START_TEST(transaction_has_envelope_numbers_and_one_acknowledgement)
     struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_SECURE);
     struct messages messages = split(batch);
     const struct nlattr *generation = find(messages.items[0], NFNL_BATCH_GENID);
-
     ck_assert_uint_eq(messages.items[0]->nlmsg_type, NFNL_MSG_BATCH_BEGIN);
     ck_assert_uint_eq(messages.items[messages.count - 1]->nlmsg_type, NFNL_MSG_BATCH_END);
     ck_assert_ptr_nonnull(generation);
@@ -153,7 +145,6 @@ START_TEST(any_generation_has_no_condition)
     struct conf *conf = read_conf("");
     struct ruleset_spec spec = {.mode = VERDICT_MODE_SECURE, .status = "", .conf = conf};
     struct ruleset_batch *batch = ruleset_encode(&spec, RULESET_CREATE, 0, 0, 1);
-
     ck_assert_ptr_null(find(split(batch).items[0], NFNL_BATCH_GENID));
     ruleset_batch_free(batch);
     conf_free(conf);
@@ -165,7 +156,6 @@ START_TEST(create_makes_the_table_with_its_flags)
     struct conf *conf = read_conf("");
     struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_SECURE);
     struct messages messages = split(batch);
-
     ck_assert(is(messages.items[1], NFT_MSG_NEWTABLE));
     ck_assert_uint_eq(ntohl(mnl_attr_get_u32(find(messages.items[1], NFTA_TABLE_FLAGS))), 6);
     ck_assert_uint_eq(ruleset_batch_table_seq(batch), FIRST_SEQ + 1);
@@ -181,7 +171,6 @@ START_TEST(replace_deletes_first)
     struct conf *conf = read_conf("");
     struct ruleset_batch *batch = encode(conf, RULESET_REPLACE, VERDICT_MODE_SECURE);
     struct messages messages = split(batch);
-
     ck_assert(is(messages.items[1], NFT_MSG_DELTABLE));
     ck_assert(is(messages.items[2], NFT_MSG_NEWTABLE));
     ck_assert_uint_eq(ruleset_batch_table_seq(batch), FIRST_SEQ + 2);
@@ -195,7 +184,6 @@ START_TEST(new_rules_leave_table_sets_and_counters)
     struct conf *conf = read_conf("");
     struct ruleset_batch *batch = encode(conf, RULESET_RULES, VERDICT_MODE_BLOCKED);
     struct messages messages = split(batch);
-
     for (size_t i = 1; i < messages.count - 1; i++)
         ck_assert(is(messages.items[i], NFT_MSG_DELRULE) || is(messages.items[i], NFT_MSG_NEWRULE));
     ck_assert_uint_eq(count(batch, NFT_MSG_DELRULE, NFTA_RULE_CHAIN, "redirect_local"), 1);
@@ -211,8 +199,7 @@ START_TEST(refill_flushes_every_set_it_fills)
     struct conf *conf = read_conf("[Bypass]\nPorts=8443\nUsers=daemon\n");
     struct ruleset_batch *batch = encode(conf, RULESET_REFILL, VERDICT_MODE_SECURE);
     const char *set;
-
-    for (size_t i = 0; (set = ruleset_set_name(i)) != NULL; i++) {
+    for (size_t i = 0; (set = ruleset_set_name(i)); i++) {
         ck_assert_uint_eq(count(batch, NFT_MSG_DELSETELEM, NFTA_SET_ELEM_LIST_SET, set), 1);
         ck_assert_uint_eq(count(batch, NFT_MSG_NEWSETELEM, NFTA_SET_ELEM_LIST_SET, set), 1);
     }
@@ -225,7 +212,6 @@ END_TEST
 START_TEST(remove_needs_no_spec)
 {
     struct ruleset_batch *batch = ruleset_encode(NULL, RULESET_REMOVE, 0, 5, 1);
-
     ck_assert_uint_eq(split(batch).count, 3);
     ck_assert_uint_eq(count(batch, NFT_MSG_DELTABLE, NFTA_TABLE_NAME, "penstock"), 1);
     ruleset_batch_free(batch);
@@ -237,7 +223,6 @@ START_TEST(messages_are_described)
     struct conf *conf = read_conf("");
     struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_BLOCKED);
     uint32_t seq = ruleset_batch_last_seq(batch);
-
     ck_assert_str_eq(ruleset_batch_describe(batch, seq), "rule 'not redirected' in chain relay_port");
     ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ + 1), "table inet penstock");
     ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ), "the transaction");
@@ -261,7 +246,7 @@ START_TEST(each_mode_has_its_rules)
     };
     struct conf *conf = read_conf("");
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct ruleset_batch *batch = encode(conf, RULESET_RULES, cases[i].mode);
 
         ck_assert_int_eq(has_rule(batch, "web traffic to the relay"), cases[i].redirects);
@@ -287,7 +272,6 @@ static int print_key(const struct nlattr *attribute, void *data)
     struct element_text *text = data;
     const struct nlattr *value;
     const unsigned char *bytes;
-
     if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_KEY) {
         value = mnl_attr_get_payload(attribute); /* NFTA_DATA_VALUE */
         bytes = mnl_attr_get_payload(value);
@@ -300,7 +284,6 @@ static int print_key(const struct nlattr *attribute, void *data)
 static int print_flags(const struct nlattr *attribute, void *data)
 {
     struct element_text *text = data;
-
     if (mnl_attr_get_type(attribute) == NFTA_SET_ELEM_FLAGS && ntohl(mnl_attr_get_u32(attribute)) == 1)
         text->used += (size_t)sprintf(text->text + text->used, "!");
     return MNL_CB_OK;
@@ -309,8 +292,7 @@ static int print_flags(const struct nlattr *attribute, void *data)
 static int print_element(const struct nlattr *attribute, void *data)
 {
     struct element_text *text = data;
-
-    ck_assert_uint_lt(text->used, sizeof(text->text) - 64);
+    ck_assert_uint_lt(text->used, sizeof text->text - 64);
     mnl_attr_parse_nested(attribute, print_key, text);
     mnl_attr_parse_nested(attribute, print_flags, text);
     text->used += (size_t)sprintf(text->text + text->used, " ");
@@ -323,7 +305,6 @@ static void check_set(const char *conf_text, const char *set, const char *expect
     struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_SECURE);
     struct messages messages = split(batch);
     struct element_text text = {0};
-
     for (size_t i = 0; i < messages.count; i++) {
         if (!is(messages.items[i], NFT_MSG_NEWSETELEM) ||
             strcmp(mnl_attr_get_str(find(messages.items[i], NFTA_SET_ELEM_LIST_SET)), set) != 0)
@@ -383,7 +364,6 @@ START_TEST(full_configuration_fits_into_short_messages)
     struct conf *conf;
     struct ruleset_batch *batch;
     struct messages messages;
-
     for (unsigned i = 0; i < CONF_NETWORKS_MAX; i++)
         used += (size_t)sprintf(text + used, "Networks=2001:db8:%x::/56\n", i);
     conf = read_conf(text);
@@ -407,10 +387,9 @@ START_TEST(digest_of_sets_follows_the_elements_alone)
                                         "[Bypass]\nUsers=root\n",
                                         "[Bypass]\nNetworks=192.0.2.0/24\n",
                                         "[Bypass]\nLocalNetworks=no\n"};
-    uint64_t digests[sizeof(texts) / sizeof(texts[0])];
+    uint64_t digests[sizeof texts / sizeof texts[0]];
     struct conf *conf;
-
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         conf = read_conf(texts[i]);
         digests[i] = ruleset_sets_digest(&(struct ruleset_spec){.conf = conf});
         for (size_t j = 0; j < i; j++)
@@ -429,9 +408,8 @@ static struct nlmsghdr *begin(unsigned char buf[static 512], uint16_t type, uint
 {
     struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
     struct nfgenmsg *nfg;
-
     message->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
-    nfg = mnl_nlmsg_put_extra_header(message, sizeof(*nfg));
+    nfg = mnl_nlmsg_put_extra_header(message, sizeof *nfg);
     nfg->nfgen_family = family;
     return message;
 }
@@ -440,7 +418,6 @@ static void add_table(struct ruleset_digest *digest, const char *name, uint32_t 
 {
     unsigned char buf[512];
     struct nlmsghdr *message = begin(buf, NFT_MSG_NEWTABLE, family);
-
     mnl_attr_put_strz(message, NFTA_TABLE_NAME, name);
     mnl_attr_put_u32(message, NFTA_TABLE_FLAGS, htonl(flags));
     mnl_attr_put_u64(message, NFTA_TABLE_HANDLE, handle);
@@ -451,7 +428,6 @@ static void add_rule(struct ruleset_digest *digest, const char *table, const cha
 {
     unsigned char buf[512];
     struct nlmsghdr *message = begin(buf, NFT_MSG_NEWRULE, NFPROTO_INET);
-
     mnl_attr_put_strz(message, NFTA_RULE_TABLE, table);
     mnl_attr_put_strz(message, NFTA_RULE_CHAIN, "chain");
     mnl_attr_put_u64(message, NFTA_RULE_HANDLE, handle);
@@ -465,12 +441,11 @@ static void add_elements(struct ruleset_digest *digest, const char *set, const c
     unsigned char buf[512];
     struct nlmsghdr *message = begin(buf, NFT_MSG_NEWSETELEM, NFPROTO_INET);
     struct nlattr *list;
-
     mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, "penstock");
     mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set);
     list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
     mnl_attr_put_strz(message, NFTA_LIST_ELEM, one);
-    if (two != NULL)
+    if (two)
         mnl_attr_put_strz(message, NFTA_LIST_ELEM, two);
     mnl_attr_nest_end(message, list);
     ruleset_digest_add(digest, message);
@@ -479,7 +454,6 @@ static void add_elements(struct ruleset_digest *digest, const char *set, const c
 static struct ruleset_digest usual(void)
 {
     struct ruleset_digest digest;
-
     ruleset_digest_init(&digest);
     add_table(&digest, "penstock", 6, 1, NFPROTO_INET);
     add_rule(&digest, "penstock", "one", 2);
@@ -491,7 +465,6 @@ static struct ruleset_digest usual(void)
 START_TEST(digest_ignores_handles_order_of_elements_and_other_tables)
 {
     struct ruleset_digest expected = usual(), digest;
-
     ruleset_digest_init(&digest);
     ck_assert(!digest.present);
     add_table(&digest, "penstock2", 0, 9, NFPROTO_INET);
@@ -511,7 +484,6 @@ END_TEST
 START_TEST(digest_sees_what_was_edited)
 {
     struct ruleset_digest expected = usual(), digest = usual();
-
     add_rule(&digest, "penstock", "three", 4);
     ck_assert(!ruleset_digest_equal(&digest, &expected));
     digest = usual();
@@ -546,7 +518,6 @@ int main(void)
     TCase *tcase = tcase_create("all");
     SRunner *runner = srunner_create(suite);
     int failed;
-
     tcase_add_test(tcase, transaction_has_envelope_numbers_and_one_acknowledgement);
     tcase_add_test(tcase, any_generation_has_no_condition);
     tcase_add_test(tcase, create_makes_the_table_with_its_flags);

@@ -50,14 +50,12 @@ static bool is_root(void)
 static bool under_valgrind(void)
 {
     const char *preload = getenv("LD_PRELOAD");
-
-    return preload != NULL && strstr(preload, "vgpreload") != NULL;
+    return preload && strstr(preload, "vgpreload");
 }
 
 static uid_t somebody(void)
 {
     const struct passwd *entry = getpwnam(SOMEBODY);
-
     ck_assert_ptr_nonnull(entry);
     return entry->pw_uid;
 }
@@ -86,7 +84,6 @@ static void assert_capabilities(bool net_admin, bool bounding)
 START_TEST(root_becomes_the_user_with_one_capability)
 {
     uid_t uid = 12345;
-
     if (!is_root())
         return;
     ck_assert_int_eq(sandbox_become_gate(SOMEBODY, &uid), 0);
@@ -104,7 +101,6 @@ START_TEST(the_gate_can_start_itself_again_without_capability)
     uid_t uid;
     int status;
     pid_t child;
-
     /* Valgrind is its own /proc/self/exe. */
     if (!is_root() || under_valgrind())
         return;
@@ -139,7 +135,6 @@ static int as_child(void)
 START_TEST(wrong_users_are_refused)
 {
     uid_t uid = 12345;
-
     if (is_root()) {
         ck_assert_int_eq(sandbox_become_gate("no-such-user-here", &uid), -ENOENT);
         ck_assert_int_eq(sandbox_become_gate("root", &uid), -EINVAL);
@@ -166,7 +161,6 @@ static void become_with_capability(void)
 START_TEST(a_user_with_the_capability_keeps_that_alone)
 {
     uid_t uid;
-
     if (!is_root())
         return;
     become_with_capability();
@@ -182,7 +176,6 @@ START_TEST(all_is_dropped_for_good)
 {
     struct rlimit limit;
     int signal_number = 0;
-
     ck_assert_int_eq(sandbox_drop_all(), 0);
     assert_capabilities(false, is_root());
     ck_assert_int_eq(getrlimit(RLIMIT_CORE, &limit), 0);
@@ -196,7 +189,6 @@ END_TEST
 START_TEST(descriptors_are_raised_to_the_hard_limit)
 {
     struct rlimit limit;
-
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = 64;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -213,7 +205,6 @@ START_TEST(a_child_dies_with_its_gate)
     int alive[2], ready[2];
     pid_t gate;
     char byte;
-
     ck_assert_int_eq(pipe(alive), 0);
     ck_assert_int_eq(pipe(ready), 0);
     gate = fork();
@@ -242,7 +233,6 @@ static Suite *all_tests(void)
 {
     Suite *suite = suite_create("sandbox");
     TCase *identity = tcase_create("identity");
-
     tcase_add_test(identity, root_becomes_the_user_with_one_capability);
     tcase_add_test(identity, the_gate_can_start_itself_again_without_capability);
     tcase_add_test(identity, wrong_users_are_refused);
@@ -258,8 +248,7 @@ int main(void)
 {
     SRunner *runner;
     int failed;
-
-    if (getenv("TEST_SANDBOX_AS_CHILD") != NULL)
+    if (getenv("TEST_SANDBOX_AS_CHILD"))
         return as_child();
     runner = srunner_create(all_tests());
     srunner_run_all(runner, CK_NORMAL);

@@ -20,7 +20,6 @@ static void set_up(void)
 static double run(bool connected, bool changed)
 {
     double due = schedule_due(&schedule);
-
     ck_assert_double_ge(due, 0.);
     schedule_started(&schedule);
     ck_assert_double_eq(schedule_due(&schedule), SCHEDULE_NEVER);
@@ -58,7 +57,6 @@ END_TEST
 START_TEST(while_blocked_the_pauses_double_up_to_the_maximum)
 {
     double pause = 1., last = T0;
-
     schedule_request(&schedule, SCHEDULE_START, T0);
     for (int i = 0; i < 10; i++) {
         last = run(false, i == 0);
@@ -86,7 +84,6 @@ END_TEST
 START_TEST(a_request_tests_at_once)
 {
     static const enum schedule_cause causes[] = {SCHEDULE_START, SCHEDULE_NETWORK, SCHEDULE_RESUMED, SCHEDULE_MANUAL};
-
     start_connected();
     schedule_request(&schedule, causes[_i], T0 + 5.);
     ck_assert_double_eq(schedule_due(&schedule), T0 + 5.);
@@ -125,7 +122,6 @@ START_TEST(a_network_that_changes_all_the_time_is_tested_once_a_second)
 {
     double now = T0 + 5.;
     int tests = 0;
-
     start_connected();
     for (; now < T0 + 15.; now += 0.25) {
         schedule_request(&schedule, SCHEDULE_NETWORK, now);
@@ -143,7 +139,6 @@ END_TEST
 START_TEST(trouble_is_tested_at_once_and_then_with_doubling_pauses)
 {
     double pause = 0.05, now = T0 + 5.;
-
     start_connected();
     schedule_trouble(&schedule, now);
     ck_assert_double_eq(schedule_due(&schedule), now);
@@ -160,7 +155,6 @@ END_TEST
 START_TEST(trouble_that_changed_the_verdict_is_believed_again)
 {
     double now = T0 + 5.;
-
     start_connected();
     for (int i = 0; i < 5; i++) {
         schedule_trouble(&schedule, now);
@@ -176,7 +170,6 @@ END_TEST
 START_TEST(trouble_after_a_long_quiet_is_news)
 {
     double now = T0 + 5.;
-
     start_connected();
     for (int i = 0; i < 5; i++) {
         schedule_trouble(&schedule, now);
@@ -212,7 +205,6 @@ int main(void)
     TCase *tests = tcase_create("schedule");
     SRunner *runner;
     int failed;
-
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, nothing_is_due_before_the_prober_is_there);
     tcase_add_test(tests, while_connected_the_interval_counts_from_the_end);

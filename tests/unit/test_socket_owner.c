@@ -35,8 +35,7 @@ START_TEST(the_unit_is_the_last_name_of_one)
 {
     char unit[SOCKET_OWNER_UNIT_MAX] = "untouched";
     bool found = socket_owner_unit(cgroups[_i].text, unit, sizeof unit);
-
-    ck_assert_int_eq(found, cgroups[_i].unit != NULL);
+    ck_assert(found == !!cgroups[_i].unit);
     ck_assert_str_eq(unit, found ? cgroups[_i].unit : "untouched");
 }
 END_TEST
@@ -44,7 +43,6 @@ END_TEST
 START_TEST(a_long_unit_is_cut)
 {
     char unit[8];
-
     ck_assert(socket_owner_unit("0::/a-very-long-name.service", unit, sizeof unit));
     ck_assert_str_eq(unit, "a-very-");
 }
@@ -61,7 +59,6 @@ static void address_of(int fd, bool peer, struct addr *ret_addr)
     socklen_t length = sizeof storage;
     int r = peer ? getpeername(fd, (struct sockaddr *)&storage, &length)
                  : getsockname(fd, (struct sockaddr *)&storage, &length);
-
     ck_assert_int_eq(r, 0);
     ck_assert(addr_from_sockaddr((struct sockaddr *)&storage, length, ret_addr));
 }
@@ -70,7 +67,6 @@ static void address_of(int fd, bool peer, struct addr *ret_addr)
 static bool connect_pair(struct pair *pair, const char *host)
 {
     struct addr addr;
-
     ck_assert(addr_parse(host, 0, &addr));
     pair->listener = socket(addr.sa.sa_family, SOCK_STREAM, 0);
     if (pair->listener < 0 || bind(pair->listener, &addr.sa, addr_length(&addr)) < 0)
@@ -88,7 +84,6 @@ static bool connect_pair(struct pair *pair, const char *host)
 static unsigned inode_of(int fd)
 {
     struct stat st;
-
     ck_assert_int_eq(fstat(fd, &st), 0);
     return (unsigned)st.st_ino;
 }
@@ -98,7 +93,6 @@ START_TEST(a_connection_leads_to_its_process)
     static const char *const hosts[] = {"127.0.0.1", "::1"};
     struct pair pair;
     struct socket_owner who;
-
     if (!connect_pair(&pair, hosts[_i])) {
         fprintf(stderr, "no %s here\n", hosts[_i]);
         return;
@@ -118,7 +112,6 @@ START_TEST(the_other_end_is_another_socket)
 {
     struct pair pair;
     struct socket_owner whos[2];
-
     ck_assert(connect_pair(&pair, "127.0.0.1"));
     whos[0] = (struct socket_owner){.local = pair.local, .peer = pair.peer};
     whos[1] = (struct socket_owner){.local = pair.peer, .peer = pair.local};
@@ -133,7 +126,6 @@ START_TEST(what_is_closed_has_no_owner)
 {
     struct pair pair;
     struct socket_owner who;
-
     ck_assert(connect_pair(&pair, "127.0.0.1"));
     who = (struct socket_owner){.local = pair.peer, .peer = pair.local};
     addr_set_port(&who.peer, (uint16_t)(addr_port(&pair.local) ^ 1));
@@ -147,7 +139,6 @@ END_TEST
 START_TEST(questions_that_make_no_sense_have_no_answer)
 {
     struct socket_owner whos[2] = {{.found = false}, {.found = false}};
-
     ck_assert(addr_parse("127.0.0.1", 1, &whos[1].local));
     ck_assert(addr_parse("::1", 1, &whos[1].peer));
     ck_assert_int_eq(socket_owner_find(whos, 2), 0);
@@ -162,8 +153,7 @@ int main(void)
     TCase *units = tcase_create("units"), *sockets = tcase_create("sockets");
     SRunner *runner;
     int failed;
-
-    tcase_add_loop_test(units, the_unit_is_the_last_name_of_one, 0, sizeof(cgroups) / sizeof(cgroups[0]));
+    tcase_add_loop_test(units, the_unit_is_the_last_name_of_one, 0, sizeof cgroups / sizeof cgroups[0]);
     tcase_add_test(units, a_long_unit_is_cut);
     tcase_add_loop_test(sockets, a_connection_leads_to_its_process, 0, 2);
     tcase_add_test(sockets, the_other_end_is_another_socket);

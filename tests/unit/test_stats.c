@@ -19,7 +19,6 @@
 static struct stats *created(int *ret_fd)
 {
     struct stats *stats;
-
     ck_assert_int_eq(stats_create(ret_fd, &stats), 0);
     return stats;
 }
@@ -30,9 +29,8 @@ START_TEST(it_begins_with_zeros)
     struct stats copy;
     int fd;
     struct stats *stats = created(&fd);
-
     stats_read(stats, &copy);
-    ck_assert_mem_eq(&copy, &zeros, sizeof(copy));
+    ck_assert_mem_eq(&copy, &zeros, sizeof copy);
     ck_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     stats_unmap(stats);
     close(fd);
@@ -43,7 +41,6 @@ START_TEST(both_sides_see_the_same)
 {
     int fd;
     struct stats *gate = created(&fd), *relay, copy;
-
     ck_assert_int_eq(stats_map(fd, &relay), 0);
     stats_add(&relay->sessions_open, 2);
     stats_add(&relay->sessions_open, (uint64_t)-1);
@@ -68,7 +65,6 @@ START_TEST(two_processes_lose_no_count)
     int fd, status;
     struct stats *stats = created(&fd), copy;
     pid_t child = fork();
-
     /* They begin together, or one would be done before the other exists. */
     stats_add(&stats->sessions_open, 1);
     do {
@@ -92,7 +88,6 @@ START_TEST(its_size_cannot_be_changed)
 {
     int fd;
     struct stats *stats = created(&fd);
-
     ck_assert_int_eq(ftruncate(fd, 0), -1);
     ck_assert_int_eq(ftruncate(fd, 1 << 20), -1);
     ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
@@ -105,7 +100,6 @@ START_TEST(another_size_is_refused)
 {
     struct stats *stats = NULL;
     int fd = memfd_create("test", MFD_CLOEXEC);
-
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(ftruncate(fd, sizeof(struct stats) - 1), 0);
     ck_assert_int_eq(stats_map(fd, &stats), -EINVAL);
@@ -122,7 +116,6 @@ int main(void)
     TCase *tests = tcase_create("stats");
     SRunner *runner;
     int failed;
-
     tcase_add_test(tests, it_begins_with_zeros);
     tcase_add_test(tests, both_sides_see_the_same);
     tcase_add_test(tests, two_processes_lose_no_count);

@@ -13,12 +13,12 @@ static struct status_info info;
 
 static void set_up(void)
 {
-    memset(&info, 0, sizeof(info));
+    memset(&info, 0, sizeof info);
     info.verdict.kind = VERDICT_SECURE;
-    snprintf(info.verdict.server, sizeof(info.verdict.server), "gw2.example");
+    snprintf(info.verdict.server, sizeof info.verdict.server, "gw2.example");
     addr_parse("192.0.2.7", 8081, &info.verdict.address);
-    snprintf(info.verdict.tls.version, sizeof(info.verdict.tls.version), "TLSv1.3");
-    snprintf(info.verdict.tls.cipher, sizeof(info.verdict.tls.cipher), "TLS_AES_128_GCM_SHA256");
+    snprintf(info.verdict.tls.version, sizeof info.verdict.tls.version, "TLSv1.3");
+    snprintf(info.verdict.tls.cipher, sizeof info.verdict.tls.cipher, "TLS_AES_128_GCM_SHA256");
     info.verdict.tls.server_expires = 1767323045; /* 2026-01-02T03:04:05Z */
     info.verdict.tcp = (struct test_stage){.outcome = TEST_PASSED, .us = 12149};
     info.verdict.mutual_auth = (struct test_stage){.outcome = TEST_PASSED, .us = 30950};
@@ -32,7 +32,6 @@ static void set_up(void)
 static json_t *parse(char *line)
 {
     json_t *object;
-
     ck_assert_ptr_nonnull(line);
     ck_assert_ptr_null(strchr(line, '\n'));
     object = json_loads(line, 0, NULL);
@@ -44,11 +43,10 @@ static json_t *parse(char *line)
 static const json_t *at(const json_t *object, const char *path)
 {
     char copy[64], *rest = copy;
-
-    snprintf(copy, sizeof(copy), "%s", path);
-    for (char *key; (key = strsep(&rest, ".")) != NULL;) {
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *key; (key = strsep(&rest, "."));) {
         object = json_object_get(object, key);
-        ck_assert_msg(object != NULL, "%s: no %s", path, key);
+        ck_assert_msg(object, "%s: no %s", path, key);
     }
     return object;
 }
@@ -60,7 +58,6 @@ static const json_t *at(const json_t *object, const char *path)
 START_TEST(a_connected_status_is_that_of_the_interface)
 {
     char *line = status_json(&info);
-
     ck_assert_ptr_nonnull(line);
     ck_assert_ptr_nonnull(strstr(line, "\"ms\":12.1}"));
     ck_assert_ptr_nonnull(strstr(line, "\"ms\":31.0}"));
@@ -101,7 +98,6 @@ END_TEST
 START_TEST(a_blocked_status_names_reason_and_detail)
 {
     json_t *status;
-
     info.verdict = (struct verdict){.kind = VERDICT_AUTH_FAILED,
                                     .server = "gw2.example",
                                     .detail = "certificate of 192.0.2.7 is for \"gw.example\""};
@@ -126,7 +122,6 @@ END_TEST
 START_TEST(the_status_before_the_first_test_has_nothing_to_tell)
 {
     json_t *status;
-
     info.verdict = (struct verdict){.kind = VERDICT_TESTING};
     info.tested_at = 0;
     info.rules = (struct status_rules){.error = "kernel refused chain x"};
@@ -148,9 +143,8 @@ START_TEST(text_of_a_child_may_hold_any_bytes)
 {
     struct ipc_session session = {.name = "a\xff\x01\"\xc3\xa4", .state = "open"};
     json_t *status;
-
-    snprintf(info.verdict.server, sizeof(info.verdict.server), "gw\xc3\xa4");
-    snprintf(info.verdict.detail, sizeof(info.verdict.detail), "line\nend\xc3");
+    snprintf(info.verdict.server, sizeof info.verdict.server, "gw\xc3\xa4");
+    snprintf(info.verdict.detail, sizeof info.verdict.detail, "line\nend\xc3");
     status = parse(status_json(&info));
     TEXT("proxy.server", "gw\xc3\xa4");
     TEXT("detail", "line\nend?");
@@ -164,7 +158,6 @@ END_TEST
 START_TEST(counters_of_a_relay_that_lies_stay_numbers)
 {
     json_t *status;
-
     info.stats.bytes_up = UINT64_MAX;
     status = parse(status_json(&info));
     NUMBER("bytes.up", INT64_MAX);
@@ -176,7 +169,6 @@ START_TEST(a_stage_is_told_when_it_has_ended)
 {
     struct server_report server = {.server = "gw.example"};
     json_t *status;
-
     addr_parse("2001:db8::1", 8081, &server.secure_address);
     addr_parse("192.0.2.7", 8080, &server.plain_address);
     for (int stage = 0; stage < STATUS_STAGES; stage++)
@@ -209,7 +201,6 @@ START_TEST(a_session_is_told_whole)
     struct ipc_session session = {
         .name = "www.example", .mode = ROUTE_SECURE, .bytes_up = 5, .bytes_down = 6, .age_ms = 789, .state = "open"};
     json_t *status;
-
     addr_parse("127.0.0.1", 4242, &session.client);
     addr_parse("198.51.100.7", 443, &session.destination);
     addr_parse("192.0.2.7", 8081, &session.proxy);
@@ -225,7 +216,7 @@ START_TEST(a_session_is_told_whole)
     TEXT("state", "open");
     json_decref(status);
 
-    memset(&session, 0, sizeof(session));
+    memset(&session, 0, sizeof session);
     status = parse(status_session_json(&session));
     IS_NULL("name");
     IS_NULL("route");
@@ -236,10 +227,9 @@ END_TEST
 
 START_TEST(small_answers)
 {
-    struct status_texts *texts = calloc(1, sizeof(*texts));
+    struct status_texts *texts = calloc(1, sizeof *texts);
     json_t *status;
     char *line;
-
     ck_assert_ptr_nonnull(texts);
     line = status_reload_json(true, texts);
     ck_assert_str_eq(line, "{\"ok\":true}");
@@ -270,7 +260,6 @@ int main(void)
     TCase *tests = tcase_create("status");
     SRunner *runner;
     int failed;
-
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, a_connected_status_is_that_of_the_interface);
     tcase_add_test(tests, a_blocked_status_names_reason_and_detail);

@@ -21,11 +21,10 @@ struct pair {
 static struct pair connected(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
+    socklen_t length = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct pair pair;
-
     ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, length), 0);
     ck_assert_int_eq(listen(listener, 1), 0);
     ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &length), 0);
@@ -58,8 +57,7 @@ static void wait_readable(int fd)
 static void reset_by_peer(struct pair *pair)
 {
     const struct linger linger = {.l_onoff = 1};
-
-    ck_assert_int_eq(setsockopt(pair->peer, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    ck_assert_int_eq(setsockopt(pair->peer, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
     close(pair->peer);
     wait_readable(pair->stream->fd);
     pair->peer = -1;
@@ -70,15 +68,14 @@ START_TEST(bytes_go_both_ways)
     struct pair pair = connected();
     char buf[16];
     size_t count = 99;
-
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_AGAIN_READ);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_AGAIN_READ);
     ck_assert_uint_eq(count, 99);
     ck_assert_int_eq(stream_write(pair.stream, "hello", 5, &count), STREAM_OK);
     ck_assert_uint_eq(count, 5);
-    ck_assert_int_eq(recv(pair.peer, buf, sizeof(buf), 0), 5);
+    ck_assert_int_eq(recv(pair.peer, buf, sizeof buf, 0), 5);
     ck_assert_int_eq(send(pair.peer, "world!", 6, 0), 6);
     wait_readable(pair.stream->fd);
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_OK);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_OK);
     ck_assert_uint_eq(count, 6);
     ck_assert_mem_eq(buf, "world!", 6);
     ck_assert(!stream_pending(pair.stream));
@@ -92,9 +89,8 @@ START_TEST(a_full_socket_asks_to_wait)
     struct pair pair = connected();
     enum stream_status status;
     size_t count, total = 0;
-
     do {
-        status = stream_write(pair.stream, block, sizeof(block), &count);
+        status = stream_write(pair.stream, block, sizeof block, &count);
         total += status == STREAM_OK ? count : 0;
     } while (status == STREAM_OK && total < 1u << 30);
     ck_assert_int_eq(status, STREAM_AGAIN_WRITE);
@@ -107,16 +103,15 @@ START_TEST(each_direction_ends_by_itself)
     struct pair pair = connected();
     char buf[16];
     size_t count;
-
     ck_assert_int_eq(stream_shutdown_write(pair.stream), STREAM_OK);
-    ck_assert_int_eq(recv(pair.peer, buf, sizeof(buf), 0), 0);
+    ck_assert_int_eq(recv(pair.peer, buf, sizeof buf, 0), 0);
     ck_assert_int_eq(send(pair.peer, "late", 4, 0), 4);
     wait_readable(pair.stream->fd);
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_OK);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_OK);
     ck_assert_int_eq(shutdown(pair.peer, SHUT_WR), 0);
     wait_readable(pair.stream->fd);
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_EOF);
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_EOF);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_EOF);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_EOF);
     end(&pair);
 }
 END_TEST
@@ -126,10 +121,9 @@ START_TEST(a_reset_is_told_from_an_end)
     struct pair pair = connected();
     char buf[16];
     size_t count;
-
     ck_assert_str_eq(stream_error(pair.stream), "no error is known");
     reset_by_peer(&pair);
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_RESET);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_RESET);
     ck_assert_str_eq(stream_error(pair.stream), "Connection reset by peer");
     /* No SIGPIPE: the test would end here. */
     ck_assert_int_eq(stream_write(pair.stream, "x", 1, &count), STREAM_RESET);
@@ -145,8 +139,7 @@ START_TEST(another_error_says_which)
     struct stream *stream = stream_new_plain(fd);
     char buf[4];
     size_t count;
-
-    ck_assert_int_eq(stream_read(stream, buf, sizeof(buf), &count), STREAM_FAILED);
+    ck_assert_int_eq(stream_read(stream, buf, sizeof buf, &count), STREAM_FAILED);
     ck_assert_str_eq(stream_error(stream), "Transport endpoint is not connected");
     stream_free(stream, true);
 }
@@ -156,13 +149,12 @@ START_TEST(freeing_closes_in_order_or_resets)
 {
     struct pair pair = connected();
     char buf[4];
-
     stream_free(pair.stream, false);
-    ck_assert_int_eq(recv(pair.peer, buf, sizeof(buf), 0), 0);
+    ck_assert_int_eq(recv(pair.peer, buf, sizeof buf, 0), 0);
     close(pair.peer);
     pair = connected();
     stream_free(pair.stream, true);
-    ck_assert_int_eq(recv(pair.peer, buf, sizeof(buf), 0), -1);
+    ck_assert_int_eq(recv(pair.peer, buf, sizeof buf, 0), -1);
     ck_assert_int_eq(errno, ECONNRESET);
     close(pair.peer);
     stream_free(NULL, true);
@@ -174,7 +166,6 @@ START_TEST(what_was_given_back_is_read_first)
     struct pair pair = connected();
     char buf[16];
     size_t count;
-
     ck_assert(stream_can_splice(pair.stream));
     ck_assert_int_eq(send(pair.peer, "net", 3, 0), 3);
     ck_assert_int_eq(stream_unread(pair.stream, "", 0), 0);
@@ -186,13 +177,13 @@ START_TEST(what_was_given_back_is_read_first)
     ck_assert_uint_eq(count, 2);
     ck_assert_mem_eq(buf, "gi", 2);
     ck_assert(!stream_can_splice(pair.stream));
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_OK);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_OK);
     ck_assert_uint_eq(count, 3);
     ck_assert_mem_eq(buf, "ven", 3);
     ck_assert(stream_can_splice(pair.stream));
     ck_assert(!stream_pending(pair.stream));
     wait_readable(pair.stream->fd);
-    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof(buf), &count), STREAM_OK);
+    ck_assert_int_eq(stream_read(pair.stream, buf, sizeof buf, &count), STREAM_OK);
     ck_assert_mem_eq(buf, "net", 3);
     ck_assert_int_eq(stream_unread(pair.stream, "freed", 5), 0);
     end(&pair);
@@ -205,7 +196,6 @@ int main(void)
     TCase *tests = tcase_create("stream");
     SRunner *runner;
     int failed;
-
     tcase_add_test(tests, bytes_go_both_ways);
     tcase_add_test(tests, a_full_socket_asks_to_wait);
     tcase_add_test(tests, each_direction_ends_by_itself);

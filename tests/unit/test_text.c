@@ -29,7 +29,6 @@ static const struct {
 START_TEST(clean_leaves_only_what_is_harmless)
 {
     char buf[64];
-
     ck_assert_str_eq(text_clean(cleans[_i].text, true, buf, sizeof buf), cleans[_i].utf8);
     ck_assert_str_eq(text_clean(cleans[_i].text, false, buf, sizeof buf), cleans[_i].ascii);
 }
@@ -38,7 +37,6 @@ END_TEST
 START_TEST(clean_cuts_between_characters)
 {
     char buf[5];
-
     ck_assert_str_eq(text_clean("abc\xc3\xbc", true, buf, sizeof buf), "abc");
     ck_assert_str_eq(text_clean("abcdefg", true, buf, sizeof buf), "abcd");
     ck_assert_str_eq(text_clean("abc", true, buf, 1), "");
@@ -64,7 +62,6 @@ static const struct {
 START_TEST(bytes_are_readable)
 {
     char buf[32];
-
     ck_assert_str_eq(text_bytes(sizes[_i].bytes, buf), sizes[_i].text);
 }
 END_TEST
@@ -80,7 +77,6 @@ static const struct {
 START_TEST(durations_are_readable)
 {
     char buf[64];
-
     ck_assert_str_eq(text_duration(durations[_i].seconds, buf), durations[_i].text);
 }
 END_TEST
@@ -90,7 +86,6 @@ START_TEST(times_are_those_of_the_interface)
     static const char *const bad[] = {
         "", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:05+01:00", "2026-13-02T03:04:05Z", "x"};
     int64_t when = -1;
-
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         ck_assert(!text_parse_time(bad[i], &when));
     ck_assert(!text_parse_time(NULL, &when));
@@ -106,7 +101,6 @@ static char *wrapped(const char *text, unsigned width, size_t at, size_t indent)
     char *result = NULL;
     size_t size;
     FILE *out = open_memstream(&result, &size);
-
     text_wrap(out, &style, text, at, indent);
     fclose(out);
     return result;
@@ -131,7 +125,6 @@ static const struct {
 START_TEST(wrap_breaks_at_spaces_and_else_anywhere)
 {
     char *result = wrapped(wraps[_i].text, wraps[_i].width, wraps[_i].at, wraps[_i].indent);
-
     ck_assert_str_eq(result, wraps[_i].result);
     free(result);
 }
@@ -143,7 +136,6 @@ START_TEST(wrap_keeps_every_word)
     static const char text[] =
         "connect to 192.0.2.7:8081: the-quick-brown-fox-jumps-over-the-lazy-dog \xc3\xa4\xc3\xb6 "
         "a b c d e f g h i j k l m n o p q r s t u v w x y z";
-
     for (unsigned width = 4; width < 100; width++) {
         char *result = wrapped(text, width, 3, 3), *rest = strdup(result), *start = rest, *to = result;
 
@@ -168,7 +160,6 @@ START_TEST(a_very_long_word_is_not_lost)
 {
     char text[5000];
     char *result;
-
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     result = wrapped(text, 100, 0, 0);
@@ -183,7 +174,6 @@ START_TEST(cells_have_their_width)
     char *result = NULL;
     size_t size;
     FILE *out = open_memstream(&result, &size);
-
     text_cell(out, &utf8, "abc", 5);
     text_cell(out, &utf8, "|abcdef", 5);
     text_cell(out, &ascii, "|abcdef", 5);
@@ -201,7 +191,6 @@ START_TEST(colour_is_only_written_where_wanted)
     char *result = NULL;
     size_t size;
     FILE *out = open_memstream(&result, &size);
-
     text_tone(out, &off, TEXT_BAD, true);
     text_tone_end(out, &off);
     text_tone(out, &on, TEXT_BAD, true);
@@ -216,7 +205,6 @@ START_TEST(a_file_gets_no_colour_and_full_width)
 {
     struct text_style style;
     FILE *file = tmpfile();
-
     text_style_of(file, &style);
     ck_assert(!style.terminal && !style.colour);
     ck_assert_uint_eq(style.width, TEXT_WIDTH_MAX);
@@ -224,7 +212,7 @@ START_TEST(a_file_gets_no_colour_and_full_width)
 }
 END_TEST
 
-#define LOOP(test, table) tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof((table)[0]))
+#define LOOP(test, table) tcase_add_loop_test(tcase, test, 0, sizeof table / sizeof((table)[0]))
 
 int main(void)
 {
@@ -232,7 +220,6 @@ int main(void)
     TCase *tcase = tcase_create("text");
     SRunner *runner;
     int failed;
-
     LOOP(clean_leaves_only_what_is_harmless, cleans);
     tcase_add_test(tcase, clean_cuts_between_characters);
     LOOP(bytes_are_readable, sizes);

@@ -55,7 +55,6 @@ static void expect(struct setting *setting, enum tls_failure failure, const char
 static void expect_up(struct setting *setting, const char *version)
 {
     struct tls_summary summary;
-
     ck_assert_msg(shake(setting) == STREAM_OK, "%s", tls_failure_text(setting->pair.tls));
     ck_assert_int_eq(tls_failure(setting->pair.tls), TLS_FAILURE_NONE);
     ck_assert(!tls_resumed(setting->pair.tls));
@@ -71,7 +70,6 @@ START_TEST(tls_1_3_and_1_2_work_with_a_client_certificate)
 {
     struct setting s = setting("server");
     struct tls_summary summary;
-
     s.peer_conf.tls12 = _i;
     ck_assert_msg(shake(&s) == STREAM_OK, "%s", tls_failure_text(s.pair.tls));
     ck_assert(tls_peer_saw_certificate(s.pair.peer));
@@ -90,7 +88,6 @@ END_TEST
 START_TEST(no_client_certificate_is_needed_when_the_server_asks_for_none)
 {
     struct setting s = setting("server");
-
     s.conf.certificate = s.conf.private_key = NULL;
     s.peer_conf.client_ca = NULL;
     s.peer_conf.tls12 = _i;
@@ -101,7 +98,6 @@ END_TEST
 START_TEST(rsa_and_chains_are_taken)
 {
     static const char *const certificates[] = {"server-rsa", "server-chain"};
-
     for (int tls12 = 0; tls12 < 2; tls12++) {
         struct setting s = setting(certificates[_i]);
         s.peer_conf.tls12 = tls12;
@@ -114,7 +110,6 @@ START_TEST(names_are_compared_without_case_and_final_dot)
 {
     static const char *const names[] = {"GW.Example", "gw.example."};
     struct setting s = setting("server");
-
     s.name = names[_i];
     expect_up(&s, "TLSv1.3");
 }
@@ -124,7 +119,6 @@ START_TEST(an_address_must_be_in_the_certificate_and_is_no_sni)
 {
     static const char *const names[] = {"192.0.2.7", "2001:db8::7"};
     struct setting s = setting("server");
-
     s.name = names[_i];
     ck_assert_msg(shake(&s) == STREAM_OK, "%s", tls_failure_text(s.pair.tls));
     ck_assert_str_eq(tls_peer_sni(s.pair.peer), "");
@@ -135,7 +129,6 @@ END_TEST
 START_TEST(one_byte_at_a_time)
 {
     struct setting s = setting("server-chain");
-
     s.peer_conf.tls12 = _i;
     s.context = pair_context(&s.conf);
     s.server = tls_peer_server_new(&s.peer_conf);
@@ -168,12 +161,11 @@ static const struct {
     {"not-yet-valid", "gw.example", "certificate of gw.example is not valid before 2099-01-01"},
     {"wrong-purpose", "gw.example", "certificate of gw.example is not meant for servers (extended key usage)"},
 };
-#define N_REFUSED ((int)(sizeof(refused) / sizeof(refused[0])))
+#define N_REFUSED ((int)(sizeof refused / sizeof refused[0]))
 
 START_TEST(a_wrong_server_is_refused_and_named)
 {
     struct setting s = setting(refused[_i % N_REFUSED].certificate);
-
     s.name = refused[_i % N_REFUSED].name;
     s.peer_conf.tls12 = _i >= N_REFUSED;
     ck_assert_int_eq(shake(&s), STREAM_FAILED);
@@ -186,7 +178,6 @@ START_TEST(a_trusted_file_is_no_list_of_trusted_servers)
 {
     struct setting s = setting("wrong-issuer");
     char error[TLS_TEXT_MAX] = "";
-
     s.conf.ca_paths[0] = (char *)pki("wrong-issuer.pem");
     ck_assert_int_eq(tls_context_new(&s.conf, error, &s.context), -EINVAL);
     ck_assert_ptr_nonnull(strstr(error, "wrong-issuer.pem: no CA certificate in it"));
@@ -198,19 +189,18 @@ START_TEST(the_peer_is_named_by_its_address)
     int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct setting s = setting("wrong-name");
     struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(in4);
+    socklen_t length = sizeof in4;
     char want[TLS_TEXT_MAX];
-
-    ck_assert_int_eq(bind(listener, (struct sockaddr *)&in4, sizeof(in4)), 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&in4, sizeof in4), 0);
     ck_assert_int_eq(listen(listener, 1), 0);
     ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&in4, &length), 0);
-    ck_assert(connect(fd, (struct sockaddr *)&in4, sizeof(in4)) == 0 || errno == EINPROGRESS);
+    ck_assert(connect(fd, (struct sockaddr *)&in4, sizeof in4) == 0 || errno == EINPROGRESS);
     s.context = pair_context(&s.conf);
     s.server = tls_peer_server_new(&s.peer_conf);
     s.pair.peer = tls_peer_new(s.server, accept4(listener, NULL, NULL, SOCK_NONBLOCK), NULL);
     s.pair.tls = tls_new(s.context, stream_new_plain(fd), "gw.example", false);
     ck_assert_int_eq(pair_handshake(&s.pair), STREAM_FAILED);
-    snprintf(want, sizeof(want), "certificate of 127.0.0.1:%u is for \"wrong.example\", expected \"gw.example\"",
+    snprintf(want, sizeof want, "certificate of 127.0.0.1:%u is for \"wrong.example\", expected \"gw.example\"",
              ntohs(in4.sin_port));
     close(listener);
     expect(&s, TLS_FAILURE_SERVER_CERT, want);
@@ -225,7 +215,6 @@ static void shake_and_read(struct setting *s)
     enum stream_status status = shake(s);
     char byte;
     size_t count;
-
     ck_assert_int_eq(status, s->peer_conf.tls12 ? STREAM_FAILED : STREAM_OK);
     if (status == STREAM_OK)
         status = pair_read(&s->pair, &byte, 1, &count);
@@ -235,17 +224,15 @@ static void shake_and_read(struct setting *s)
 static void use_client(struct setting *s, const char *name)
 {
     char file[64];
-
-    snprintf(file, sizeof(file), "%s.pem", name);
+    snprintf(file, sizeof file, "%s.pem", name);
     s->conf.certificate = (char *)pki(file);
-    snprintf(file, sizeof(file), "%s.key", name);
+    snprintf(file, sizeof file, "%s.key", name);
     s->conf.private_key = (char *)pki(file);
 }
 
 START_TEST(an_alert_about_our_certificate_is_told)
 {
     struct setting s = setting("server");
-
     s.peer_conf.tls12 = _i;
     use_client(&s, "client-wrong-issuer");
     shake_and_read(&s);
@@ -256,7 +243,6 @@ END_TEST
 START_TEST(our_own_certificate_is_expired)
 {
     struct setting s = setting("server");
-
     s.peer_conf.tls12 = _i;
     use_client(&s, "client-expired");
     shake_and_read(&s);
@@ -268,7 +254,6 @@ END_TEST
 START_TEST(no_certificate_where_one_is_wanted)
 {
     struct setting s = setting("server");
-
     s.peer_conf.tls12 = _i;
     s.conf.certificate = s.conf.private_key = NULL;
     shake_and_read(&s);
@@ -289,7 +274,6 @@ START_TEST(a_failed_write_does_not_hide_the_alert)
     struct setting s = setting("server");
     char byte = 'x';
     size_t count;
-
     use_client(&s, "client-wrong-issuer");
     ck_assert_int_eq(shake(&s), STREAM_OK);
     ck_assert_ptr_null(s.pair.peer); /* gone */
@@ -303,7 +287,6 @@ END_TEST
 START_TEST(a_server_below_the_minimum_version)
 {
     struct setting s = setting("server");
-
     s.peer_conf.tls12 = true;
     s.conf.minimum_version = CONF_TLS_1_3;
     ck_assert_int_eq(shake(&s), STREAM_FAILED);
@@ -317,7 +300,6 @@ END_TEST
 START_TEST(no_common_cipher)
 {
     struct setting s = setting("server-rsa");
-
     s.peer_conf.tls12 = true;
     s.peer_conf.suites = "DHE-RSA-AES256-SHA";
     ck_assert_int_eq(shake(&s), STREAM_FAILED);
@@ -331,7 +313,6 @@ static void expect_load_error(struct conf *conf, int error, const char *text)
 {
     char found[TLS_TEXT_MAX] = "";
     struct tls_context *context = NULL;
-
     ck_assert_int_eq(tls_context_new(conf, found, &context), error);
     ck_assert_str_eq(found, text);
     ck_assert_ptr_null(context);
@@ -341,15 +322,13 @@ static void expect_load_error(struct conf *conf, int error, const char *text)
 static const char *about(const char *file, const char *complaint)
 {
     static char text[TLS_TEXT_MAX];
-
-    snprintf(text, sizeof(text), "%s: %s", pki(file), complaint);
+    snprintf(text, sizeof text, "%s: %s", pki(file), complaint);
     return text;
 }
 
 START_TEST(missing_and_useless_files_are_named)
 {
     struct conf conf = pair_conf();
-
     conf.ca_paths[0] = (char *)pki("none.pem");
     expect_load_error(&conf, -ENOENT, about("none.pem", "No such file or directory"));
     conf.ca_paths[0] = (char *)pki("ca.key");
@@ -375,9 +354,8 @@ START_TEST(a_key_of_another_certificate_is_refused)
 {
     struct conf conf = pair_conf();
     char text[TLS_TEXT_MAX];
-
     conf.private_key = (char *)pki("server.key");
-    snprintf(text, sizeof(text), "%s: does not belong to the certificate in %s", conf.private_key, conf.certificate);
+    snprintf(text, sizeof text, "%s: does not belong to the certificate in %s", conf.private_key, conf.certificate);
     expect_load_error(&conf, -EINVAL, text);
 }
 END_TEST
@@ -386,13 +364,12 @@ START_TEST(an_unreadable_key_says_who_wanted_to_read_it)
 {
     struct conf conf = pair_conf();
     char text[TLS_TEXT_MAX];
-
     ck_assert_int_eq(chmod(pki(""), 0755), 0);
     if (geteuid() == 0)
         ck_assert_int_eq(seteuid(1), 0);
     else
         ck_assert_int_eq(chmod(conf.private_key, 0), 0);
-    snprintf(text, sizeof(text), "%s: Permission denied (penstockd reads it as uid %u)", conf.private_key,
+    snprintf(text, sizeof text, "%s: Permission denied (penstockd reads it as uid %u)", conf.private_key,
              (unsigned)geteuid());
     expect_load_error(&conf, -EACCES, text);
     (void)(seteuid(0) == 0);
@@ -403,7 +380,6 @@ END_TEST
 START_TEST(a_directory_of_cas_and_a_certificate_with_its_key_in_one_file)
 {
     struct setting s = setting("server");
-
     s.conf.ca_paths[0] = (char *)pki("");
     expect_up(&s, "TLSv1.3");
     s = setting("server");
@@ -420,7 +396,6 @@ START_TEST(the_system_knows_cas_but_not_ours)
     char error[TLS_TEXT_MAX] = "";
     struct tls_context *context = NULL;
     int result;
-
     s.conf.system_ca = true;
     s.conf.n_ca_paths = 0;
     result = tls_context_new(&s.conf, error, &context);
@@ -443,10 +418,9 @@ START_TEST(the_second_connection_is_resumed_a_test_connection_never)
     struct tls_context *context = pair_context(&conf);
     struct tls_peer_server *server;
     static const bool resume[] = {true, true, true, false, true}, resumed[] = {false, true, true, false, true};
-
     peer_conf.tls12 = _i;
     server = tls_peer_server_new(&peer_conf);
-    for (size_t i = 0; i < sizeof(resume) / sizeof(resume[0]); i++) {
+    for (size_t i = 0; i < sizeof resume / sizeof resume[0]; i++) {
         struct pair pair = pair_up(context, server, "gw.example", resume[i]);
         ck_assert_msg(tls_resumed(pair.tls) == resumed[i], "connection %zu", i);
         ck_assert(tls_peer_resumed(pair.peer) == resumed[i]);
@@ -464,7 +438,6 @@ START_TEST(a_ticket_serves_until_there_is_another)
     struct tls_peer_conf peer_conf = pair_peer_conf("server");
     struct tls_context *context = pair_context(&conf);
     struct tls_peer_server *server = tls_peer_server_new(&peer_conf);
-
     for (size_t i = 0; i < 4; i++) {
         struct pair pair = pair_up(context, server, "gw.example", true);
         ck_assert_msg(tls_resumed(pair.tls) == (i > 0), "connection %zu", i);
@@ -513,7 +486,6 @@ START_TEST(a_session_is_offered_to_its_own_name_only)
     struct tls_context *context = pair_context(&conf);
     struct tls_peer_server *server = tls_peer_server_new(&peer_conf);
     struct pair pair = pair_up(context, server, "gw.example", true);
-
     pair_close(&pair);
     pair = pair_open(context, server, "other.example", true);
     ck_assert_int_eq(pair_handshake(&pair), STREAM_FAILED);
@@ -529,7 +501,6 @@ START_TEST(a_server_that_forgot_gets_a_full_handshake)
     struct conf conf = pair_conf();
     struct tls_peer_conf peer_conf = pair_peer_conf("server");
     struct tls_context *context = pair_context(&conf);
-
     for (int i = 0; i < 3; i++) {
         struct tls_peer_server *server = tls_peer_server_new(&peer_conf);
         struct pair pair = pair_up(context, server, "gw.example", true);
@@ -550,10 +521,9 @@ START_TEST(a_connection_outlives_its_context)
     struct pair pair = pair_up(context, server, "gw.example", true);
     char buf[4];
     size_t count;
-
     tls_context_free(context);
     ck_assert_int_eq(tls_peer_write(pair.peer, "more", 4, &count), TLS_PEER_OK);
-    ck_assert_int_eq(pair_read(&pair, buf, sizeof(buf), &count), STREAM_OK);
+    ck_assert_int_eq(pair_read(&pair, buf, sizeof buf, &count), STREAM_OK);
     pair_close(&pair);
     tls_peer_server_free(server);
 }
@@ -566,7 +536,6 @@ int main(void)
           *resumption = tcase_create("resumption");
     SRunner *runner;
     int failed;
-
     pki_make();
     tcase_add_loop_test(good, tls_1_3_and_1_2_work_with_a_client_certificate, 0, 2);
     tcase_add_loop_test(good, no_client_certificate_is_needed_when_the_server_asks_for_none, 0, 2);

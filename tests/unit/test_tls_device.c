@@ -78,14 +78,13 @@ static void known_answer(int device, int i)
 {
     unsigned char buf[64], tag[16];
     Aes aes;
-
     key_set(&aes, device, key256, cases[i].key_size);
     ck_assert_int_eq(
-        wc_AesGcmEncrypt(&aes, buf, plain, cases[i].size, iv, sizeof(iv), tag, sizeof(tag), aad, cases[i].aad_size), 0);
+        wc_AesGcmEncrypt(&aes, buf, plain, cases[i].size, iv, sizeof iv, tag, sizeof tag, aad, cases[i].aad_size), 0);
     ck_assert_mem_eq(buf, cases[i].first, 4);
     ck_assert_mem_eq(tag, cases[i].tag, 16);
     ck_assert_int_eq(
-        wc_AesGcmDecrypt(&aes, buf, buf, cases[i].size, iv, sizeof(iv), tag, sizeof(tag), aad, cases[i].aad_size), 0);
+        wc_AesGcmDecrypt(&aes, buf, buf, cases[i].size, iv, sizeof iv, tag, sizeof tag, aad, cases[i].aad_size), 0);
     ck_assert_mem_eq(buf, plain, cases[i].size);
     wc_AesFree(&aes);
 }
@@ -102,7 +101,6 @@ END_TEST
 START_TEST(a_cpu_with_aes_has_an_engine)
 {
     char *features = gcry_get_config(0, "hwflist");
-
     if (features && strstr(features, ":intel-aesni:") && strstr(features, ":intel-pclmul:"))
         ck_assert_ptr_nonnull(engine);
     gcry_free(features);
@@ -113,7 +111,6 @@ START_TEST(the_engine_is_really_asked)
 {
     unsigned char before[16], after[16], tag[16];
     Aes aes;
-
     if (!engine)
         return;
     key_set(&aes, tls_device_id(engine), key256, 16);
@@ -130,7 +127,6 @@ START_TEST(a_wrong_tag_is_refused)
 {
     unsigned char buf[64], tag[16];
     Aes aes;
-
     key_set(&aes, engine ? tls_device_id(engine) : INVALID_DEVID, key256, 32);
     for (unsigned bit = 0; bit < 128; bit++) {
         ck_assert_int_eq(wc_AesGcmEncrypt(&aes, buf, plain, 64, iv, 12, tag, 16, aad, 20), 0);
@@ -148,11 +144,10 @@ START_TEST(any_length_and_key_gives_what_wolfssl_gives)
     static const unsigned key_sizes[] = {16, 24, 32};
     unsigned seed = 7;
     Aes a, b;
-
     for (unsigned round = 0; engine && round < 300; round++) {
-        unsigned size = round < 100 ? round : (unsigned)rand_r(&seed) % sizeof(in);
+        unsigned size = round < 100 ? round : (unsigned)rand_r(&seed) % sizeof in;
         unsigned key_size = key_sizes[rand_r(&seed) % 3], aad_size = (unsigned)rand_r(&seed) % 21;
-        for (size_t i = 0; i < sizeof(key); i++)
+        for (size_t i = 0; i < sizeof key; i++)
             key[i] = (unsigned char)rand_r(&seed);
         for (size_t i = 0; i < size; i++)
             in[i] = (unsigned char)rand_r(&seed);
@@ -181,7 +176,7 @@ START_TEST(more_keys_than_places)
 
     for (int i = 0; engine && i < N; i++) {
         key[0] = (unsigned char)i;
-        key_set(&aes[i], tls_device_id(engine), key, sizeof(key));
+        key_set(&aes[i], tls_device_id(engine), key, sizeof key);
         tls_device_enter(engine, &aes[i]);
         ck_assert_int_eq(wc_AesGcmEncrypt(&aes[i], first[i], plain, 16, iv, 12, tag, 16, NULL, 0), 0);
     }
@@ -200,7 +195,6 @@ START_TEST(several_engines_live_side_by_side)
     struct tls_device *engines[10]; /* wolfSSL has eight devices; who gets none does without */
     unsigned char buf[16], tag[16];
     Aes aes;
-
     for (int i = 0; i < 10; i++)
         engines[i] = tls_device_new();
     for (int i = 0; i < 10; i++) {
@@ -224,10 +218,9 @@ int main(void)
     TCase *tcase = tcase_create("tls_device");
     SRunner *runner;
     int failed;
-
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, known_answers_with_and_without_the_engine, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_loop_test(tcase, known_answers_with_and_without_the_engine, 0, sizeof cases / sizeof cases[0]);
     tcase_add_test(tcase, a_cpu_with_aes_has_an_engine);
     tcase_add_test(tcase, the_engine_is_really_asked);
     tcase_add_test(tcase, a_wrong_tag_is_refused);

@@ -38,7 +38,6 @@ static const struct verdict untouched = {.kind = VERDICT_TESTING, .detail = "unt
 static struct expected specify(const struct outcome *servers, int n, const struct conf *conf)
 {
     bool any_tcp = false, all_without_route = true;
-
     for (int i = 0; i < n; i++)
         all_without_route = all_without_route && servers[i].no_route;
 
@@ -73,7 +72,6 @@ static bool specify_partial(const struct outcome *servers, int n, const struct c
     struct outcome done[SERVERS_MAX];
     struct expected first = {VERDICT_TESTING, -1};
     int ways[SERVERS_MAX][2], total = 1;
-
     for (int i = 0; i < n; i++) {
         static const int secure_ways[] = {1, 1, 1, 2, 3};
         ways[i][0] = secure_ways[servers[i].secure];
@@ -107,7 +105,7 @@ static void set_stage(struct test_stage *stage, enum test_outcome outcome, const
     stage->outcome = (uint8_t)outcome;
     stage->us = outcome == TEST_PASSED || outcome == TEST_FAILED ? 1000 : 0;
     if (outcome == TEST_FAILED)
-        snprintf(stage->detail, sizeof(stage->detail), "%s of server %d failed", what, server);
+        snprintf(stage->detail, sizeof stage->detail, "%s of server %d failed", what, server);
     else
         stage->detail[0] = '\0';
 }
@@ -117,9 +115,8 @@ static void fill_server(struct server_report *server, const struct outcome *outc
     static const enum test_outcome tcp[] = {TEST_PASSED, TEST_PASSED, TEST_FAILED, TEST_PASSED, TEST_RUNNING};
     static const enum test_outcome auth[] = {TEST_PASSED, TEST_FAILED, TEST_NOT_DONE, TEST_RUNNING, TEST_NOT_DONE};
     static const enum test_outcome plain[] = {TEST_PASSED, TEST_FAILED, TEST_RUNNING};
-
-    memset(server, 0, sizeof(*server));
-    snprintf(server->server, sizeof(server->server), "gw%d.example", i);
+    memset(server, 0, sizeof *server);
+    snprintf(server->server, sizeof server->server, "gw%d.example", i);
     set_stage(&server->secure_tcp, tcp[outcome->secure], "secure tcp", i);
     set_stage(&server->mutual_auth, auth[outcome->secure], "authentication", i);
     set_stage(&server->plain_tcp, plain[outcome->plain], "plain tcp", i);
@@ -133,13 +130,12 @@ static void fill_server(struct server_report *server, const struct outcome *outc
     server->no_route = outcome->no_route;
     addr_parse("192.0.2.1", (uint16_t)(8081 + 10 * i), &server->secure_address);
     addr_parse("192.0.2.1", (uint16_t)(8080 + 10 * i), &server->plain_address);
-    snprintf(server->tls.version, sizeof(server->tls.version), "TLSv1.%u", (unsigned)i % 10);
+    snprintf(server->tls.version, sizeof server->tls.version, "TLSv1.%u", (unsigned)i % 10);
 }
 
 static void next_outcome(struct outcome *outcome, int *index, int secure_count, int plain_count)
 {
     int i = *index;
-
     outcome->secure = (enum secure)(i % secure_count);
     i /= secure_count;
     outcome->plain = (enum plain)(i % plain_count);
@@ -150,8 +146,7 @@ static void next_outcome(struct outcome *outcome, int *index, int secure_count, 
 
 static struct conf *make_conf(int variant)
 {
-    struct conf *conf = calloc(1, sizeof(*conf));
-
+    struct conf *conf = calloc(1, sizeof *conf);
     ck_assert_ptr_nonnull(conf);
     conf->secure = variant & 1;
     conf->allow_fallback = variant & 2;
@@ -193,9 +188,8 @@ static void check_no_plain_after_secure_tcp(const struct verdict *verdict, const
 static void check_all(int n, bool complete, bool started)
 {
     int secure_count = complete ? SECURE_FINAL : SECURE_ALL, plain_count = complete ? PLAIN_FINAL : PLAIN_ALL;
-    struct test_report *report = calloc(1, sizeof(*report));
+    struct test_report *report = calloc(1, sizeof *report);
     int per_server = secure_count * plain_count * 2, total = 1, decided = 0;
-
     ck_assert_ptr_nonnull(report);
     for (int i = 0; i < n; i++)
         total *= per_server;
@@ -220,7 +214,7 @@ static void check_all(int n, bool complete, bool started)
 
             ck_assert_msg(must == does, "variant %d mix %d: decided %d, must %d", variant, mix, does, must);
             if (!does) {
-                ck_assert_mem_eq(&verdict, &untouched, sizeof(verdict));
+                ck_assert_mem_eq(&verdict, &untouched, sizeof verdict);
                 continue;
             }
             decided++;
@@ -254,7 +248,6 @@ END_TEST
 static struct verdict decide(struct test_report *report, const struct conf *conf)
 {
     struct verdict verdict = untouched;
-
     report->complete = true;
     ck_assert(verdict_decide(report, conf, &verdict));
     return verdict;
@@ -266,7 +259,6 @@ START_TEST(an_abandoned_stage_of_a_complete_report_has_failed)
     struct test_report report = {.n_servers = 1};
     struct outcome in_auth = {SECURE_IN_AUTH, PLAIN_OPEN, false}, in_tcp = {SECURE_IN_TCP, PLAIN_IN_TCP, false};
     struct verdict verdict;
-
     fill_server(&report.servers[0], &in_auth, 0, true);
     verdict = decide(&report, conf);
     ck_assert_int_eq(verdict.kind, VERDICT_AUTH_FAILED);
@@ -283,7 +275,6 @@ END_TEST
 START_TEST(a_report_without_servers_never_connects)
 {
     struct test_report report = {.complete = true};
-
     for (int variant = 0; variant < 8; variant++) {
         struct conf *conf = make_conf(variant);
         struct verdict verdict = decide(&report, conf);
@@ -303,7 +294,6 @@ START_TEST(the_detail_is_of_the_server_that_decides)
     struct outcome lost = {SECURE_UNREACHABLE, PLAIN_UNREACHABLE, true};
     struct outcome dead = {SECURE_UNREACHABLE, PLAIN_UNREACHABLE, false};
     struct outcome bad = {SECURE_MISTRUSTED, PLAIN_OPEN, false};
-
     fill_server(&report.servers[0], &lost, 0, true);
     fill_server(&report.servers[1], &dead, 1, true);
     fill_server(&report.servers[2], &bad, 2, true);
@@ -350,7 +340,6 @@ static const struct {
 START_TEST(texts_are_those_of_the_interface)
 {
     enum verdict_kind kind = rows[_i].kind;
-
     ck_assert_str_eq(verdict_status(kind), rows[_i].status);
     ck_assert_str_eq(verdict_connection_status(kind), rows[_i].connection_status);
     ck_assert_pstr_eq(verdict_reason(kind), rows[_i].reason);
@@ -364,7 +353,6 @@ int main(void)
     TCase *table = tcase_create("table"), *details = tcase_create("details");
     SRunner *runner;
     int failed;
-
     tcase_set_timeout(table, 300);
     tcase_add_loop_test(table, a_complete_report_decides_as_the_table_says, 1, SERVERS_MAX + 1);
     tcase_add_loop_test(table, an_unfinished_report_decides_only_when_every_end_agrees, 1, SERVERS_MAX + 1);
@@ -372,7 +360,7 @@ int main(void)
     tcase_add_test(details, an_abandoned_stage_of_a_complete_report_has_failed);
     tcase_add_test(details, a_report_without_servers_never_connects);
     tcase_add_test(details, the_detail_is_of_the_server_that_decides);
-    tcase_add_loop_test(details, texts_are_those_of_the_interface, 0, sizeof(rows) / sizeof(rows[0]));
+    tcase_add_loop_test(details, texts_are_those_of_the_interface, 0, sizeof rows / sizeof rows[0]);
     suite_add_tcase(suite, table);
     suite_add_tcase(suite, details);
     runner = srunner_create(suite);

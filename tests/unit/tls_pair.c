@@ -18,10 +18,9 @@ static char directory[] = "/tmp/penstock-pki-XXXXXX";
 void pki_make(void)
 {
     char command[512];
-
     if (!mkdtemp(directory))
         abort();
-    snprintf(command, sizeof(command), "%s %s gw.example 192.0.2.7 2001:db8::7", PKI_SCRIPT, directory);
+    snprintf(command, sizeof command, "%s %s gw.example 192.0.2.7 2001:db8::7", PKI_SCRIPT, directory);
     if (system(command) != 0)
         abort();
 }
@@ -29,8 +28,7 @@ void pki_make(void)
 void pki_remove(void)
 {
     char command[512];
-
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    snprintf(command, sizeof command, "rm -rf %s", directory);
     if (system(command) != 0)
         perror(command);
 }
@@ -40,15 +38,13 @@ const char *pki(const char *name)
     static char paths[16][256];
     static unsigned next;
     char *path = paths[next++ % 16];
-
-    snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+    snprintf(path, sizeof paths[0], "%s/%s", directory, name);
     return path;
 }
 
 struct conf pair_conf(void)
 {
     struct conf conf = {.n_ca_paths = 1};
-
     conf.ca_paths[0] = (char *)pki("ca.pem");
     conf.certificate = (char *)pki("client.pem");
     conf.private_key = (char *)pki("client.key");
@@ -59,10 +55,9 @@ struct tls_peer_conf pair_peer_conf(const char *certificate)
 {
     char name[64];
     struct tls_peer_conf conf = {.client_ca = pki("ca.pem")};
-
-    snprintf(name, sizeof(name), "%s.pem", certificate);
+    snprintf(name, sizeof name, "%s.pem", certificate);
     conf.certificate = pki(name);
-    snprintf(name, sizeof(name), "%s.key", certificate);
+    snprintf(name, sizeof name, "%s.key", certificate);
     conf.key = pki(name);
     return conf;
 }
@@ -71,7 +66,6 @@ struct tls_context *pair_context(const struct conf *conf)
 {
     char error[TLS_TEXT_MAX] = "";
     struct tls_context *context = NULL;
-
     ck_assert_msg(tls_context_new(conf, error, &context) == 0, "%s", error);
     return context;
 }
@@ -93,8 +87,7 @@ struct wire {
 
 static struct wire *wire_new(int client, int server, size_t piece)
 {
-    struct wire *wire = calloc(1, sizeof(*wire));
-
+    struct wire *wire = calloc(1, sizeof *wire);
     ck_assert_ptr_nonnull(wire);
     wire->piece = piece;
     for (int way = 0; way < 2; way++) {
@@ -123,9 +116,8 @@ static void half_end(struct half *half)
 
 static bool half_fill(struct half *half, size_t piece)
 {
-    size_t size = piece && piece < sizeof(half->buf) ? piece : sizeof(half->buf);
+    size_t size = piece && piece < sizeof half->buf ? piece : sizeof half->buf;
     ssize_t count = recv(half->from, half->buf, size, 0);
-
     if (count <= 0) {
         if (count == 0 || errno != EAGAIN)
             half_end(half);
@@ -143,7 +135,6 @@ static bool half_fill(struct half *half, size_t piece)
 static void half_move(struct half *half, size_t piece)
 {
     ssize_t count;
-
     if (!half->ended && half->moved == half->cut_at)
         half_end(half);
     if (half->ended || (half->at == half->end && !half_fill(half, piece)))
@@ -196,7 +187,6 @@ struct pair pair_open(struct tls_context *context, struct tls_peer_server *serve
 {
     struct pair pair = {0};
     int fds[2];
-
     sockets(fds);
     pair.tls = tls_new(context, stream_new_plain(fds[0]), name, resume);
     ck_assert_ptr_nonnull(pair.tls);
@@ -208,7 +198,6 @@ struct pair pair_open_wired(struct tls_context *context, struct tls_peer_server 
 {
     struct pair pair = {0};
     int client[2], peer[2];
-
     sockets(client);
     sockets(peer);
     pair.wire = wire_new(client[1], peer[1], piece);
@@ -236,7 +225,6 @@ enum stream_status pair_handshake(struct pair *pair)
 {
     enum stream_status client = STREAM_AGAIN_WRITE;
     enum tls_peer_result server = TLS_PEER_AGAIN;
-
     for (int i = 0; i < STEPS_MAX && (is_again(client) || server == TLS_PEER_AGAIN); i++) {
         if (pair->wire)
             wire_move(pair);
@@ -257,7 +245,6 @@ enum stream_status pair_handshake(struct pair *pair)
 enum stream_status pair_read(struct pair *pair, void *buf, size_t size, size_t *ret_count)
 {
     enum stream_status status = STREAM_AGAIN_READ;
-
     for (int i = 0; i < STEPS_MAX && is_again(status); i++) {
         if (pair->wire)
             wire_move(pair);
@@ -271,14 +258,13 @@ struct pair pair_up(struct tls_context *context, struct tls_peer_server *server,
     struct pair pair = pair_open(context, server, name, resume);
     char buf[16];
     size_t count;
-
     ck_assert_msg(pair_handshake(&pair) == STREAM_OK, "%s", tls_failure_text(pair.tls));
     ck_assert_int_eq(stream_write(tls_stream(pair.tls), "ping", 4, &count), STREAM_OK);
     ck_assert_uint_eq(count, 4);
-    ck_assert_int_eq(tls_peer_read(pair.peer, buf, sizeof(buf), &count), TLS_PEER_OK);
+    ck_assert_int_eq(tls_peer_read(pair.peer, buf, sizeof buf, &count), TLS_PEER_OK);
     ck_assert_uint_eq(count, 4);
     ck_assert_int_eq(tls_peer_write(pair.peer, "pong", 4, &count), TLS_PEER_OK);
-    ck_assert_int_eq(pair_read(&pair, buf, sizeof(buf), &count), STREAM_OK);
+    ck_assert_int_eq(pair_read(&pair, buf, sizeof buf, &count), STREAM_OK);
     ck_assert_uint_eq(count, 4);
     ck_assert_mem_eq(buf, "pong", 4);
     return pair;

@@ -24,9 +24,8 @@ struct tls_peer {
 
 struct tls_peer_server *tls_peer_server_new(const struct tls_peer_conf *conf)
 {
-    struct tls_peer_server *server = calloc(1, sizeof(*server));
+    struct tls_peer_server *server = calloc(1, sizeof *server);
     int verify = conf->client_ca ? WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT : WOLFSSL_VERIFY_NONE;
-
     ck_assert_ptr_nonnull(server);
     ck_assert_int_eq(wolfSSL_Init(), WOLFSSL_SUCCESS);
     server->ctx = wolfSSL_CTX_new(conf->tls12 ? wolfTLSv1_2_server_method() : wolfTLS_server_method());
@@ -68,8 +67,6 @@ static int peer_recv(WOLFSSL *ssl, char *buf, int size, void *data)
 {
     struct tls_peer *peer = data;
     size_t count;
-
-    (void)ssl;
     if (!peer->below)
         return answer(recv(peer->fd, buf, (size_t)size, 0));
     switch (tls_peer_read(peer->below, buf, (size_t)size, &count)) {
@@ -88,8 +85,6 @@ static int peer_send(WOLFSSL *ssl, char *buf, int size, void *data)
 {
     struct tls_peer *peer = data;
     size_t count;
-
-    (void)ssl;
     if (!peer->below)
         return answer(send(peer->fd, buf, (size_t)size, MSG_NOSIGNAL));
     switch (tls_peer_write(peer->below, buf, (size_t)size, &count)) {
@@ -106,8 +101,7 @@ static int peer_send(WOLFSSL *ssl, char *buf, int size, void *data)
 
 struct tls_peer *tls_peer_new(struct tls_peer_server *server, int fd, struct tls_peer *below)
 {
-    struct tls_peer *peer = calloc(1, sizeof(*peer));
-
+    struct tls_peer *peer = calloc(1, sizeof *peer);
     ck_assert_ptr_nonnull(peer);
     peer->fd = fd;
     peer->below = below;
@@ -123,13 +117,12 @@ struct tls_peer *tls_peer_new(struct tls_peer_server *server, int fd, struct tls
 void tls_peer_free(struct tls_peer *peer)
 {
     char rest[256];
-
     if (!peer)
         return;
     wolfSSL_free(peer->ssl);
     if (peer->fd >= 0) {
         /* What is unread at close() would become a reset, which overtakes the last bytes sent. */
-        while (recv(peer->fd, rest, sizeof(rest), 0) > 0)
+        while (recv(peer->fd, rest, sizeof rest, 0) > 0)
             ;
         close(peer->fd);
     }
@@ -152,14 +145,12 @@ static enum tls_peer_result result_of(struct tls_peer *peer, int result)
 enum tls_peer_result tls_peer_accept(struct tls_peer *peer)
 {
     int result = wolfSSL_accept(peer->ssl);
-
     return result == WOLFSSL_SUCCESS ? TLS_PEER_OK : result_of(peer, result);
 }
 
 enum tls_peer_result tls_peer_read(struct tls_peer *peer, void *buf, size_t size, size_t *ret_count)
 {
     int result = wolfSSL_read(peer->ssl, buf, (int)size);
-
     if (result <= 0)
         return result_of(peer, result);
     *ret_count = (size_t)result;
@@ -169,7 +160,6 @@ enum tls_peer_result tls_peer_read(struct tls_peer *peer, void *buf, size_t size
 enum tls_peer_result tls_peer_write(struct tls_peer *peer, const void *buf, size_t size, size_t *ret_count)
 {
     int result = wolfSSL_write(peer->ssl, buf, (int)size);
-
     if (result <= 0)
         return result_of(peer, result);
     *ret_count = (size_t)result;
@@ -179,7 +169,6 @@ enum tls_peer_result tls_peer_write(struct tls_peer *peer, const void *buf, size
 enum tls_peer_result tls_peer_close_notify(struct tls_peer *peer)
 {
     int result = wolfSSL_shutdown(peer->ssl);
-
     return result >= 0 ? TLS_PEER_OK : result_of(peer, result);
 }
 
@@ -196,8 +185,7 @@ bool tls_peer_resumed(struct tls_peer *peer)
 bool tls_peer_saw_certificate(struct tls_peer *peer)
 {
     WOLFSSL_X509 *x509 = wolfSSL_get_peer_certificate(peer->ssl);
-    bool seen = x509 != NULL;
-
+    bool seen = x509;
     wolfSSL_X509_free(x509);
     return seen;
 }
@@ -205,6 +193,5 @@ bool tls_peer_saw_certificate(struct tls_peer *peer)
 const char *tls_peer_sni(struct tls_peer *peer)
 {
     void *name = NULL;
-
     return wolfSSL_SNI_GetRequest(peer->ssl, WOLFSSL_SNI_HOST_NAME, &name) > 0 ? name : "";
 }

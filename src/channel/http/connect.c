@@ -35,7 +35,6 @@ static bool host_is_valid(const char *host)
 {
     size_t length = strlen(host);
     struct in6_addr in6;
-
     if (length == 0 || length > CONF_NAME_MAX)
         return false;
     if (strchr(host, ':'))
@@ -55,7 +54,6 @@ struct out {
 static void put(struct out *out, const char *text)
 {
     size_t length = strlen(text);
-
     if (out->used + length <= out->size)
         memcpy(out->buf + out->used, text, length);
     out->used += length; /* beyond size: seen at the end */
@@ -64,8 +62,7 @@ static void put(struct out *out, const char *text)
 /* RFC 9110 section 7.2 and RFC 3986 section 3.2.2: IPv6 stands in brackets. */
 static void put_host(struct out *out, const char *host)
 {
-    bool ipv6 = strchr(host, ':') != NULL;
-
+    bool ipv6 = strchr(host, ':');
     put(out, ipv6 ? "[" : "");
     put(out, host);
     put(out, ipv6 ? "]" : "");
@@ -85,10 +82,9 @@ int connect_write_request(const struct conf *conf, const char *host, uint16_t po
 {
     struct out out = {.buf = buf, .size = size};
     char port_text[8];
-
     if (!host_is_valid(host) || port == 0)
         return -EINVAL;
-    snprintf(port_text, sizeof(port_text), ":%u", (unsigned)port);
+    snprintf(port_text, sizeof port_text, ":%u", (unsigned)port);
     put(&out, "CONNECT ");
     put_host(&out, host);
     put(&out, port_text);
@@ -102,7 +98,6 @@ int connect_write_request(const struct conf *conf, const char *host, uint16_t po
 int connect_write_ping(const struct conf *conf, const char *proxy_host, char *buf, size_t size)
 {
     struct out out = {.buf = buf, .size = size};
-
     if (!host_is_valid(proxy_host))
         return -EINVAL;
     put(&out, "OPTIONS * HTTP/1.1\r\nHost: ");
@@ -123,8 +118,7 @@ struct line {
 static bool read_line(const char *buf, size_t length, struct line *ret_line)
 {
     const char *end = memchr(buf, '\n', length);
-    struct line line = {.text = buf, .length = end ? (size_t)(end - buf) : length, .whole = end != NULL};
-
+    struct line line = {.text = buf, .length = end ? (size_t)(end - buf) : length, .whole = end};
     line.next = line.length + 1;
     if (line.length > 0 && buf[line.length - 1] == '\r')
         line.length--;
@@ -141,8 +135,7 @@ static bool read_line(const char *buf, size_t length, struct line *ret_line)
 static bool status_line_is_valid(const struct line *line)
 {
     static const char pattern[] = "HTTP/1.# ### ";
-    size_t known = sizeof(pattern) - 1;
-
+    size_t known = sizeof pattern - 1;
     for (size_t i = 0; i < line->length && i < known; i++) {
         char c = line->text[i];
         if (i == 9 ? c < '1' || c > '5' : pattern[i] == '#' ? !is_digit(c) : c != pattern[i])
@@ -155,7 +148,6 @@ static bool status_line_is_valid(const struct line *line)
 static bool field_is_valid(const struct line *line, bool first)
 {
     size_t i = 0;
-
     if (line->length > 0 && is_blank(line->text[0]))
         return !first; /* continues the line before (obs-fold) */
     while (i < line->length && is_token(line->text[i]))
@@ -171,9 +163,8 @@ static void read_status(const struct line *line, struct connect_answer *answer)
 {
     const char *digits = line->text + 9;
     size_t n = 0;
-
     answer->status = (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
-    for (size_t i = 13; i < line->length && n < sizeof(answer->reason) - 1; i++)
+    for (size_t i = 13; i < line->length && n < sizeof answer->reason - 1; i++)
         answer->reason[n++] = line->text[i] >= 0x20 && line->text[i] < 0x7f ? line->text[i] : '?';
     while (n > 0 && answer->reason[n - 1] == ' ')
         n--;
@@ -185,7 +176,6 @@ static enum connect_result read_head(const char *buf, size_t length, struct conn
 {
     struct connect_answer answer = {0};
     struct line line;
-
     if (!read_line(buf, length, &line) || !status_line_is_valid(&line))
         return CONNECT_BAD;
     if (!line.whole)
@@ -215,7 +205,6 @@ enum connect_result connect_read_answer(const char *buf, size_t length, struct c
     size_t skipped = 0;
     struct connect_answer answer;
     enum connect_result result;
-
     for (;;) {
         if (skipped == seen)
             result = CONNECT_MORE;

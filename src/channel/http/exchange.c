@@ -11,9 +11,8 @@
 int exchange_ask(struct exchange *exchange, const struct conf *conf, const char *host, uint16_t port)
 {
     char buf[CONNECT_REQUEST_MAX];
-    int length = port ? connect_write_request(conf, host, port, buf, sizeof(buf))
-                      : connect_write_ping(conf, host, buf, sizeof(buf));
-
+    int length = port ? connect_write_request(conf, host, port, buf, sizeof buf)
+                      : connect_write_ping(conf, host, buf, sizeof buf);
     assert(!exchange->request);
     if (length < 0)
         return length;
@@ -30,7 +29,6 @@ static enum exchange_result take_answer(const struct exchange *exchange, struct 
 {
     struct connect_answer answer;
     size_t rest;
-
     switch (connect_read_answer(exchange->answer, exchange->answer_length, &answer)) {
     case CONNECT_MORE:
         return exchange->answer_length < CONNECT_ANSWER_MAX ? EXCHANGE_AGAIN : EXCHANGE_TOO_LARGE;
@@ -61,7 +59,6 @@ static enum exchange_result read_answer(struct exchange *exchange, struct stream
         enum stream_status status = stream_read(stream, exchange->answer + exchange->answer_length,
                                                 CONNECT_ANSWER_MAX - exchange->answer_length, &count);
         enum exchange_result result;
-
         if (status == STREAM_EOF || status == STREAM_TRUNCATED)
             return EXCHANGE_CLOSED;
         if (status == STREAM_RESET)
@@ -91,7 +88,6 @@ static bool write_request(struct exchange *exchange, struct stream *stream, bool
         size_t count = 0;
         enum stream_status status = stream_write(stream, exchange->request + exchange->request_at,
                                                  exchange->request_end - exchange->request_at, &count);
-
         if (status == STREAM_AGAIN_READ || status == STREAM_AGAIN_WRITE) {
             *want_write |= status == STREAM_AGAIN_WRITE;
             return true;
@@ -111,7 +107,6 @@ enum exchange_result exchange_step(struct exchange *exchange, struct stream *str
                                    struct connect_answer *ret_answer)
 {
     enum exchange_result result;
-
     *ret_want_write = false;
     /* A plain proxy has nothing to say before it is asked. */
     if (exchange->request && !exchange->answer && stream_can_splice(stream))
@@ -134,5 +129,5 @@ void exchange_fini(struct exchange *exchange)
 {
     free(exchange->request);
     free(exchange->answer);
-    memset(exchange, 0, sizeof(*exchange));
+    memset(exchange, 0, sizeof *exchange);
 }

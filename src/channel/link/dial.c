@@ -88,7 +88,6 @@ static int dial_interest(const struct dial *dial)
 static void dial_watch(struct dial *dial)
 {
     int interest = dial_interest(dial);
-
     if (ev_is_active(&dial->io) && interest == (dial->io.events & (EV_READ | EV_WRITE)))
         return;
     ev_io_stop(dial->loop, &dial->io);
@@ -132,9 +131,8 @@ __attribute__((format(printf, 4, 5))) static void dial_fail(struct dial *dial, e
 {
     struct dial_result result = {.reason = reason, .proxy_at_fault = proxy_at_fault};
     va_list args;
-
     va_start(args, format);
-    vsnprintf(result.detail, sizeof(result.detail), format, args);
+    vsnprintf(result.detail, sizeof result.detail, format, args);
     va_end(args);
     dial_finish(dial, &result);
 }
@@ -157,8 +155,7 @@ static void dial_fail_tcp(struct dial *dial, int error)
                                  .proxy_at_fault = !own,
                                  .no_route = own || routing};
     char address[ADDR_TEXT_MAX], words[TCP_WORDS_MAX];
-
-    snprintf(result.detail, sizeof(result.detail), "connect to %s: %s", addr_text(&dial->address, address),
+    snprintf(result.detail, sizeof result.detail, "connect to %s: %s", addr_text(&dial->address, address),
              tcp_error_words(error, words));
     dial_finish(dial, &result);
 }
@@ -168,7 +165,6 @@ static int dial_connect(struct dial *dial)
 {
     int fd;
     int result = tcp_connect(&dial->address, dial->local_port, &fd);
-
     if (result < 0)
         return -result;
     dial->stream = stream_new_plain(fd);
@@ -180,7 +176,6 @@ static int dial_connect(struct dial *dial)
 static void dial_fail_tls(struct dial *dial)
 {
     const char *text = tls_failure_text(dial->tls);
-
     switch (tls_failure(dial->tls)) {
     case TLS_FAILURE_SERVER_CERT:
     case TLS_FAILURE_CLIENT_CERT:
@@ -208,13 +203,12 @@ static const char *dial_question(const struct dial *dial)
 static void dial_answered(struct dial *dial, const struct connect_answer *answer)
 {
     struct dial_result result = {.reason = REASON_PROXY_REFUSED, .http_status = answer->status};
-
     if (dial->ping || (answer->status >= 200 && answer->status <= 299)) {
         dial_up(dial, answer->status);
         return;
     }
-    snprintf(result.detail, sizeof(result.detail), "proxy answered %d%s%s", answer->status,
-             answer->reason[0] ? " " : "", answer->reason);
+    snprintf(result.detail, sizeof result.detail, "proxy answered %d%s%s", answer->status, answer->reason[0] ? " " : "",
+             answer->reason);
     dial_finish(dial, &result);
 }
 
@@ -226,7 +220,6 @@ static void dial_ended(struct dial *dial, enum exchange_result how)
     enum tls_failure failure = dial->tls ? tls_failure(dial->tls) : TLS_FAILURE_NONE;
     const char *verb = how == EXCHANGE_RESET ? "reset" : "closed";
     char address[ADDR_TEXT_MAX];
-
     addr_text(&dial->address, address);
     if (!heard && failure == TLS_FAILURE_CLOSED)
         dial_fail(dial, REASON_PROXY_CLOSED, true, "%s", tls_failure_text(dial->tls));
@@ -250,7 +243,6 @@ static void dial_exchange(struct dial *dial)
     bool want_write;
     char address[ADDR_TEXT_MAX];
     enum exchange_result result = exchange_step(&dial->exchange, dial->stream, &want_write, &answer);
-
     addr_text(&dial->address, address);
     switch (result) {
     case EXCHANGE_AGAIN:
@@ -281,7 +273,6 @@ static void dial_exchange(struct dial *dial)
 static void dial_ask(struct dial *dial)
 {
     int error = exchange_ask(&dial->exchange, dial->conf, dial->host, dial->ping ? 0 : dial->port);
-
     if (error == -ENOMEM) {
         dial_fail_memory(dial);
     } else if (error < 0) {
@@ -363,8 +354,7 @@ static void dial_io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct dial *dial = io->data;
     int error = 0;
-    socklen_t length = sizeof(error);
-
+    socklen_t length = sizeof error;
     switch (dial->state) {
     case DIAL_TCP:
         if (getsockopt(dial->stream->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
@@ -393,7 +383,6 @@ static void dial_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     struct dial *dial = timer->data;
     char address[ADDR_TEXT_MAX];
     double limit = dial_limit_ms(dial) / 1e3;
-
     addr_text(&dial->address, address);
     switch (dial->state) {
     case DIAL_TCP:
@@ -424,8 +413,7 @@ static struct dial *dial_new(const struct dial_request *request)
 {
     size_t host_size = request->host ? strlen(request->host) + 1 : 0;
     size_t name_size = request->tls ? strlen(request->tls_name) + 1 : 0;
-    struct dial *dial = calloc(1, sizeof(*dial) + host_size + name_size);
-
+    struct dial *dial = calloc(1, sizeof *dial + host_size + name_size);
     if (!dial)
         return NULL;
     if (host_size)
@@ -448,7 +436,6 @@ static struct dial *dial_new(const struct dial_request *request)
 struct dial *dial_start(struct ev_loop *loop, const struct dial_request *request, dial_cb *cb, void *data)
 {
     struct dial *dial = dial_new(request);
-
     assert(!request->ping || request->host);
     if (!dial) {
         stream_free(request->below, true);
@@ -470,7 +457,6 @@ struct dial *dial_start(struct ev_loop *loop, const struct dial_request *request
 struct stream *dial_take_stream(struct dial *dial)
 {
     struct stream *stream = dial->stream;
-
     assert(dial->state == DIAL_UP && stream);
     dial->stream = NULL;
     return stream;
@@ -479,7 +465,7 @@ struct stream *dial_take_stream(struct dial *dial)
 void dial_tls_summary(const struct dial *dial, struct tls_summary *ret_summary)
 {
     assert(dial->state == DIAL_UP);
-    memset(ret_summary, 0, sizeof(*ret_summary));
+    memset(ret_summary, 0, sizeof *ret_summary);
     if (dial->tls)
         tls_summary(dial->tls, ret_summary);
 }

@@ -36,7 +36,6 @@ struct happy_eyeballs {
 static void race_stop(struct happy_eyeballs *race)
 {
     size_t i;
-
     ev_timer_stop(race->loop, &race->timer);
     for (i = 0; i < race->n_started; i++) {
         if (&race->runners[i] == race->winner)
@@ -49,7 +48,6 @@ static void race_stop(struct happy_eyeballs *race)
 static void race_won(struct happy_eyeballs *race, struct runner *runner)
 {
     struct happy_eyeballs_result result = {.up = true, .us = clock_us_since(runner->started)};
-
     race->winner = runner;
     result.address = race->addrs[runner - race->runners];
     race_stop(race);
@@ -60,10 +58,9 @@ static void race_lost(struct happy_eyeballs *race)
 {
     struct happy_eyeballs_result result = race->failure;
     size_t length = strlen(result.detail), others = race->n - 1;
-
     result.us = clock_us_since(race->started);
     if (others > 0)
-        snprintf(result.detail + length, sizeof(result.detail) - length, " (and %zu more address%s failed)", others,
+        snprintf(result.detail + length, sizeof result.detail - length, " (and %zu more address%s failed)", others,
                  others == 1 ? "" : "es");
     race_stop(race);
     race->cb(race, &result, race->data);
@@ -77,7 +74,7 @@ static void race_note_failure(struct happy_eyeballs *race, const struct runner *
         return;
     race->failure.no_route = result->no_route;
     race->failure.address = race->addrs[runner - race->runners];
-    memcpy(race->failure.detail, result->detail, sizeof(race->failure.detail));
+    memcpy(race->failure.detail, result->detail, sizeof race->failure.detail);
 }
 
 static void race_start_next(struct happy_eyeballs *race);
@@ -86,7 +83,6 @@ static void race_dial_cb(struct dial *dial, const struct dial_result *result, vo
 {
     struct runner *runner = data;
     struct happy_eyeballs *race = runner->race;
-
     assert(dial == runner->dial);
     if (result->up) {
         race_won(race, runner);
@@ -107,7 +103,6 @@ static void race_start_next(struct happy_eyeballs *race)
 {
     struct runner *runner = &race->runners[race->n_started];
     struct dial_request request = {.conf = race->conf, .address = race->addrs[race->n_started]};
-
     runner->race = race;
     runner->started = clock_us();
     runner->dial = dial_start(race->loop, &request, race_dial_cb, runner);
@@ -128,8 +123,7 @@ static void race_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 struct happy_eyeballs *happy_eyeballs_start(struct ev_loop *loop, const struct conf *conf, const struct addr *addrs,
                                             size_t n, happy_eyeballs_cb *cb, void *data)
 {
-    struct happy_eyeballs *race = calloc(1, sizeof(*race));
-
+    struct happy_eyeballs *race = calloc(1, sizeof *race);
     assert(n > 0);
     if (!race)
         return NULL;
@@ -138,7 +132,7 @@ struct happy_eyeballs *happy_eyeballs_start(struct ev_loop *loop, const struct c
     race->cb = cb;
     race->data = data;
     race->n = n < HAPPY_EYEBALLS_ADDRS_MAX ? n : HAPPY_EYEBALLS_ADDRS_MAX;
-    memcpy(race->addrs, addrs, race->n * sizeof(*addrs));
+    memcpy(race->addrs, addrs, race->n * sizeof *addrs);
     ev_init(&race->timer, race_timer_cb);
     race->timer.data = race;
     race->started = clock_us();

@@ -80,7 +80,6 @@ static bool host_has_network(void)
 {
     struct ifaddrs *list, *entry;
     bool found = false;
-
     if (getifaddrs(&list) < 0)
         return true; /* not known to be without */
     for (entry = list; entry && !found; entry = entry->ifa_next) {
@@ -103,13 +102,12 @@ static bool server_has_route(const struct ares_addr_port_node *server)
     struct addr addr = {.sa.sa_family = (sa_family_t)server->family};
     int fd = socket(server->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bool routed = true;
-
     if (fd < 0)
         return true;
     if (server->family == AF_INET)
         addr.in4.sin_addr = server->addr.addr4;
     else
-        memcpy(&addr.in6.sin6_addr, &server->addr.addr6, sizeof(addr.in6.sin6_addr));
+        memcpy(&addr.in6.sin6_addr, &server->addr.addr6, sizeof addr.in6.sin6_addr);
     addr_set_port(&addr, 53);
     if (connect(fd, &addr.sa, addr_length(&addr)) < 0)
         routed = errno != ENETUNREACH && errno != EHOSTUNREACH && errno != ENETDOWN && errno != EADDRNOTAVAIL;
@@ -121,7 +119,6 @@ static bool servers_have_route(ares_channel dns)
 {
     struct ares_addr_port_node *servers = NULL, *server;
     bool routed = false;
-
     if (ares_get_servers_ports(dns, &servers) != ARES_SUCCESS || !servers)
         return true; /* not known to be without */
     for (server = servers; server && !routed; server = server->next)
@@ -146,7 +143,6 @@ static int query_error(const struct resolve_query *query, char *text, size_t siz
     struct resolver *resolver = query->resolver;
     int status = query_status(query);
     double waited = ev_now(resolver->loop) - query->started;
-
     if (status == ARES_ENOTFOUND) {
         snprintf(text, size, "resolve %s: no such name", query->name);
         return -ENOENT;
@@ -183,7 +179,6 @@ static void query_free(struct resolve_query *query)
 {
     struct resolver *resolver = query->resolver;
     size_t i;
-
     for (i = 0; i < resolver->n_queries; i++)
         if (resolver->queries[i] == query)
             resolver->queries[i] = resolver->queries[--resolver->n_queries];
@@ -197,7 +192,6 @@ static void query_free(struct resolve_query *query)
 static size_t interleave(const struct resolve_query *query, struct addr addrs[static RESOLVE_ADDRS_MAX])
 {
     size_t i, n = 0;
-
     for (i = 0; i < RESOLVE_ADDRS_MAX; i++) {
         if (i < query->v6.n && n < RESOLVE_ADDRS_MAX)
             addrs[n++] = query->v6.addrs[i];
@@ -215,7 +209,7 @@ static void query_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     struct addr addrs[RESOLVE_ADDRS_MAX];
     char text[DETAIL_MAX] = "";
     size_t n = interleave(query, addrs);
-    int error = n > 0 ? 0 : query_error(query, text, sizeof(text));
+    int error = n > 0 ? 0 : query_error(query, text, sizeof text);
 
     query_free(query);
     cb(error, text, addrs, n, data);
@@ -237,7 +231,6 @@ static void query_answered(struct resolve_query *query)
 static void take_addresses(struct resolve_query *query, const struct ares_addrinfo *info)
 {
     const struct ares_addrinfo_node *node;
-
     for (node = info->nodes; node; node = node->ai_next) {
         struct family_answer *answer = node->ai_family == AF_INET6 ? &query->v6 : &query->v4;
 
@@ -274,8 +267,6 @@ static void dns_ended(struct resolve_query *query)
 static void dns_v6_cb(void *data, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct resolve_query *query = data;
-
-    (void)timeouts;
     query->v6.status = status;
     if (lookup_ended(query, info))
         dns_ended(query);
@@ -284,8 +275,6 @@ static void dns_v6_cb(void *data, int status, int timeouts, struct ares_addrinfo
 static void dns_v4_cb(void *data, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct resolve_query *query = data;
-
-    (void)timeouts;
     query->v4.status = status;
     if (lookup_ended(query, info))
         dns_ended(query);
@@ -294,7 +283,6 @@ static void dns_v4_cb(void *data, int status, int timeouts, struct ares_addrinfo
 static void resolver_set_timer(struct resolver *resolver)
 {
     struct timeval wait, *next = ares_timeout(resolver->dns, NULL, &wait);
-
     ev_timer_stop(resolver->loop, &resolver->timer);
     if (next) {
         ev_timer_set(&resolver->timer, (double)next->tv_sec + (double)next->tv_usec / 1e6, 0.);
@@ -308,9 +296,6 @@ static void hosts_cb(void *data, int status, int timeouts, struct ares_addrinfo 
     ares_channel dns = query->resolver->dns;
     /* The addresses are tried in parallel: sorting them (RFC 6724) would only undo the name server's rotation. */
     struct ares_addrinfo_hints hints = {.ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NOSORT};
-
-    (void)status;
-    (void)timeouts;
     if (!lookup_ended(query, info))
         return;
     if (query->v6.n + query->v4.n > 0) {
@@ -330,7 +315,6 @@ static void query_ask(struct resolve_query *query)
     const struct ares_addrinfo_hints hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NOSORT};
     struct addr numeric;
-
     if (!addr_parse(query->name, query->port, &numeric)) {
         query->lookups = 1;
         ares_getaddrinfo(query->resolver->hosts, query->name, NULL, &hints, hosts_cb, query);
@@ -345,10 +329,9 @@ struct resolve_query *resolve_start(struct resolver *resolver, const char *name,
 {
     size_t size = strlen(name) + 1;
     struct resolve_query *query;
-
     if (resolver->n_queries == QUERIES_MAX)
         return NULL;
-    query = calloc(1, sizeof(*query) + size);
+    query = calloc(1, sizeof *query + size);
     if (!query)
         return NULL;
     memcpy(query->name, name, size);
@@ -373,7 +356,6 @@ static void socket_cb(struct ev_loop *loop, ev_io *io, int events)
     struct resolver_socket *entry = io->data;
     struct resolver *resolver = entry->resolver;
     int fd = io->fd;
-
     /* The entry may be freed in here. */
     ares_process_fd(resolver->dns, events & EV_READ ? fd : ARES_SOCKET_BAD, events & EV_WRITE ? fd : ARES_SOCKET_BAD);
     resolver_set_timer(resolver);
@@ -382,7 +364,6 @@ static void socket_cb(struct ev_loop *loop, ev_io *io, int events)
 static void resolver_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct resolver *resolver = timer->data;
-
     ares_process_fd(resolver->dns, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     resolver_set_timer(resolver);
 }
@@ -393,14 +374,13 @@ static void socket_state_cb(void *data, ares_socket_t fd, int readable, int writ
     struct resolver *resolver = data;
     struct resolver_socket **link = &resolver->sockets, *entry;
     int interest = (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
-
     while (*link && (*link)->io.fd != fd)
         link = &(*link)->next;
     entry = *link;
     if (!entry) {
         if (!interest)
             return;
-        entry = calloc(1, sizeof(*entry));
+        entry = calloc(1, sizeof *entry);
         if (!entry)
             return; /* not polled: the try runs into its limit */
         entry->resolver = resolver;
@@ -426,17 +406,15 @@ static int channel_new(struct resolver *resolver, const char *lookups, ares_chan
                                    .lookups = copy,
                                    .sock_state_cb = socket_state_cb,
                                    .sock_state_cb_data = resolver};
-
-    snprintf(copy, sizeof(copy), "%s", lookups);
+    snprintf(copy, sizeof copy, "%s", lookups);
     return ares_init_options(ret_channel, &options,
                              ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
 }
 
 struct resolver *resolver_new(struct ev_loop *loop, char *ret_error, size_t error_size)
 {
-    struct resolver *resolver = calloc(1, sizeof(*resolver));
+    struct resolver *resolver = calloc(1, sizeof *resolver);
     int status = ARES_ENOMEM;
-
     if (resolver) {
         resolver->loop = loop;
         ev_init(&resolver->timer, resolver_timer_cb);

@@ -19,13 +19,12 @@
 
 static void set_option(int fd, int level, int name, int value)
 {
-    (void)setsockopt(fd, level, name, &value, sizeof(value)); /* a connection without it still works */
+    (void)setsockopt(fd, level, name, &value, sizeof value); /* a connection without it still works */
 }
 
 static bool bind_port(int fd, int family, uint16_t port)
 {
     struct addr any = {.sa.sa_family = (sa_family_t)family};
-
     addr_set_port(&any, port);
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     return bind(fd, &any.sa, addr_length(&any)) == 0;
@@ -34,7 +33,6 @@ static bool bind_port(int fd, int family, uint16_t port)
 int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd)
 {
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-
     if (fd < 0)
         return -errno;
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

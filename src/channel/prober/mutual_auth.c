@@ -44,9 +44,8 @@ static void auth_finish(struct mutual_auth *auth, bool passed)
 __attribute__((format(printf, 2, 3))) static void auth_fail(struct mutual_auth *auth, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
-    vsnprintf(auth->result.detail, sizeof(auth->result.detail), format, args);
+    vsnprintf(auth->result.detail, sizeof auth->result.detail, format, args);
     va_end(args);
     auth_finish(auth, false);
 }
@@ -62,7 +61,6 @@ static void auth_dial_cb(struct dial *dial, const struct dial_result *result, vo
 static bool auth_dial(struct mutual_auth *auth, enum auth_state state, const struct dial_request *request)
 {
     struct dial *dial = dial_start(auth->loop, request, auth_dial_cb, auth);
-
     if (!dial)
         return false;
     dial_free(auth->dial);
@@ -85,7 +83,6 @@ static bool auth_dial_channel(struct mutual_auth *auth, enum auth_state state, s
                                    .ping = !url->text,
                                    .listen_ms = state == AUTH_CONFIRM ? CONFIRM_LISTEN_MS : 0,
                                    .answer_ms = auth->conf->handshake_timeout_ms};
-
     return auth_dial(auth, state, &request);
 }
 
@@ -97,7 +94,6 @@ static void auth_dial_inside(struct mutual_auth *auth)
                                    .address = auth->address,
                                    .tls_name = url->host,
                                    .below = dial_take_stream(auth->dial)};
-
     if (!auth_dial(auth, AUTH_INSIDE, &request))
         auth_fail(auth, "AuthURL %s: out of memory", url->text);
 }
@@ -106,7 +102,6 @@ static void auth_dial_inside(struct mutual_auth *auth)
 static void auth_hang_up(struct mutual_auth *auth)
 {
     struct stream *stream = dial_take_stream(auth->dial);
-
     (void)stream_shutdown_write(stream);
     stream_free(stream, false);
 }
@@ -132,7 +127,6 @@ static bool is_about_request(const struct dial_result *result)
 static void auth_channel_failed(struct mutual_auth *auth, const struct dial_result *result)
 {
     const char *url = auth->conf->auth_url.text;
-
     if (result->http_status == 407 && url)
         auth_fail(auth, "AuthURL %s: %s (it asks for authentication, which [Proxy] Header= can carry)", url,
                   result->detail);
@@ -157,7 +151,7 @@ static bool is_no_news(const struct dial_result *result)
 
 static void auth_confirm(struct mutual_auth *auth, const struct dial_result *result)
 {
-    memcpy(auth->result.detail, result->detail, sizeof(auth->result.detail));
+    memcpy(auth->result.detail, result->detail, sizeof auth->result.detail);
     if (!auth_dial_channel(auth, AUTH_CONFIRM, NULL))
         auth_finish(auth, false);
 }
@@ -165,7 +159,6 @@ static void auth_confirm(struct mutual_auth *auth, const struct dial_result *res
 static void auth_dial_cb(struct dial *dial, const struct dial_result *result, void *data)
 {
     struct mutual_auth *auth = data;
-
     assert(dial == auth->dial);
     switch (auth->state) {
     case AUTH_CHANNEL:
@@ -203,8 +196,7 @@ static void auth_dial_cb(struct dial *dial, const struct dial_result *result, vo
 struct mutual_auth *mutual_auth_start(struct ev_loop *loop, const struct mutual_auth_request *request,
                                       mutual_auth_cb *cb, void *data)
 {
-    struct mutual_auth *auth = calloc(1, sizeof(*auth));
-
+    struct mutual_auth *auth = calloc(1, sizeof *auth);
     if (!auth) {
         stream_free(request->stream, true);
         return NULL;

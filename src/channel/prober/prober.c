@@ -69,7 +69,7 @@ static void stage_pass(struct probe *probe, struct test_stage *stage, uint32_t u
 static void stage_fail(struct probe *probe, struct test_stage *stage, uint32_t us, const char *detail)
 {
     *stage = (struct test_stage){.outcome = TEST_FAILED, .us = us};
-    snprintf(stage->detail, sizeof(stage->detail), "%s", detail);
+    snprintf(stage->detail, sizeof stage->detail, "%s", detail);
     prober_report_soon(probe->prober);
 }
 
@@ -97,7 +97,6 @@ static void probe_plain_cb(struct happy_eyeballs *race, const struct happy_eyeba
 {
     struct probe *probe = data;
     struct test_stage *stage = &probe->report->plain_tcp;
-
     probe->report->plain_address = result->address;
     if (result->up) {
         stream_free(happy_eyeballs_take_stream(race), false); /* in order: no error in the proxy's log for every test */
@@ -116,7 +115,6 @@ static void probe_start_plain(struct probe *probe)
     struct prober *prober = probe->prober;
     struct test_stage *stage = &probe->report->plain_tcp;
     size_t i;
-
     if (probe->n_addrs == 0) { /* the names were not resolved for the secure port either */
         stage_fail(probe, stage, 0, probe->report->secure_tcp.detail);
         return;
@@ -137,7 +135,6 @@ static void probe_auth_cb(struct mutual_auth *auth, const struct mutual_auth_res
     struct probe *probe = data;
     struct test_stage *stage = &probe->report->mutual_auth;
     uint32_t us = clock_us_since(probe->auth_started);
-
     assert(auth == probe->auth);
     probe->report->tls = result->tls;
     if (result->passed)
@@ -157,7 +154,6 @@ static void probe_start_auth(struct probe *probe, struct stream *stream)
                                           .stream = stream,
                                           .address = probe->report->secure_address,
                                           .server = probe->report->server};
-
     if (!prober->tls) {
         stream_free(stream, false);
         stage_fail(probe, stage, 0, prober->tls_error);
@@ -178,7 +174,6 @@ static void probe_tcp_cb(struct happy_eyeballs *race, const struct happy_eyeball
 {
     struct probe *probe = data;
     struct stream *stream;
-
     probe->report->secure_address = result->address;
     if (!result->up) {
         probe->report->no_route = result->no_route;
@@ -204,14 +199,13 @@ static void probe_resolved_cb(int error, const char *error_text, const struct ad
 {
     struct probe *probe = data;
     struct prober *prober = probe->prober;
-
     if (error) {
         probe->report->no_route = error == -ENETUNREACH;
         stage_fail(probe, probe_first_stage(probe), 0, error_text);
         probe_end(probe);
         return;
     }
-    memcpy(probe->addrs, addrs, n * sizeof(*addrs));
+    memcpy(probe->addrs, addrs, n * sizeof *addrs);
     probe->n_addrs = n;
     if (!prober->conf->secure) {
         probe_start_plain(probe);
@@ -229,8 +223,7 @@ static void probe_start(struct probe *probe, const char *server, const char *res
     const struct conf *conf = prober->conf;
     struct test_stage *stage = probe_first_stage(probe);
     uint16_t port = conf->secure ? conf->secure_port : conf->port;
-
-    snprintf(probe->report->server, sizeof(probe->report->server), "%s", server);
+    snprintf(probe->report->server, sizeof probe->report->server, "%s", server);
     stage->outcome = TEST_RUNNING;
     if (!prober->resolver) {
         probe->report->no_route = true;
@@ -247,7 +240,6 @@ static void probe_start(struct probe *probe, const char *server, const char *res
 static bool prober_busy(const struct prober *prober)
 {
     size_t i;
-
     for (i = 0; i < prober->report.n_servers; i++)
         if (prober->probes[i].state != PROBE_ENDED)
             return true;
@@ -258,7 +250,6 @@ static bool prober_busy(const struct prober *prober)
 static bool prober_wants_plain(const struct prober *prober)
 {
     size_t i;
-
     if (prober->plain || !prober->conf->allow_fallback)
         return false;
     for (i = 0; i < prober->report.n_servers; i++)
@@ -270,7 +261,6 @@ static bool prober_wants_plain(const struct prober *prober)
 static bool prober_has_route(const struct prober *prober)
 {
     size_t i;
-
     for (i = 0; i < prober->report.n_servers; i++)
         if (!prober->report.servers[i].no_route)
             return true;
@@ -283,7 +273,6 @@ static void prober_start_plain(struct prober *prober)
 {
     bool has_route = prober_has_route(prober);
     size_t i;
-
     prober->plain = true;
     for (i = 0; i < prober->report.n_servers; i++) {
         struct probe *probe = &prober->probes[i];
@@ -298,7 +287,6 @@ static void prober_start_plain(struct prober *prober)
 static void prober_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct prober *prober = timer->data;
-
     if (!prober_busy(prober) && prober_wants_plain(prober))
         prober_start_plain(prober);
     prober->report.complete = !prober_busy(prober);
@@ -310,7 +298,6 @@ static void prober_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 static void prober_abandon(struct prober *prober)
 {
     size_t i;
-
     for (i = 0; i < prober->report.n_servers; i++) {
         happy_eyeballs_free(prober->probes[i].race);
         mutual_auth_free(prober->probes[i].auth);
@@ -318,8 +305,8 @@ static void prober_abandon(struct prober *prober)
     resolver_free(prober->resolver);
     prober->resolver = NULL;
     ev_timer_stop(prober->loop, &prober->timer);
-    memset(prober->probes, 0, sizeof(prober->probes));
-    memset(&prober->report, 0, sizeof(prober->report));
+    memset(prober->probes, 0, sizeof prober->probes);
+    memset(&prober->report, 0, sizeof prober->report);
 }
 
 void prober_start(struct prober *prober, uint64_t test_id)
@@ -327,7 +314,6 @@ void prober_start(struct prober *prober, uint64_t test_id)
     const struct conf *conf = prober->conf;
     char resolver_error[DETAIL_MAX] = "";
     size_t i;
-
     prober_abandon(prober);
     ev_now_update(prober->loop); /* limits count from now, not from when the loop last slept */
     prober->plain = !conf->secure;
@@ -335,7 +321,7 @@ void prober_start(struct prober *prober, uint64_t test_id)
     prober->report.n_servers = (uint32_t)conf->n_servers;
     if (conf->n_servers == 0)
         prober_report_soon(prober);
-    prober->resolver = resolver_new(prober->loop, resolver_error, sizeof(resolver_error));
+    prober->resolver = resolver_new(prober->loop, resolver_error, sizeof resolver_error);
     for (i = 0; i < conf->n_servers; i++) {
         prober->probes[i].prober = prober;
         prober->probes[i].report = &prober->report.servers[i];
@@ -345,8 +331,7 @@ void prober_start(struct prober *prober, uint64_t test_id)
 
 struct prober *prober_new(struct ev_loop *loop, const struct conf *conf, prober_cb *cb, void *data)
 {
-    struct prober *prober = calloc(1, sizeof(*prober));
-
+    struct prober *prober = calloc(1, sizeof *prober);
     if (!prober)
         return NULL;
     prober->loop = loop;

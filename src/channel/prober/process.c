@@ -38,7 +38,6 @@ static void child_end(struct child *child, int status)
 static void child_watch(struct child *child)
 {
     int interest = EV_READ | (child->done_waits || child->report_waits ? EV_WRITE : 0);
-
     ev_io_stop(child->loop, &child->io);
     ev_io_set(&child->io, IPC_FD, interest);
     ev_io_start(child->loop, &child->io);
@@ -48,7 +47,6 @@ static void child_watch(struct child *child)
 static bool child_send(struct child *child, const struct ipc_message *message)
 {
     int error = ipc_send(IPC_FD, message, -1);
-
     if (error == -EAGAIN)
         return true;
     if (error == -EPIPE) {
@@ -73,7 +71,6 @@ static void child_flush(struct child *child)
 static void report_cb(const struct test_report *report, void *data)
 {
     struct child *child = data;
-
     child->report.type = IPC_REPORT;
     child->report.report = *report;
     child->report_waits = child_send(child, &child->report) && report->complete;
@@ -86,7 +83,6 @@ static void report_cb(const struct test_report *report, void *data)
 static void conf_error(const char *text, void *data)
 {
     char *detail = data;
-
     if (!detail[0])
         snprintf(detail, DETAIL_MAX, "%s", text);
 }
@@ -95,7 +91,6 @@ static struct conf *read_conf(int fd, char detail[static DETAIL_MAX])
 {
     struct conf *conf = NULL;
     FILE *stream = fdopen(fd, "r");
-
     if (!stream) {
         snprintf(detail, DETAIL_MAX, "configuration: %s", strerror(errno));
         close(fd);
@@ -114,7 +109,6 @@ static bool child_take_conf(struct child *child, int fd, char detail[static DETA
 {
     struct conf *conf = read_conf(fd, detail);
     struct prober *prober;
-
     if (!conf)
         return false;
     prober = prober_new(child->loop, conf, report_cb, child);
@@ -142,7 +136,6 @@ static bool child_take_conf(struct child *child, int fd, char detail[static DETA
 static int child_confine(void)
 {
     int error = sandbox_drop_all();
-
     if (error == 0)
         error = filter_system_calls();
     return error;
@@ -152,17 +145,15 @@ static void child_on_conf(struct child *child, const struct ipc_conf *conf, int 
 {
     bool first = !child->prober;
     struct ipc_conf_done *done = &child->done.conf_done;
-
-    memset(&child->done, 0, sizeof(child->done));
+    memset(&child->done, 0, sizeof child->done);
     child->done.type = IPC_CONF_DONE;
     done->serial = conf->serial;
     if (fd < 0)
-        snprintf(done->detail, sizeof(done->detail), "no configuration came with the message");
+        snprintf(done->detail, sizeof done->detail, "no configuration came with the message");
     else
         done->ok = child_take_conf(child, fd, done->detail);
     if (first && done->ok) {
         int error = child_confine();
-
         if (error < 0) {
             log_error("sandbox: %s", strerror(-error));
             child_end(child, EXIT_FAILURE);
@@ -188,7 +179,6 @@ static void child_on_message(struct child *child, const struct ipc_message *mess
         break;
     case IPC_PING: {
         struct ipc_message pong = {.type = IPC_PONG, .request = message->request};
-
         (void)child_send(child, &pong); /* a gate that does not read has no use for it */
         break;
     }
@@ -210,7 +200,6 @@ static void child_receive(struct child *child)
 {
     struct ipc_message message;
     int fd, result;
-
     while ((result = ipc_receive(IPC_FD, &message, &fd)) == 1)
         child_on_message(child, &message, fd);
     if (result == -EPIPE) {
@@ -224,7 +213,6 @@ static void child_receive(struct child *child)
 static void io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct child *child = io->data;
-
     if (events & EV_WRITE)
         child_flush(child);
     if (events & EV_READ)
@@ -233,9 +221,8 @@ static void io_cb(struct ev_loop *loop, ev_io *io, int events)
 
 int prober_main(void)
 {
-    struct child *child = calloc(1, sizeof(*child));
+    struct child *child = calloc(1, sizeof *child);
     int status = EXIT_FAILURE;
-
     log_init("prober", LOG_LEVEL_INFO);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* from a terminal it is meant for the gate, whose end is ours */

@@ -33,7 +33,6 @@ static void follow_records(struct tls *tls, const char *bytes, size_t count)
 static size_t take_ahead(struct tls *tls, char *buf, size_t size)
 {
     size_t count = tls->ahead.end - tls->ahead.at;
-
     if (count > size)
         count = size;
     memcpy(buf, tls->ahead.buf + tls->ahead.at, count);
@@ -95,8 +94,6 @@ int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data)
     struct tls *tls = data;
     enum stream_status status;
     size_t count;
-
-    (void)ssl;
     if (tls->ahead.at < tls->ahead.end)
         return (int)take_ahead(tls, buf, (size_t)size);
     if (!tls->ahead.buf)
@@ -132,13 +129,12 @@ void tls_gather(struct tls *tls)
 {
     if (!tls->behind.buf)
         tls->behind.buf = tls_context_get_batch(tls->context);
-    tls->behind.gathering = tls->behind.buf != NULL;
+    tls->behind.gathering = tls->behind.buf;
 }
 
 static enum stream_status send_some(struct tls *tls, const void *buf, size_t size, size_t *ret_count)
 {
     enum stream_status status = stream_write(tls->below, buf, size, ret_count);
-
     if (status != STREAM_OK) {
         tls->below_status = status;
         tls->send_broken = status != STREAM_AGAIN_READ && status != STREAM_AGAIN_WRITE;
@@ -177,8 +173,6 @@ int tls_send_cb(WOLFSSL *ssl, char *buf, int size, void *data)
 {
     struct tls *tls = data;
     size_t count;
-
-    (void)ssl;
     if (keep(tls, buf, (size_t)size))
         return size;
     /* Records are numbered: none may pass those that are kept. */

@@ -19,7 +19,6 @@
 static int64_t seconds_of(const WOLFSSL_ASN1_TIME *when)
 {
     struct tm tm;
-
     if (!when || wolfSSL_ASN1_TIME_to_tm(when, &tm) != WOLFSSL_SUCCESS)
         return 0;
     return timegm(&tm);
@@ -38,7 +37,6 @@ static void add_quoted(char *buf, size_t size, const char *separator, const void
     const unsigned char *bytes = text;
     size_t used = strlen(buf);
     size_t need = strlen(separator) + 3;
-
     if (used + need >= size)
         return;
     used += (size_t)snprintf(buf + used, size - used, "%s\"", separator);
@@ -52,8 +50,7 @@ static void add_address(char *buf, size_t size, const char *separator, const uns
 {
     char text[INET6_ADDRSTRLEN];
     int family = length == 4 ? AF_INET : AF_INET6;
-
-    if ((length == 4 || length == 16) && inet_ntop(family, bytes, text, sizeof(text)))
+    if ((length == 4 || length == 16) && inet_ntop(family, bytes, text, sizeof text))
         add_quoted(buf, size, separator, text, strlen(text));
 }
 
@@ -62,7 +59,6 @@ static void add_name(char *buf, size_t size, const char *separator, const WOLFSS
     WOLFSSL_ASN1_STRING *string = name->d.dNSName; /* an IP address has the same place and type */
     const unsigned char *data = wolfSSL_ASN1_STRING_data(string);
     int length = wolfSSL_ASN1_STRING_length(string);
-
     if (!data || length <= 0)
         return;
     if (name->type == GEN_IPADD)
@@ -80,10 +76,9 @@ static WOLFSSL_GENERAL_NAMES *alternative_names(WOLFSSL_X509 *x509)
 static void add_common_name(char *buf, size_t size, WOLFSSL_X509_NAME *name)
 {
     char text[128];
-    int length = name ? wolfSSL_X509_NAME_get_text_by_NID(name, NID_commonName, text, sizeof(text)) : -1;
-
+    int length = name ? wolfSSL_X509_NAME_get_text_by_NID(name, NID_commonName, text, sizeof text) : -1;
     if (length > 0)
-        add_quoted(buf, size, "", text, strnlen(text, sizeof(text)));
+        add_quoted(buf, size, "", text, strnlen(text, sizeof text));
 }
 
 struct names {
@@ -95,7 +90,6 @@ struct names {
 static void describe_kind(struct names *out, WOLFSSL_GENERAL_NAMES *names, int kind)
 {
     int n = names ? wolfSSL_sk_GENERAL_NAME_num(names) : 0;
-
     for (int i = 0; i < n; i++) {
         const WOLFSSL_GENERAL_NAME *name = wolfSSL_sk_GENERAL_NAME_value(names, i);
         if (!name || name->type != kind)
@@ -111,7 +105,6 @@ static void describe_names(WOLFSSL_X509 *x509, char *buf, size_t size)
 {
     WOLFSSL_GENERAL_NAMES *names = alternative_names(x509);
     struct names out = {.buf = buf, .size = size};
-
     describe_kind(&out, names, GEN_DNS);
     describe_kind(&out, names, GEN_IPADD);
     wolfSSL_sk_GENERAL_NAME_pop_free(names, NULL);
@@ -125,13 +118,12 @@ void tls_cert_describe(WOLFSSL_X509 *x509, struct tls_cert_note *ret_note)
 {
     WOLFSSL_X509_NAME *subject = wolfSSL_X509_get_subject_name(x509);
     WOLFSSL_X509_NAME *issuer = wolfSSL_X509_get_issuer_name(x509);
-
-    describe_names(x509, ret_note->names, sizeof(ret_note->names));
-    add_common_name(ret_note->issuer, sizeof(ret_note->issuer), issuer);
+    describe_names(x509, ret_note->names, sizeof ret_note->names);
+    add_common_name(ret_note->issuer, sizeof ret_note->issuer, issuer);
     if (!ret_note->issuer[0] && issuer) {
-        char text[sizeof(ret_note->issuer)] = ""; /* an empty name leaves it as it is */
-        if (wolfSSL_X509_NAME_oneline(issuer, text, sizeof(text)))
-            add_quoted(ret_note->issuer, sizeof(ret_note->issuer), "", text, strnlen(text, sizeof(text)));
+        char text[sizeof ret_note->issuer] = ""; /* an empty name leaves it as it is */
+        if (wolfSSL_X509_NAME_oneline(issuer, text, sizeof text))
+            add_quoted(ret_note->issuer, sizeof ret_note->issuer, "", text, strnlen(text, sizeof text));
     }
     ret_note->self_signed = subject && issuer && wolfSSL_X509_NAME_cmp(subject, issuer) == 0;
     ret_note->not_before = seconds_of(wolfSSL_X509_get_notBefore(x509));
@@ -148,7 +140,6 @@ bool tls_cert_has_address(WOLFSSL_X509 *x509, const struct addr *address)
     const void *bytes = ipv4 ? (const void *)&address->in4.sin_addr : (const void *)&address->in6.sin6_addr;
     int length = ipv4 ? 4 : 16;
     bool found = false;
-
     for (int i = 0; i < n && !found; i++) {
         const WOLFSSL_GENERAL_NAME *name = wolfSSL_sk_GENERAL_NAME_value(names, i);
         if (name && name->type == GEN_IPADD)
@@ -169,7 +160,6 @@ static size_t sign(WOLFSSL_EVP_MD_CTX *md, WOLFSSL_EVP_PKEY *key, unsigned char 
     bool ok = wolfSSL_EVP_DigestSignInit(md, NULL, wolfSSL_EVP_sha256(), NULL, key) == WOLFSSL_SUCCESS &&
               wolfSSL_EVP_DigestSignUpdate(md, "penstock", 8) == WOLFSSL_SUCCESS &&
               wolfSSL_EVP_DigestSignFinal(md, ret_signature, &length) == WOLFSSL_SUCCESS;
-
     return ok ? length : 0;
 }
 
@@ -189,7 +179,6 @@ bool tls_cert_has_key(WOLFSSL_X509 *x509, WOLFSSL_EVP_PKEY *key)
     unsigned char signature[SIGNATURE_MAX];
     size_t length = md && public && key ? sign(md, key, signature) : 0;
     bool matches = true;
-
     wolfSSL_EVP_MD_CTX_free(md);
     md = length > 0 ? wolfSSL_EVP_MD_CTX_new() : NULL;
     if (md)

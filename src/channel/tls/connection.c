@@ -24,9 +24,6 @@ static void note_peer(struct tls *tls);
 static int ticket_cb(WOLFSSL *ssl, const unsigned char *ticket, int size, void *data)
 {
     struct tls *tls = data;
-
-    (void)ssl;
-    (void)ticket;
     tls->ticketed = size > 0;
     return 0;
 }
@@ -35,8 +32,7 @@ static WOLFSSL *new_ssl(struct tls *tls)
 {
     WOLFSSL *ssl = wolfSSL_new(tls->context->ctx);
     bool named = tls->numeric.sa.sa_family == AF_UNSPEC;
-    bool ok = ssl != NULL;
-
+    bool ok = ssl;
     if (named) {
         ok = ok && wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, tls->name, (unsigned short)strlen(tls->name)) ==
                        WOLFSSL_SUCCESS;
@@ -65,8 +61,7 @@ static const struct stream_ops tls_ops;
 struct tls *tls_new(struct tls_context *context, struct stream *below, const char *name, bool resume)
 {
     size_t length = strlen(name);
-    struct tls *tls = calloc(1, sizeof(*tls) + length + 1);
-
+    struct tls *tls = calloc(1, sizeof *tls + length + 1);
     if (!tls) {
         stream_free(below, true);
         return NULL;
@@ -95,8 +90,7 @@ struct tls *tls_new(struct tls_context *context, struct stream *below, const cha
 static void note_peer(struct tls *tls)
 {
     struct sockaddr_storage peer;
-    socklen_t length = sizeof(peer);
-
+    socklen_t length = sizeof peer;
     if (tls->below->ops != &tls_ops && getpeername(tls->below->fd, (struct sockaddr *)&peer, &length) == 0)
         (void)addr_from_sockaddr((struct sockaddr *)&peer, length, &tls->peer);
 }
@@ -104,7 +98,6 @@ static void note_peer(struct tls *tls)
 static void tls_free(struct stream *stream, bool reset)
 {
     struct tls *tls = tls_of(stream);
-
     if (tls->ssl && tls->connected && !tls->write_closed && !reset) {
         tls_device_enter(tls->context->engine, tls);
         (void)wolfSSL_shutdown(tls->ssl);
@@ -159,8 +152,7 @@ static void trim(struct tls *tls)
     unsigned char *session = (unsigned char *)wolfSSL_get_session(tls->ssl);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     unsigned char *end, *first;
-
-    if (!session || page != sizeof(zeros))
+    if (!session || page != sizeof zeros)
         return;
     end = session + malloc_usable_size(session);
     first = session + (page - (uintptr_t)session % page) % page;
@@ -182,7 +174,6 @@ static void remember(struct tls *tls)
 enum stream_status tls_handshake(struct tls *tls)
 {
     int result, error;
-
     if (tls->failure != TLS_FAILURE_NONE)
         return STREAM_FAILED;
     begin(tls);
@@ -214,7 +205,6 @@ static enum stream_status tls_read(struct stream *stream, void *buf, size_t size
 {
     struct tls *tls = tls_of(stream);
     int result, error;
-
     assert(tls->connected || tls->failure != TLS_FAILURE_NONE);
     if (tls->read_end != STREAM_OK)
         return tls->read_end;
@@ -246,7 +236,6 @@ static enum stream_status write_broken(struct tls *tls)
 {
     char byte;
     int result, error;
-
     begin(tls);
     result = tls->read_end == STREAM_OK ? wolfSSL_peek(tls->ssl, &byte, 1) : 1;
     if (result <= 0) {
@@ -262,7 +251,6 @@ static enum stream_status write_broken(struct tls *tls)
 static enum stream_status write_out(struct tls *tls, size_t *ret_count)
 {
     enum stream_status status = tls_flush(tls);
-
     if (tls->send_broken)
         return write_broken(tls);
     if (status != STREAM_OK)
@@ -276,7 +264,6 @@ static enum stream_status tls_write(struct stream *stream, const void *buf, size
 {
     struct tls *tls = tls_of(stream);
     int result, error;
-
     assert(tls->connected && !tls->write_closed);
     if (tls->failure != TLS_FAILURE_NONE)
         return STREAM_FAILED;
@@ -301,7 +288,6 @@ static enum stream_status tls_shutdown_write(struct stream *stream)
 {
     struct tls *tls = tls_of(stream);
     int result, error;
-
     assert(tls->connected);
     if (tls->write_closed)
         return STREAM_OK;
@@ -324,14 +310,12 @@ static enum stream_status tls_shutdown_write(struct stream *stream)
 static bool tls_pending(const struct stream *stream)
 {
     const struct tls *tls = tls_of(stream);
-
     return tls->read_end == STREAM_OK && (tls->ahead.at < tls->ahead.end || wolfSSL_pending(tls->ssl) > 0);
 }
 
 static const char *tls_error(const struct stream *stream)
 {
     const struct tls *tls = tls_of(stream);
-
     return tls->read_end == STREAM_TRUNCATED ? "closed without TLS close_notify" : tls_failure_text(tls);
 }
 
@@ -364,9 +348,8 @@ void tls_summary(const struct tls *tls, struct tls_summary *ret_summary)
     const char *cipher =
         wolfSSL_get_cipher_name_iana_from_suite((unsigned char)(suite >> 8), (unsigned char)(suite & 0xff));
     WOLFSSL_X509 *x509 = wolfSSL_get_peer_certificate(tls->ssl);
-
-    strncpy(summary.version, version ? version : "", sizeof(summary.version) - 1);
-    strncpy(summary.cipher, cipher ? cipher : "", sizeof(summary.cipher) - 1);
+    strncpy(summary.version, version ? version : "", sizeof summary.version - 1);
+    strncpy(summary.cipher, cipher ? cipher : "", sizeof summary.cipher - 1);
     if (x509)
         summary.server_expires = tls_cert_expires(x509);
     wolfSSL_X509_free(x509);

@@ -28,8 +28,7 @@ static bool set_up(struct tls_context *context)
 {
     int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1, WOLFSSL_ECC_SECP521R1};
     WOLFSSL_CTX *ctx = context->ctx;
-    bool aes = context->engine != NULL;
-
+    bool aes = context->engine;
     /* Debian's wolfSSL verifies nobody and speaks TLS 1.1 unless told otherwise. */
     wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, tls_verify_cb);
     /* Its own cache copies 37 KB per handshake into a table that we never ask. */
@@ -38,7 +37,7 @@ static bool set_up(struct tls_context *context)
            wolfSSL_CTX_set_cipher_list(ctx, aes ? SUITES_AES ":" SUITES_CHACHA : SUITES_CHACHA ":" SUITES_AES) ==
                WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) == WOLFSSL_SUCCESS &&
-           wolfSSL_CTX_set_groups(ctx, groups, sizeof(groups) / sizeof(groups[0])) == WOLFSSL_SUCCESS;
+           wolfSSL_CTX_set_groups(ctx, groups, sizeof groups / sizeof groups[0]) == WOLFSSL_SUCCESS;
 }
 
 static void context_destroy(struct tls_context *context)
@@ -59,10 +58,9 @@ int tls_context_new(const struct conf *conf, char ret_error[static TLS_TEXT_MAX]
 {
     struct tls_context *context;
     int result;
-
     if (wolfSSL_Init() != WOLFSSL_SUCCESS)
         return tls_complain(ret_error, -ENOMEM, "wolfSSL cannot be initialised");
-    context = calloc(1, sizeof(*context));
+    context = calloc(1, sizeof *context);
     if (!context) {
         wolfSSL_Cleanup();
         return tls_complain(ret_error, -ENOMEM, "out of memory");
@@ -114,7 +112,6 @@ int64_t tls_context_client_expires(const struct tls_context *context)
 unsigned char *tls_context_get_batch(struct tls_context *context)
 {
     unsigned char *batch = context->spare_batch;
-
     if (context->batches_out == BATCHES_MAX)
         return NULL;
     context->spare_batch = NULL;
@@ -149,7 +146,6 @@ static struct tls_remembered *make_remembered(struct tls_context *context, const
 {
     struct tls_remembered *place = &context->remembered[context->next_remembered];
     char *copy = strdup(name);
-
     if (!copy)
         return NULL;
     wolfSSL_SESSION_free(place->session);
@@ -168,7 +164,6 @@ void tls_context_recall(struct tls_context *context, const char *name, WOLFSSL *
 {
     struct tls_remembered *remembered = find_remembered(context, name);
     WOLFSSL_SESSION *copy = NULL;
-
     if (remembered && remembered->session)
         copy = wolfSSL_SESSION_dup(remembered->session);
     /* When wolfSSL does not want it, there will be a full handshake. */
@@ -181,7 +176,6 @@ void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL
 {
     struct tls_remembered *remembered;
     WOLFSSL_SESSION *session = wolfSSL_get1_session(ssl);
-
     if (!session || !wolfSSL_SESSION_is_resumable(session)) {
         wolfSSL_SESSION_free(session);
         return;
@@ -200,7 +194,6 @@ void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL
 void tls_context_forget(struct tls_context *context, const char *name)
 {
     struct tls_remembered *remembered = find_remembered(context, name);
-
     if (!remembered)
         return;
     wolfSSL_SESSION_free(remembered->session);

@@ -46,13 +46,12 @@ struct gcm {
 static void slot_clear(struct slot *slot)
 {
     gcry_cipher_close(slot->cipher); /* wipes the key schedule; takes NULL */
-    explicit_bzero(slot, sizeof(*slot));
+    explicit_bzero(slot, sizeof *slot);
 }
 
 static struct slot *slot_of(struct tls_device *engine, const Aes *aes)
 {
     uintptr_t bits = (uintptr_t)aes >> 4;
-
     return &engine->slots[(bits ^ bits >> 6 ^ bits >> 12) % SLOTS];
 }
 
@@ -60,7 +59,6 @@ static gcry_cipher_hd_t open_cipher(const void *key, size_t length)
 {
     int algorithm = length == 16 ? GCRY_CIPHER_AES128 : GCRY_CIPHER_AES256;
     gcry_cipher_hd_t cipher;
-
     if (length != 16 && length != 32)
         return NULL;
     if (gcry_cipher_open(&cipher, algorithm, GCRY_CIPHER_MODE_GCM, 0) != 0)
@@ -77,7 +75,6 @@ static gcry_cipher_hd_t cipher_of(struct tls_device *engine, const Aes *aes)
 {
     struct slot *slot = slot_of(engine, aes);
     size_t length = (size_t)aes->keylen;
-
     if (length > KEY_MAX)
         return NULL;
     if (slot->cipher && slot->aes == aes && slot->key_length == length && memcmp(slot->key, aes->devKey, length) == 0) {
@@ -110,7 +107,6 @@ static const unsigned char *gcm_source(const struct gcm *gcm)
 static int gcm_encrypt(gcry_cipher_hd_t cipher, const struct gcm *gcm, unsigned char *tag, size_t tag_length)
 {
     const unsigned char *in = gcm_source(gcm);
-
     if (!gcm_begin(cipher, gcm) || gcry_cipher_encrypt(cipher, gcm->out, gcm->length, in, in ? gcm->length : 0) != 0 ||
         gcry_cipher_gettag(cipher, tag, tag_length) != 0)
         return AES_GCM_AUTH_E; /* half done, perhaps in place: wolfSSL must not try again */
@@ -120,7 +116,6 @@ static int gcm_encrypt(gcry_cipher_hd_t cipher, const struct gcm *gcm, unsigned 
 static int gcm_decrypt(gcry_cipher_hd_t cipher, const struct gcm *gcm, const unsigned char *tag, size_t tag_length)
 {
     const unsigned char *in = gcm_source(gcm);
-
     if (!gcm_begin(cipher, gcm) || gcry_cipher_decrypt(cipher, gcm->out, gcm->length, in, in ? gcm->length : 0) != 0 ||
         gcry_cipher_checktag(cipher, tag, tag_length) != 0)
         return AES_GCM_AUTH_E;
@@ -130,7 +125,6 @@ static int gcm_decrypt(gcry_cipher_hd_t cipher, const struct gcm *gcm, const uns
 static int do_cipher(struct tls_device *engine, wc_CryptoInfo *info)
 {
     gcry_cipher_hd_t cipher;
-
     if (info->cipher.type != WC_CIPHER_AES_GCM)
         return CRYPTOCB_UNAVAILABLE;
     if (info->cipher.enc) {
@@ -141,7 +135,6 @@ static int do_cipher(struct tls_device *engine, wc_CryptoInfo *info)
                           .in = info->cipher.aesgcm_enc.in,
                           .out = info->cipher.aesgcm_enc.out,
                           .length = info->cipher.aesgcm_enc.sz};
-
         cipher = cipher_of(engine, info->cipher.aesgcm_enc.aes);
         return cipher ? gcm_encrypt(cipher, &gcm, info->cipher.aesgcm_enc.authTag, info->cipher.aesgcm_enc.authTagSz)
                       : CRYPTOCB_UNAVAILABLE;
@@ -176,7 +169,6 @@ static int do_seed(unsigned char *seed, size_t size)
 
 static int engine_cb(int device, wc_CryptoInfo *info, void *data)
 {
-    (void)device;
     if (info->algo_type == WC_ALGO_TYPE_CIPHER)
         return do_cipher(data, info);
     if (info->algo_type == WC_ALGO_TYPE_SEED)
@@ -199,19 +191,18 @@ static bool self_test(void)
                                             0xb1, 0x6a, 0xed, 0xf5, 0xaa, 0x0d, 0xe6, 0x57, 0xba, 0x63, 0x7b, 0x39};
     static const unsigned char want[16] = {0x5b, 0xc9, 0x4f, 0xbc, 0x32, 0x21, 0xa5, 0xdb,
                                            0x94, 0xfa, 0xe9, 0x5a, 0xe7, 0x12, 0x1a, 0x47};
-    unsigned char buf[sizeof(plain)], tag[16];
-    struct gcm gcm = {.iv = iv, .iv_length = sizeof(iv), .aad = aad, .aad_length = sizeof(aad)};
-    gcry_cipher_hd_t cipher = open_cipher(key, sizeof(key));
-    bool ok = cipher != NULL;
-
+    unsigned char buf[sizeof plain], tag[16];
+    struct gcm gcm = {.iv = iv, .iv_length = sizeof iv, .aad = aad, .aad_length = sizeof aad};
+    gcry_cipher_hd_t cipher = open_cipher(key, sizeof key);
+    bool ok = cipher;
     gcm.in = plain;
     gcm.out = buf;
-    gcm.length = sizeof(plain);
-    ok = ok && gcm_encrypt(cipher, &gcm, tag, sizeof(tag)) == 0 && memcmp(tag, want, sizeof(tag)) == 0;
+    gcm.length = sizeof plain;
+    ok = ok && gcm_encrypt(cipher, &gcm, tag, sizeof tag) == 0 && memcmp(tag, want, sizeof tag) == 0;
     gcm.in = buf; /* in place, as wolfSSL does */
-    ok = ok && gcm_decrypt(cipher, &gcm, tag, sizeof(tag)) == 0 && memcmp(buf, plain, sizeof(plain)) == 0;
+    ok = ok && gcm_decrypt(cipher, &gcm, tag, sizeof tag) == 0 && memcmp(buf, plain, sizeof plain) == 0;
     tag[0] ^= 1;
-    ok = ok && gcm_decrypt(cipher, &gcm, tag, sizeof(tag)) == AES_GCM_AUTH_E;
+    ok = ok && gcm_decrypt(cipher, &gcm, tag, sizeof tag) == AES_GCM_AUTH_E;
     gcry_cipher_close(cipher);
     return ok;
 }
@@ -232,7 +223,6 @@ static bool cpu_has_aes(void)
     char *features = gcry_get_config(0, "hwflist"); /* ":name:name:" */
     bool x86 = features && strstr(features, ":intel-aesni:") && strstr(features, ":intel-pclmul:");
     bool arm = features && strstr(features, ":arm-aes:") && strstr(features, ":arm-pmull:");
-
     gcry_free(features);
     return x86 || arm;
 }
@@ -240,11 +230,10 @@ static bool cpu_has_aes(void)
 struct tls_device *tls_device_new(void)
 {
     struct tls_device *engine;
-
     init_gcrypt();
     if (!cpu_has_aes() || !self_test())
         return NULL;
-    engine = calloc(1, sizeof(*engine));
+    engine = calloc(1, sizeof *engine);
     if (!engine)
         return NULL;
     /* wolfSSL wants a number of its own for each device (its table has eight): the place in memory is one. */

@@ -20,7 +20,7 @@ static void note_certificate(struct tls *tls, WOLFSSL_X509 *x509, int depth)
 {
     if (tls->note || !x509)
         return; /* the first refusal counts */
-    tls->note = calloc(1, sizeof(*tls->note));
+    tls->note = calloc(1, sizeof *tls->note);
     if (!tls->note)
         return;
     tls->note->depth = depth;
@@ -34,7 +34,6 @@ int tls_verify_cb(int verified, WOLFSSL_X509_STORE_CTX *store)
     bool own = depth == 0;
     bool numeric = tls->numeric.sa.sa_family != AF_UNSPEC;
     WOLFSSL_X509 *x509 = NULL;
-
     if (verified && !(own && numeric)) {
         tls->server_verified = tls->server_verified || own;
         return 1;
@@ -57,7 +56,6 @@ __attribute__((format(printf, 3, 4))) static void say(struct tls *tls, enum tls_
                                                       ...)
 {
     va_list args;
-
     tls->failure = failure;
     tls->text = malloc(TLS_TEXT_MAX);
     if (!tls->text)
@@ -77,7 +75,6 @@ static const char *date_text(int64_t when, char buf[static DATE_MAX])
 {
     time_t seconds = (time_t)when;
     struct tm tm;
-
     if (when == 0 || !gmtime_r(&seconds, &tm) || strftime(buf, DATE_MAX, "%Y-%m-%d", &tm) == 0)
         strcpy(buf, "unknown date");
     return buf;
@@ -117,7 +114,7 @@ static const char *alert_words(int code)
                   {116, "certificate required"},
                   {120, "no application protocol"}};
 
-    for (size_t i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++) {
+    for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {
         if (alerts[i].code == code)
             return alerts[i].words;
     }
@@ -152,13 +149,12 @@ static bool is_certificate_error(int error)
 static void fail_certificate(struct tls *tls, int error)
 {
     const struct tls_cert_note *note = tls->note;
-    char peer[ADDR_TEXT_MAX], date[DATE_MAX], whose[ADDR_TEXT_MAX + sizeof(note->names) + CONF_NAME_MAX];
+    char peer[ADDR_TEXT_MAX], date[DATE_MAX], whose[ADDR_TEXT_MAX + sizeof note->names + CONF_NAME_MAX];
     const enum tls_failure kind = TLS_FAILURE_SERVER_CERT;
-
-    snprintf(whose, sizeof(whose), "certificate of %s", peer_text(tls, peer));
+    snprintf(whose, sizeof whose, "certificate of %s", peer_text(tls, peer));
     if (note && note->depth > 0)
-        snprintf(whose, sizeof(whose), "CA certificate %s that %s sent",
-                 note->names[0] ? note->names : "without a name", peer_text(tls, peer));
+        snprintf(whose, sizeof whose, "CA certificate %s that %s sent", note->names[0] ? note->names : "without a name",
+                 peer_text(tls, peer));
     if (error == NO_PEER_CERT)
         say(tls, kind, "%s sent no certificate", peer_text(tls, peer));
     else if (!note)
@@ -193,7 +189,6 @@ static void fail_alert(struct tls *tls, int code)
 {
     int64_t expires = tls->context->client_expires;
     char peer[ADDR_TEXT_MAX], date[DATE_MAX];
-
     if (code == 70)
         say(tls, TLS_FAILURE_PROTOCOL, "%s does not speak TLS 1.%d or later (alert 70, protocol version)",
             peer_text(tls, peer), tls->context->only_tls13 ? 3 : 2);
@@ -216,7 +211,6 @@ static void fail_alert(struct tls *tls, int code)
 static void fail_closed(struct tls *tls, const char *verb)
 {
     char peer[ADDR_TEXT_MAX];
-
     if (!tls->connected)
         say(tls, TLS_FAILURE_CLOSED, "%s %s the connection during the TLS handshake%s", peer_text(tls, peer), verb,
             tls->server_verified ? " without an alert; it may refuse the client certificate" : "");
@@ -233,7 +227,6 @@ static void fail_protocol(struct tls *tls, int error)
 {
     const char *what = wolfSSL_ERR_reason_error_string((unsigned long)-error);
     char peer[ADDR_TEXT_MAX];
-
     peer_text(tls, peer);
     if (error == VERSION_ERROR)
         say(tls, TLS_FAILURE_PROTOCOL, "%s does not speak TLS 1.%d or later", peer_text(tls, peer),
@@ -248,7 +241,6 @@ void tls_fail(struct tls *tls, int error)
 {
     WOLFSSL_ALERT_HISTORY alerts = {0};
     bool fatal = wolfSSL_get_alert_history(tls->ssl, &alerts) == WOLFSSL_SUCCESS && alerts.last_rx.level == alert_fatal;
-
     if (tls->failure != TLS_FAILURE_NONE)
         return;
     if (error == MEMORY_E || error == MEMORY_ERROR)

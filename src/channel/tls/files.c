@@ -24,7 +24,6 @@ static const char system_directory[] = "/etc/ssl/certs";
 int tls_complain(char *text, int error, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     vsnprintf(text, TLS_TEXT_MAX, format, args);
     va_end(args);
@@ -58,7 +57,6 @@ static void blob_fini(struct blob *blob)
 static int read_all(int fd, size_t size, struct blob *ret_blob)
 {
     struct blob blob = {.data = malloc(size + 1)};
-
     if (!blob.data)
         return -ENOMEM;
     while (blob.size < size) {
@@ -82,7 +80,6 @@ static int read_file(const char *path, struct blob *ret_blob)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     int result;
-
     if (fd < 0)
         return -errno;
     if (fstat(fd, &st) < 0)
@@ -111,7 +108,6 @@ static bool trust_certificate(WOLFSSL_CTX *ctx, WOLFSSL_X509 *x509)
     int length = 0;
     const unsigned char *der = x509 && may_be_trusted(x509) ? wolfSSL_X509_get_der(x509, &length) : NULL;
     bool taken = der && wolfSSL_CTX_load_verify_buffer(ctx, der, length, WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
-
     wolfSSL_X509_free(x509);
     return taken;
 }
@@ -121,7 +117,6 @@ static size_t trust_pem(WOLFSSL_CTX *ctx, const struct blob *blob)
     static const char begin[] = "-----BEGIN CERTIFICATE-----";
     const char *text = (const char *)blob->data, *end = text + blob->size;
     size_t n = 0;
-
     for (const char *at = strstr(text, begin); at; at = strstr(at + 1, begin))
         n += trust_certificate(ctx, wolfSSL_X509_load_certificate_buffer((const unsigned char *)at, (int)(end - at),
                                                                          WOLFSSL_FILETYPE_PEM));
@@ -134,7 +129,6 @@ static int trust_file(WOLFSSL_CTX *ctx, const char *path)
     struct blob blob;
     int result = read_file(path, &blob);
     size_t n;
-
     if (result < 0)
         return result;
     n = trust_pem(ctx, &blob);
@@ -153,13 +147,11 @@ static int trust_directory(WOLFSSL_CTX *ctx, const char *path)
     DIR *dir = opendir(path);
     struct dirent *entry;
     size_t n_trusted = 0;
-
     if (!dir)
         return -errno;
     for (size_t n = 0; n < DIRECTORY_MAX && (entry = readdir(dir)); n++) {
         char file[4096];
-        if (entry->d_name[0] != '.' &&
-            (size_t)snprintf(file, sizeof(file), "%s/%s", path, entry->d_name) < sizeof(file))
+        if (entry->d_name[0] != '.' && (size_t)snprintf(file, sizeof file, "%s/%s", path, entry->d_name) < sizeof file)
             n_trusted += trust_file(ctx, file) == 1;
     }
     closedir(dir);
@@ -169,7 +161,6 @@ static int trust_directory(WOLFSSL_CTX *ctx, const char *path)
 static int trust_path(WOLFSSL_CTX *ctx, const char *path, char *ret_error)
 {
     int result = trust_file(ctx, path);
-
     if (result == -EISDIR)
         result = trust_directory(ctx, path);
     if (result < 0)
@@ -179,7 +170,7 @@ static int trust_path(WOLFSSL_CTX *ctx, const char *path, char *ret_error)
 
 static int trust_system(WOLFSSL_CTX *ctx, char *ret_error)
 {
-    for (size_t i = 0; i < sizeof(system_bundles) / sizeof(system_bundles[0]); i++) {
+    for (size_t i = 0; i < sizeof system_bundles / sizeof system_bundles[0]; i++) {
         if (trust_file(ctx, system_bundles[i]) == 1)
             return 0;
     }
@@ -193,7 +184,6 @@ int tls_load_trust(struct tls_context *context, const struct conf *conf, char *r
 {
     WOLFSSL_CTX *ctx = context->ctx;
     int result = conf->system_ca ? trust_system(ctx, ret_error) : 0;
-
     for (size_t i = 0; i < conf->n_ca_paths && result == 0; i++)
         result = trust_path(ctx, conf->ca_paths[i], ret_error);
     return result;
@@ -206,7 +196,6 @@ static int use_certificate(struct tls_context *context, const char *path, char *
     struct blob blob;
     int result = read_file(path, &blob);
     WOLFSSL_X509 *x509 = NULL;
-
     if (result < 0)
         return complain_of_file(ret_error, path, result);
     if (blob.size == 0 ||
@@ -224,17 +213,12 @@ static int use_certificate(struct tls_context *context, const char *path, char *
 /* Nobody is there to type a passphrase; without this, wolfSSL would ask the terminal. */
 static int no_passphrase(char *buf, int size, int writing, void *data)
 {
-    (void)buf;
-    (void)size;
-    (void)writing;
-    (void)data;
     return 0;
 }
 
 static bool key_is_encrypted(const struct blob *key)
 {
     const char *text = (const char *)key->data;
-
     return strstr(text, "BEGIN ENCRYPTED PRIVATE KEY") || strstr(text, "Proc-Type: 4,ENCRYPTED");
 }
 
@@ -242,7 +226,6 @@ static int use_key(struct tls_context *context, const char *path, char *ret_erro
 {
     struct blob blob;
     int result = read_file(path, &blob);
-
     if (result < 0)
         return complain_of_file(ret_error, path, result);
     if (key_is_encrypted(&blob))
@@ -260,7 +243,6 @@ int tls_load_identity(struct tls_context *context, const struct conf *conf, char
     WOLFSSL_X509 *x509 = NULL;
     const char *key;
     int result;
-
     if (!conf->certificate && !conf->private_key)
         return 0;
     if (!conf->certificate)

@@ -80,9 +80,8 @@ static int send_conf(struct child *child)
     struct ipc_message message = {.type = IPC_CONF, .conf = {.serial = child->serial, .index = child->index}};
     char path[32];
     int fd, r;
-
     /* Opened anew, and for reading only: each child has its own file offset. */
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", child->conf_fd);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", child->conf_fd);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
@@ -94,7 +93,6 @@ static int send_conf(struct child *child)
 static int send_one(struct child *child, enum due what)
 {
     struct ipc_message message;
-
     switch (what) {
     case DUE_CONF:
         return send_conf(child);
@@ -118,12 +116,11 @@ static int send_one(struct child *child, enum due what)
     return ipc_send(child->fd, &message, -1);
 }
 
-/* Sends what is due, the configuration first. A child that is gone shows as end of file in on_readable. */
+/* Sends what is due, the configuration first. A child that is gone shows as end of file in readable_cb. */
 static void flush_due(struct child *child)
 {
     static const enum due order[] = {DUE_CONF, DUE_ROUTE, DUE_TEST, DUE_SESSIONS, DUE_PING};
-
-    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if (!(child->due & order[i]))
             continue;
         int r = send_one(child, order[i]);
@@ -153,7 +150,6 @@ static void send_due(struct child *child, enum due what)
 static void schedule_restart(struct child *child)
 {
     bool young = ev_now(child->setup->loop) - child->started < child->setup->timing.young;
-
     if (child->retired) {
         enter(child, CHILD_STATE_DOWN, -1);
         return;
@@ -167,7 +163,6 @@ static void start(struct child *child)
 {
     struct ev_loop *loop = child->setup->loop;
     int r;
-
     ev_now_update(loop);
     child->started = ev_now(loop);
     r = spawn_child(child->setup->program, child->role == CHILD_PROBER ? "prober" : "relay", child->stats_fd,
@@ -227,12 +222,10 @@ static void log_death(const struct child *child, int status)
         log_error("%s (pid %d) ended with status %d", child->name, (int)child->pid, WEXITSTATUS(status));
 }
 
-static void on_reaped(struct ev_loop *loop, ev_child *watcher, int revents)
+static void reaped_cb(struct ev_loop *loop, ev_child *watcher, int revents)
 {
     struct child *child = watcher->data;
     bool was_connected = connected(child);
-
-    (void)revents;
     if (!child->asked)
         log_death(child, watcher->rstatus);
     ev_child_stop(loop, watcher);
@@ -258,11 +251,9 @@ static void ping(struct child *child)
     send_due(child, DUE_PING);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct child *child = watcher->data;
-
-    (void)revents;
     switch (child->state) {
     case CHILD_STATE_DOWN:
         start(child);
@@ -332,12 +323,10 @@ static bool take_message(struct child *child, const struct ipc_message *message)
     return true;
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void readable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct child *child = watcher->data;
     struct ipc_message message;
-
-    (void)revents;
     /* A callback may have ended the child or given it another life. */
     for (int i = 0; i < MESSAGES_PER_WAKEUP && connected(child) && ev_is_active(watcher); i++) {
         int passed = -1;
@@ -356,9 +345,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
     }
 }
 
-static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void writable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-    (void)revents;
     flush_due(watcher->data);
 }
 
@@ -366,8 +354,7 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 struct child *child_new(const struct child_setup *setup, enum child_role role, uint32_t index)
 {
-    struct child *child = calloc(1, sizeof(*child));
-
+    struct child *child = calloc(1, sizeof *child);
     if (!child)
         return NULL;
     *child = (struct child){.setup = setup, .role = role, .index = index, .fd = -1, .stats_fd = -1, .conf_fd = -1};
@@ -376,14 +363,14 @@ struct child *child_new(const struct child_setup *setup, enum child_role role, u
         return NULL;
     }
     if (role == CHILD_PROBER)
-        snprintf(child->name, sizeof(child->name), "prober");
+        snprintf(child->name, sizeof child->name, "prober");
     else
-        snprintf(child->name, sizeof(child->name), "relay %u", index % 1000);
+        snprintf(child->name, sizeof child->name, "relay %u", index % 1000);
     backoff_init(&child->backoff, setup->timing.restart_first_ms, setup->timing.restart_max_ms);
-    ev_io_init(&child->readable, on_readable, -1, EV_READ);
-    ev_io_init(&child->writable, on_writable, -1, EV_WRITE);
-    ev_timer_init(&child->timer, on_timer, 0., 0.);
-    ev_child_init(&child->reaper, on_reaped, 0, 0);
+    ev_io_init(&child->readable, readable_cb, -1, EV_READ);
+    ev_io_init(&child->writable, writable_cb, -1, EV_WRITE);
+    ev_timer_init(&child->timer, timer_cb, 0., 0.);
+    ev_child_init(&child->reaper, reaped_cb, 0, 0);
     child->readable.data = child->writable.data = child->timer.data = child->reaper.data = child;
     return child;
 }

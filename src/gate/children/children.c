@@ -41,7 +41,6 @@ struct children {
 static unsigned count_ready(const struct children *children)
 {
     unsigned ready = 0;
-
     for (unsigned i = 0; i < children->n_relays; i++)
         ready += child_usable(children->relays[i]);
     return ready;
@@ -50,7 +49,6 @@ static unsigned count_ready(const struct children *children)
 static void report_ready(struct children *children)
 {
     bool ready = count_ready(children) > 0;
-
     if (ready == children->relays_ready)
         return;
     children->relays_ready = ready;
@@ -74,10 +72,9 @@ static void end_try(struct children *children, bool ok, const char *detail)
     children->cbs.conf_tried(ok, detail, children->data);
 }
 
-static void on_conf_done(struct child *child, bool ok, const char *detail, void *data)
+static void conf_done_cb(struct child *child, bool ok, const char *detail, void *data)
 {
     struct children *children = data;
-
     if (child_role(child) == CHILD_PROBER && children->try_fd >= 0) {
         end_try(children, ok, detail);
         return;
@@ -103,7 +100,6 @@ static unsigned find_relay(const struct children *children, const struct child *
 static void end_list(struct children *children)
 {
     uint64_t id = children->list_id;
-
     ev_timer_stop(children->setup.loop, &children->list_timer);
     children->list_id = 0;
     children->cbs.sessions_end(id, children->data);
@@ -112,7 +108,6 @@ static void end_list(struct children *children)
 static void end_list_of(struct children *children, const struct child *relay)
 {
     unsigned index = find_relay(children, relay);
-
     if (children->list_id == 0)
         return;
     if (index < CONF_RELAYS_MAX)
@@ -123,25 +118,22 @@ static void end_list_of(struct children *children, const struct child *relay)
     end_list(children);
 }
 
-static void on_list_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void list_timeout_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)revents;
     end_list(watcher->data);
 }
 
-static void on_session(struct children *children, const struct child *relay, const struct ipc_session *session)
+static void session_cb(struct children *children, const struct child *relay, const struct ipc_session *session)
 {
     unsigned index = find_relay(children, relay);
-
     if (children->list_id != 0 && session->request_id == children->list_id && index < CONF_RELAYS_MAX &&
         children->list_open[index])
         children->cbs.session(session, children->data);
 }
 
-static void on_message(struct child *child, const struct ipc_message *message, void *data)
+static void message_cb(struct child *child, const struct ipc_message *message, void *data)
 {
     struct children *children = data;
-
     switch ((enum ipc_type)message->type) {
     case IPC_REPORT:
         children->cbs.report(&message->report, children->data);
@@ -150,7 +142,7 @@ static void on_message(struct child *child, const struct ipc_message *message, v
         children->cbs.trouble(&message->trouble, children->data);
         return;
     case IPC_SESSION:
-        on_session(children, child, &message->session);
+        session_cb(children, child, &message->session);
         return;
     case IPC_SESSIONS_END:
         if (message->request.id == children->list_id)
@@ -168,10 +160,9 @@ static void on_message(struct child *child, const struct ipc_message *message, v
     assert(false); /* child.c passes nothing else on */
 }
 
-static void on_lost(struct child *child, void *data)
+static void lost_cb(struct child *child, void *data)
 {
     struct children *children = data;
-
     if (child_role(child) == CHILD_PROBER) {
         children->cbs.prober_lost(children->data);
         if (children->try_fd >= 0)
@@ -186,15 +177,14 @@ static void on_lost(struct child *child, void *data)
 
 struct children *children_new(struct ev_loop *loop, const char *program, const struct children_cbs *cbs, void *data)
 {
-    struct children *children = calloc(1, sizeof(*children));
-
+    struct children *children = calloc(1, sizeof *children);
     assert(ev_is_default_loop(loop));
     if (!children)
         return NULL;
     children->setup = (struct child_setup){
         .loop = loop,
         .program = program,
-        .cbs = {.conf_done = on_conf_done, .message = on_message, .lost = on_lost},
+        .cbs = {.conf_done = conf_done_cb, .message = message_cb, .lost = lost_cb},
         .data = children,
         .timing = {.restart_first_ms = 100, .restart_max_ms = 10000, .young = 10., .configure = 10., .ping = 10.},
     };
@@ -202,7 +192,7 @@ struct children *children_new(struct ev_loop *loop, const char *program, const s
     children->data = data;
     children->conf_fd = children->try_fd = -1;
     children->route.mode = ROUTE_CLOSED;
-    ev_timer_init(&children->list_timer, on_list_timeout, 0., 0.);
+    ev_timer_init(&children->list_timer, list_timeout_cb, 0., 0.);
     children->list_timer.data = children;
     children->prober = child_new(&children->setup, CHILD_PROBER, 0);
     if (!children->prober) {
@@ -224,7 +214,6 @@ static int write_conf(const struct conf *conf, int *ret_fd)
     int fd = memfd_create("penstock-conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     FILE *stream;
     int copy, r;
-
     if (fd < 0)
         return -errno;
     copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -252,10 +241,9 @@ static unsigned wanted_relays(const struct conf *conf)
 {
     cpu_set_t cpus;
     int n = 1;
-
     if (conf->relays > 0)
         return conf->relays < CONF_RELAYS_MAX ? conf->relays : CONF_RELAYS_MAX;
-    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0)
         n = CPU_COUNT(&cpus);
     return n < 1 ? 1 : n < CONF_RELAYS_MAX ? (unsigned)n : CONF_RELAYS_MAX;
 }
@@ -278,7 +266,6 @@ int children_configure(struct children *children, const struct conf *conf)
     bool move = children->n_relays > 0 && conf->listen_port != children->listen_port;
     int fd = -1;
     int r = make_relays(children, n);
-
     assert(children->try_fd < 0);
     if (r < 0)
         return r;
@@ -307,7 +294,6 @@ int children_configure(struct children *children, const struct conf *conf)
 int children_try(struct children *children, const struct conf *conf)
 {
     int fd = -1, r;
-
     assert(children->try_fd < 0);
     if (!child_usable(children->prober) || child_configuring(children->prober))
         return -EAGAIN;
@@ -346,7 +332,6 @@ void children_kill_prober(struct children *children, const char *why)
 void children_list_sessions(struct children *children, uint64_t request_id)
 {
     bool any = false;
-
     assert(request_id != 0);
     children->list_id = request_id;
     for (unsigned i = 0; i < children->n_relays; i++) {
@@ -370,7 +355,6 @@ void children_count_relays(const struct children *children, unsigned *ret_ready,
 void children_read_stats(const struct children *children, struct stats *ret_sum)
 {
     struct stats sum = {0};
-
     /* Retired ones too: totals never shrink. */
     for (unsigned i = 0; i < CONF_RELAYS_MAX; i++) {
         struct stats one;
@@ -390,7 +374,6 @@ void children_read_stats(const struct children *children, struct stats *ret_sum)
 void children_free(struct children *children)
 {
     int64_t deadline;
-
     if (!children)
         return;
     ev_timer_stop(children->setup.loop, &children->list_timer);

@@ -20,7 +20,6 @@
 static void forget_handlers(void)
 {
     struct sigaction action;
-
     for (int number = 1; number < NSIG; number++) {
         if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
             signal(number, SIG_DFL);
@@ -35,7 +34,6 @@ static void __attribute__((noreturn)) become_child(const char *program, const ch
     int ipc = fcntl(ipc_fd, F_DUPFD, 10);
     int stats = stats_fd >= 0 ? fcntl(stats_fd, F_DUPFD, 10) : -1;
     sigset_t none;
-
     if (ipc < 0 || dup2(ipc, IPC_FD) < 0 || (stats >= 0 && dup2(stats, IPC_STATS_FD) < 0))
         _exit(1);
     close_range(stats >= 0 ? IPC_STATS_FD + 1 : IPC_FD + 1, ~0U, 0);
@@ -46,7 +44,7 @@ static void __attribute__((noreturn)) become_child(const char *program, const ch
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     unsetenv("WATCHDOG_PID");
-    snprintf(argument, sizeof(argument), "--child=%s", role);
+    snprintf(argument, sizeof argument, "--child=%s", role);
     execl(program, "penstockd", argument, (char *)NULL);
     _exit(1);
 }
@@ -57,7 +55,6 @@ int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_
     int r = ipc_pair(fds);
     sigset_t all, before;
     pid_t pid;
-
     if (r < 0)
         return r;
     sigfillset(&all);
@@ -80,7 +77,6 @@ int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_
 int64_t spawn_now_ms(void)
 {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -89,7 +85,6 @@ void spawn_reap(pid_t pid, int64_t deadline)
 {
     struct pollfd ended = {.fd = pidfd_open(pid, 0), .events = POLLIN};
     int64_t left = deadline - spawn_now_ms();
-
     if (ended.fd < 0 || left <= 0 || poll(&ended, 1, (int)left) != 1)
         kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -61,7 +61,6 @@ static void client_free(struct control_client *client)
 {
     struct control *control = client->control;
     struct control_client **link = &control->clients;
-
     ev_io_stop(control->loop, &client->readable);
     ev_io_stop(control->loop, &client->writable);
     ev_timer_stop(control->loop, &client->timer);
@@ -78,7 +77,6 @@ static void client_free(struct control_client *client)
 static void client_drop(struct control_client *client)
 {
     struct control *control = client->control;
-
     if (client->state == CLIENT_ANSWERING)
         control->cbs.gone(client, control->data);
     client_free(client);
@@ -87,7 +85,6 @@ static void client_drop(struct control_client *client)
 static void set_timer(struct control_client *client, double seconds)
 {
     struct ev_loop *loop = client->control->loop;
-
     ev_timer_stop(loop, &client->timer);
     ev_timer_set(&client->timer, seconds, 0.);
     ev_timer_start(loop, &client->timer);
@@ -97,7 +94,6 @@ static bool queue_reserve(struct control_client *client, size_t more)
 {
     size_t size = client->out_size ? client->out_size : 4096;
     char *out;
-
     if (client->out_at > 0) {
         memmove(client->out, client->out + client->out_at, client->out_end - client->out_at);
         client->out_end -= client->out_at;
@@ -120,7 +116,6 @@ static bool queue_reserve(struct control_client *client, size_t more)
 void control_send(struct control_client *client, const char *line)
 {
     size_t length = strlen(line);
-
     if (client->overflow)
         return;
     if (!queue_reserve(client, length + 1)) {
@@ -170,10 +165,9 @@ static bool is_verb(const char *line)
     return *line != '\0';
 }
 
-static void on_line(struct control_client *client, char *end)
+static void line_cb(struct control_client *client, char *end)
 {
     struct control *control = client->control;
-
     ev_timer_stop(control->loop, &client->timer);
     *end = '\0';
     if (memchr(client->in, '\0', (size_t)(end - client->in)) || !is_verb(client->in)) {
@@ -185,7 +179,7 @@ static void on_line(struct control_client *client, char *end)
 }
 
 /* A client that has shut down its own direction still gets its answer; one that is gone shows when it is written to. */
-static void on_end(struct control_client *client)
+static void end_cb(struct control_client *client)
 {
     if (client->state == CLIENT_READING)
         client_drop(client);
@@ -193,18 +187,16 @@ static void on_end(struct control_client *client)
         ev_io_stop(client->control->loop, &client->readable);
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void readable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct control_client *client = watcher->data;
     char *end;
     ssize_t n;
-
-    (void)revents;
     n = recv(client->fd, client->in + client->in_length, VERB_MAX - client->in_length, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n == 0) {
-        on_end(client);
+        end_cb(client);
         return;
     }
     /* After the request there is nothing to say. */
@@ -215,17 +207,15 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
     client->in_length += (size_t)n;
     end = memchr(client->in, '\n', client->in_length);
     if (end)
-        on_line(client, end);
+        line_cb(client, end);
     else if (client->in_length == VERB_MAX)
         refuse(client, "{\"error\": \"the request is too long\"}");
 }
 
-static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void writable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct control_client *client = watcher->data;
     ssize_t n = 0;
-
-    (void)revents;
     if (client->overflow) {
         client_drop(client);
         return;
@@ -252,9 +242,8 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
     ev_timer_stop(loop, &client->timer);
 }
 
-static void on_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void timeout_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)revents;
     client_drop(watcher->data);
 }
 
@@ -263,8 +252,7 @@ static void on_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)
 static bool is_privileged(int fd)
 {
     struct ucred peer;
-    socklen_t length = sizeof(peer);
-
+    socklen_t length = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
         return false;
     return peer.uid == 0 || peer.uid == geteuid();
@@ -274,11 +262,9 @@ static void client_new(struct control *control, int fd)
 {
     bool privileged = is_privileged(fd);
     unsigned slots = privileged ? CLIENTS_MAX : CLIENTS_MAX - RESERVED_CLIENTS;
-    struct control_client *client = control->n_clients < slots ? calloc(1, sizeof(*client)) : NULL;
-
+    struct control_client *client = control->n_clients < slots ? calloc(1, sizeof *client) : NULL;
     if (!client) {
         static const char busy[] = "{\"error\": \"penstockd has too many clients\"}\n";
-
         (void)!send(fd, busy, strlen(busy), MSG_DONTWAIT | MSG_NOSIGNAL);
         close(fd);
         return;
@@ -289,19 +275,17 @@ static void client_new(struct control *control, int fd)
     client->next = control->clients;
     control->clients = client;
     control->n_clients++;
-    ev_io_init(&client->readable, on_readable, fd, EV_READ);
-    ev_io_init(&client->writable, on_writable, fd, EV_WRITE);
-    ev_timer_init(&client->timer, on_timeout, 0., 0.);
+    ev_io_init(&client->readable, readable_cb, fd, EV_READ);
+    ev_io_init(&client->writable, writable_cb, fd, EV_WRITE);
+    ev_timer_init(&client->timer, timeout_cb, 0., 0.);
     client->readable.data = client->writable.data = client->timer.data = client;
     ev_io_start(control->loop, &client->readable);
     set_timer(client, REQUEST_SECONDS);
 }
 
-static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void acceptable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct control *control = watcher->data;
-
-    (void)revents;
     for (int i = 0; i < ACCEPTS_PER_WAKEUP; i++) {
         int fd = accept4(control->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -318,19 +302,16 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int revents)
     }
 }
 
-static void on_pause_over(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void pause_over_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct control *control = watcher->data;
-
-    (void)revents;
     ev_io_start(loop, &control->acceptable);
 }
 
 struct control *control_new(struct ev_loop *loop, const char *path, const struct control_cbs *cbs, void *data,
                             char ret_error[static CONTROL_ERROR_MAX])
 {
-    struct control *control = calloc(1, sizeof(*control));
-
+    struct control *control = calloc(1, sizeof *control);
     if (!control) {
         snprintf(ret_error, CONTROL_ERROR_MAX, "out of memory");
         return NULL;
@@ -342,8 +323,8 @@ struct control *control_new(struct ev_loop *loop, const char *path, const struct
     control->loop = loop;
     control->cbs = *cbs;
     control->data = data;
-    ev_io_init(&control->acceptable, on_acceptable, control->socket.fd, EV_READ);
-    ev_timer_init(&control->pause, on_pause_over, 0., 0.);
+    ev_io_init(&control->acceptable, acceptable_cb, control->socket.fd, EV_READ);
+    ev_timer_init(&control->pause, pause_over_cb, 0., 0.);
     control->acceptable.data = control->pause.data = control;
     ev_io_start(loop, &control->acceptable);
     return control;
@@ -355,7 +336,6 @@ void control_free(struct control *control)
         return;
     while (control->clients) {
         struct control_client *client = control->clients;
-
         if (client->state == CLIENT_FINISHED && client->out_end > client->out_at)
             (void)!send(client->fd, client->out + client->out_at, client->out_end - client->out_at,
                         MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -22,7 +22,6 @@ static int fail(char ret_error[static CONTROL_ERROR_MAX], int error, const char 
 static int fail(char ret_error[static CONTROL_ERROR_MAX], int error, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     vsnprintf(ret_error, CONTROL_ERROR_MAX, format, args);
     va_end(args);
@@ -35,10 +34,9 @@ int control_make_directory(const char *path, uid_t uid, gid_t gid, char ret_erro
     const char *slash = strrchr(path, '/');
     bool made;
     int fd, r = 0;
-
     if (!slash || slash == path)
         return 0;
-    if ((size_t)(slash - path) >= sizeof(directory))
+    if ((size_t)(slash - path) >= sizeof directory)
         return fail(ret_error, ENAMETOOLONG, "control socket %s: the path is too long", path);
     memcpy(directory, path, (size_t)(slash - path));
     directory[slash - path] = '\0';
@@ -62,7 +60,6 @@ static int check_free(const struct sockaddr_un *address, char ret_error[static C
 {
     struct stat st;
     int fd, error;
-
     if (lstat(address->sun_path, &st) < 0)
         return errno == ENOENT ? 0 : fail(ret_error, errno, "%s: %s", address->sun_path, strerror(errno));
     if (!S_ISSOCK(st.st_mode))
@@ -70,7 +67,7 @@ static int check_free(const struct sockaddr_un *address, char ret_error[static C
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return fail(ret_error, errno, "control socket: %s", strerror(errno));
-    error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : errno;
+    error = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ? 0 : errno;
     close(fd);
     if (error == ECONNREFUSED || error == ENOENT)
         return 0;
@@ -85,11 +82,10 @@ static int bind_at(int fd, const struct sockaddr_un *address, int backlog, struc
     struct sockaddr_un temporary = {.sun_family = AF_UNIX};
     mode_t mask;
     int r;
-
-    snprintf(temporary.sun_path, sizeof(temporary.sun_path), "%.*s.new", PATH_LENGTH_MAX, address->sun_path);
+    snprintf(temporary.sun_path, sizeof temporary.sun_path, "%.*s.new", PATH_LENGTH_MAX, address->sun_path);
     unlink(temporary.sun_path);
     mask = umask(0111); /* everybody may ask for the status */
-    r = bind(fd, (const struct sockaddr *)&temporary, sizeof(temporary)) < 0 ? -errno : 0;
+    r = bind(fd, (const struct sockaddr *)&temporary, sizeof temporary) < 0 ? -errno : 0;
     umask(mask);
     if (r < 0)
         return r;
@@ -107,10 +103,9 @@ int control_socket_open(struct control_socket *ret_socket, const char *path, int
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat st;
     int fd, r;
-
     if (strlen(path) > PATH_LENGTH_MAX)
         return fail(ret_error, ENAMETOOLONG, "control socket %s: the path is too long", path);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     r = check_free(&address, ret_error);
     if (r < 0)
         return r;
@@ -123,14 +118,13 @@ int control_socket_open(struct control_socket *ret_socket, const char *path, int
         return fail(ret_error, -r, "control socket %s: %s", path, strerror(-r));
     }
     *ret_socket = (struct control_socket){.fd = fd, .device = st.st_dev, .inode = st.st_ino};
-    snprintf(ret_socket->path, sizeof(ret_socket->path), "%s", path);
+    snprintf(ret_socket->path, sizeof ret_socket->path, "%s", path);
     return 0;
 }
 
 void control_socket_close(struct control_socket *control)
 {
     struct stat st;
-
     if (stat(control->path, &st) == 0 && st.st_dev == control->device && st.st_ino == control->inode)
         unlink(control->path);
     close(control->fd);

@@ -18,7 +18,6 @@
 void status_add_text(struct status_texts *texts, const char *format, ...)
 {
     va_list args;
-
     if (texts->n == STATUS_TEXTS_MAX) {
         texts->more++;
         return;
@@ -34,7 +33,6 @@ static json_t *text_value(const char *text)
 {
     json_t *value = json_string(text);
     char *copy;
-
     if (value)
         return value;
     copy = strdup(text);
@@ -64,8 +62,7 @@ static json_t *time_value(int64_t when)
     char text[TIME_TEXT_MAX];
     time_t t = (time_t)when;
     struct tm tm;
-
-    if (when == 0 || !gmtime_r(&t, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+    if (when == 0 || !gmtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         return json_null();
     return json_string(text);
 }
@@ -78,7 +75,6 @@ static json_t *ms_value(uint32_t us)
 static json_t *address_value(const struct addr *address)
 {
     char text[ADDR_TEXT_MAX];
-
     return addr_port(address) == 0 ? json_null() : json_string(addr_text(address, text));
 }
 
@@ -86,7 +82,6 @@ static json_t *address_value(const struct addr *address)
 static char *dump(json_t *object)
 {
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(REAL_PRECISION)) : NULL;
-
     json_decref(object);
     return text;
 }
@@ -97,7 +92,6 @@ static json_t *proxy_object(const struct verdict *verdict)
 {
     char host[ADDR_TEXT_MAX];
     bool in_use = addr_port(&verdict->address) != 0;
-
     if (verdict->server[0] == '\0')
         return json_null();
     return json_pack("{s:o, s:o, s:o}", "server", text_value(verdict->server), "address",
@@ -156,7 +150,6 @@ static json_t *rules_object(const struct status_rules *rules)
 static json_t *texts_array(const struct status_texts *texts)
 {
     json_t *array = json_array();
-
     for (size_t i = 0; i < texts->n; i++)
         json_array_append_new(array, text_value(texts->lines[i]));
     if (texts->more > 0)
@@ -181,7 +174,6 @@ char *status_json(const struct status_info *info)
                              "bytes", "up", count_value(stats->bytes_up), "down", count_value(stats->bytes_down),
                              "warnings", texts_array(&info->warnings), "pid", (int)getpid(), "version", PACKAGE_VERSION,
                              "started", time_value(info->started));
-
     if (!object || !more || json_object_update(object, more) < 0) {
         json_decref(object);
         object = NULL;
@@ -200,7 +192,6 @@ char *status_stage_json(const struct server_report *server, enum status_stage st
                                                [STATUS_STAGE_MUTUAL_AUTH] = &server->mutual_auth,
                                                [STATUS_STAGE_PLAIN_TCP] = &server->plain_tcp};
     bool plain = stage == STATUS_STAGE_PLAIN_TCP;
-
     if (!has_ended(stages[stage]))
         return NULL;
     return dump(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o}", "stage", names[stage], "server", text_value(server->server),

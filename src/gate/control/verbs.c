@@ -46,8 +46,7 @@ static void answer(struct control_client *client, char *line)
 
 static struct request *add_waiting(struct verbs *verbs, struct control_client *client, enum wait wait)
 {
-    struct request *request = calloc(1, sizeof(*request));
-
+    struct request *request = calloc(1, sizeof *request);
     if (!request)
         return NULL;
     request->client = client;
@@ -61,7 +60,6 @@ static struct request *add_waiting(struct verbs *verbs, struct control_client *c
 static void remove_waiting(struct verbs *verbs, struct request *request)
 {
     struct request **link = &verbs->waiting;
-
     while (*link != request)
         link = &(*link)->next;
     *link = request->next;
@@ -73,7 +71,6 @@ static void remove_waiting(struct verbs *verbs, struct request *request)
 static void answer_waiting(struct verbs *verbs, struct request *request, char *line)
 {
     struct control_client *client = request->client;
-
     remove_waiting(verbs, request);
     answer(client, line);
 }
@@ -101,7 +98,6 @@ void verbs_on_report(struct verbs *verbs, const struct test_report *report)
 void verbs_on_test_end(struct verbs *verbs, const char *why)
 {
     struct request *next;
-
     for (struct request *request = verbs->waiting; request; request = next) {
         next = request->next;
         if (request->wait == WAIT_TEST)
@@ -112,7 +108,6 @@ void verbs_on_test_end(struct verbs *verbs, const char *why)
 static void start_test(struct verbs *verbs, struct control_client *client)
 {
     struct request *request = add_waiting(verbs, client, WAIT_TEST);
-
     if (!request)
         answer(client, NULL);
     else if (!verbs->ops.test(verbs->data))
@@ -125,7 +120,6 @@ static void start_test(struct verbs *verbs, struct control_client *client)
 static void start_list(struct verbs *verbs)
 {
     bool any = false;
-
     if (verbs->list_running)
         return;
     for (struct request *request = verbs->waiting; request; request = request->next) {
@@ -144,7 +138,6 @@ static void start_list(struct verbs *verbs)
 void verbs_on_session(struct verbs *verbs, const struct ipc_session *session)
 {
     char *line = status_session_json(session);
-
     for (struct request *request = verbs->waiting; line && request; request = request->next)
         if (request->wait == WAIT_SESSIONS && request->list_id == session->request_id)
             control_send(request->client, line);
@@ -154,7 +147,6 @@ void verbs_on_session(struct verbs *verbs, const struct ipc_session *session)
 void verbs_on_sessions_end(struct verbs *verbs, uint64_t id)
 {
     struct request *next;
-
     for (struct request *request = verbs->waiting; request; request = next) {
         next = request->next;
         if (request->wait == WAIT_SESSIONS && request->list_id == id)
@@ -177,7 +169,6 @@ static void start_sessions(struct verbs *verbs, struct control_client *client)
 static void answer_reloads(struct verbs *verbs, bool ok, const struct status_texts *texts)
 {
     struct request *next;
-
     ev_timer_stop(verbs->loop, &verbs->reload_timer);
     for (struct request *request = verbs->waiting; request; request = next) {
         next = request->next;
@@ -193,8 +184,7 @@ void verbs_on_reloaded(struct verbs *verbs, const struct status_texts *warnings)
 
 void verbs_on_reload_refused(struct verbs *verbs, const char *error)
 {
-    struct status_texts *errors = calloc(1, sizeof(*errors));
-
+    struct status_texts *errors = calloc(1, sizeof *errors);
     if (!errors)
         return;
     status_add_text(errors, "%s", error);
@@ -202,11 +192,9 @@ void verbs_on_reload_refused(struct verbs *verbs, const char *error)
     free(errors);
 }
 
-static void on_reload_timeout(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void reload_timeout_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    struct status_texts *warnings = calloc(1, sizeof(*warnings));
-
-    (void)revents;
+    struct status_texts *warnings = calloc(1, sizeof *warnings);
     if (!warnings)
         return;
     status_add_text(warnings, "not all relays have taken the configuration yet");
@@ -216,8 +204,7 @@ static void on_reload_timeout(struct ev_loop *loop, ev_timer *watcher, int reven
 
 static void start_reload(struct verbs *verbs, struct control_client *client)
 {
-    struct status_texts *errors = calloc(1, sizeof(*errors));
-
+    struct status_texts *errors = calloc(1, sizeof *errors);
     if (!errors)
         answer(client, NULL);
     else if (!verbs->ops.reload(errors, verbs->data))
@@ -241,7 +228,6 @@ static void do_status(struct verbs *verbs, struct control_client *client)
 static void do_config(struct verbs *verbs, struct control_client *client)
 {
     char *text = verbs->ops.config(verbs->data);
-
     answer(client, text ? status_config_json(text) : NULL);
     free(text);
 }
@@ -255,9 +241,9 @@ static const struct {
     {"config", true, do_config},  {"reload", true, start_reload},
 };
 
-static void on_request(struct control_client *client, const char *verb, bool privileged, void *data)
+static void request_cb(struct control_client *client, const char *verb, bool privileged, void *data)
 {
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].verb, verb) != 0)
             continue;
         if (known[i].privileged && !privileged)
@@ -269,26 +255,24 @@ static void on_request(struct control_client *client, const char *verb, bool pri
     answer(client, status_error_json("unknown request"));
 }
 
-static void on_gone(struct control_client *client, void *data)
+static void gone_cb(struct control_client *client, void *data)
 {
     struct request *request = control_data(client);
-
     if (request)
         remove_waiting(data, request);
 }
 
-const struct control_cbs verbs_control_cbs = {.request = on_request, .gone = on_gone};
+const struct control_cbs verbs_control_cbs = {.request = request_cb, .gone = gone_cb};
 
 struct verbs *verbs_new(struct ev_loop *loop, const struct verbs_ops *ops, void *data)
 {
-    struct verbs *verbs = calloc(1, sizeof(*verbs));
-
+    struct verbs *verbs = calloc(1, sizeof *verbs);
     if (!verbs)
         return NULL;
     verbs->loop = loop;
     verbs->ops = *ops;
     verbs->data = data;
-    ev_timer_init(&verbs->reload_timer, on_reload_timeout, 0., 0.);
+    ev_timer_init(&verbs->reload_timer, reload_timeout_cb, 0., 0.);
     verbs->reload_timer.data = verbs;
     return verbs;
 }
@@ -300,7 +284,6 @@ void verbs_free(struct verbs *verbs)
     ev_timer_stop(verbs->loop, &verbs->reload_timer);
     while (verbs->waiting) {
         struct request *request = verbs->waiting;
-
         verbs->waiting = request->next;
         free(request);
     }

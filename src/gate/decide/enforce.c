@@ -13,7 +13,6 @@
 static bool redirects(enum verdict_kind kind)
 {
     enum verdict_mode mode = verdict_mode(kind);
-
     return mode == VERDICT_MODE_SECURE || mode == VERDICT_MODE_PLAIN;
 }
 
@@ -37,7 +36,6 @@ static const char *message_id(enum verdict_kind kind)
 static void describe(const struct verdict *verdict, char *ret_text, size_t size)
 {
     char address[ADDR_TEXT_MAX];
-
     if (!redirects(verdict->kind))
         snprintf(ret_text, size, "%s", verdict->detail);
     else if (verdict->fallback_detail[0] != '\0')
@@ -56,8 +54,7 @@ static void log_change(const struct enforcement *enforcement, const struct verdi
                                        {"PENSTOCK_STATUS", verdict_status(verdict->kind)},
                                        {"PENSTOCK_REASON", reason ? reason : ""},
                                        {NULL, NULL}};
-
-    describe(verdict, text, sizeof(text));
+    describe(verdict, text, sizeof text);
     if (!enforcement->entered || enforcement->verdict.kind != verdict->kind)
         log_event(LOG_LEVEL_NOTICE, fields, "verdict: %s -> %s%s%s", old, verdict_status(verdict->kind),
                   text[0] != '\0' ? ": " : "", text);
@@ -74,8 +71,7 @@ static void tell_manager(const struct enforcement *enforcement)
 {
     const char *detail = enforcement->verdict.detail;
     char text[DETAIL_MAX + TABLE_ERROR_MAX + 64];
-
-    snprintf(text, sizeof(text), "%s%s%s%s%s", verdict_status(enforcement->verdict.kind), detail[0] != '\0' ? ": " : "",
+    snprintf(text, sizeof text, "%s%s%s%s%s", verdict_status(enforcement->verdict.kind), detail[0] != '\0' ? ": " : "",
              detail, enforcement->warning[0] != '\0' ? "; warning: " : "", enforcement->warning);
     notify_status(text);
 }
@@ -85,7 +81,6 @@ static void gate_enter(struct enforcement *enforcement, const struct verdict *ve
 {
     bool changed = !enforcement->entered || enforcement->verdict.kind != verdict->kind;
     bool news = changed || strcmp(enforcement->verdict.detail, verdict->detail) != 0;
-
     log_change(enforcement, verdict);
     enforcement->verdict = *verdict;
     enforcement->entered = true;
@@ -98,10 +93,9 @@ static void gate_enter(struct enforcement *enforcement, const struct verdict *ve
 static void send_route(struct enforcement *enforcement, const struct verdict *verdict)
 {
     struct route route;
-
-    memset(&route, 0, sizeof(route)); /* its padding goes to other processes */
+    memset(&route, 0, sizeof route); /* its padding goes to other processes */
     route.generation = ++enforcement->generation;
-    snprintf(route.status, sizeof(route.status), "%s", verdict_status(verdict->kind));
+    snprintf(route.status, sizeof route.status, "%s", verdict_status(verdict->kind));
     switch (verdict_mode(verdict->kind)) {
     case VERDICT_MODE_SECURE:
         route.mode = ROUTE_SECURE;
@@ -116,7 +110,7 @@ static void send_route(struct enforcement *enforcement, const struct verdict *ve
     }
     if (route.mode != ROUTE_CLOSED) {
         route.address = verdict->address;
-        memcpy(route.server, verdict->server, sizeof(route.server));
+        memcpy(route.server, verdict->server, sizeof route.server);
     }
     children_set_route(enforcement->children, &route);
 }
@@ -125,8 +119,7 @@ static void send_route(struct enforcement *enforcement, const struct verdict *ve
 static void enter_testing(struct enforcement *enforcement, const char *why)
 {
     struct verdict testing = {.kind = VERDICT_TESTING};
-
-    snprintf(testing.detail, sizeof(testing.detail), "%.*s", DETAIL_MAX - 1, why);
+    snprintf(testing.detail, sizeof testing.detail, "%.*s", DETAIL_MAX - 1, why);
     send_route(enforcement, &testing);
     gate_enter(enforcement, &testing);
 }
@@ -134,10 +127,9 @@ static void enter_testing(struct enforcement *enforcement, const char *why)
 static void enter_refused(struct enforcement *enforcement)
 {
     struct status_rules rules;
-    char why[DETAIL_MAX + sizeof(rules.error)];
-
+    char why[DETAIL_MAX + sizeof rules.error];
     keeper_status(enforcement->keeper, &rules);
-    snprintf(why, sizeof(why), "rules for \"%s\" are not installed: %s", verdict_status(enforcement->wanted.kind),
+    snprintf(why, sizeof why, "rules for \"%s\" are not installed: %s", verdict_status(enforcement->wanted.kind),
              rules.error);
     enter_testing(enforcement, why);
 }
@@ -160,7 +152,6 @@ static void go_up(struct enforcement *enforcement)
 static void go_down(struct enforcement *enforcement)
 {
     bool installed = keeper_set(enforcement->keeper, enforcement->wanted.kind);
-
     /* Traffic that passes beside the proxy is no state to claim without the rules; a blocked one the relays keep. */
     if (!installed && verdict_mode(enforcement->wanted.kind) == VERDICT_MODE_DIRECT) {
         enter_refused(enforcement);
@@ -187,14 +178,14 @@ void enforce_retry(struct enforcement *enforcement)
 
 void enforce_warn(struct enforcement *enforcement, const char *text)
 {
-    snprintf(enforcement->warning, sizeof(enforcement->warning), "%s", text);
+    snprintf(enforcement->warning, sizeof enforcement->warning, "%s", text);
     if (enforcement->entered)
         tell_manager(enforcement);
 }
 
 void enforce_rules_lost(struct enforcement *enforcement, const char *why)
 {
-    (void)why; /* in keeper_status() */
+    /* in keeper_status() */
     if (verdict_mode(enforcement->verdict.kind) != VERDICT_MODE_BLOCKED)
         enter_refused(enforcement);
 }

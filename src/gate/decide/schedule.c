@@ -40,7 +40,6 @@ static double later(double a, double b)
 void schedule_request(struct schedule *schedule, enum schedule_cause cause, double now)
 {
     bool network = cause == SCHEDULE_NETWORK;
-
     /* What made the last tests fail may be over: no long pauses behind the next one. */
     backoff_reset(&schedule->retry);
     switch (schedule->state) {
@@ -84,7 +83,6 @@ void schedule_started(struct schedule *schedule)
 static void pace_trouble(struct schedule *schedule, bool changed, double now)
 {
     double delay = schedule->trouble_delay * 2.;
-
     if (changed) {
         schedule->trouble_delay = 0.;
         schedule->trouble_from = now;

@@ -11,7 +11,6 @@ static void arm(struct test_run *test_run)
 {
     double due = schedule_due(&test_run->schedule);
     double now = ev_now(test_run->loop);
-
     ev_timer_stop(test_run->loop, &test_run->due);
     if (due == SCHEDULE_NEVER)
         return;
@@ -63,17 +62,14 @@ static bool begin(struct test_run *test_run)
     return true;
 }
 
-static void on_due(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void due_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)revents;
     begin(watcher->data);
 }
 
-static void on_bound(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void bound_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct test_run *test_run = watcher->data;
-
-    (void)revents;
     children_kill_prober(test_run->children, "its test does not end"); /* test_run_on_prober_lost() follows */
 }
 
@@ -95,7 +91,6 @@ bool test_run_can_test(const struct test_run *test_run)
 static bool is_connected(enum verdict_kind kind)
 {
     enum verdict_mode mode = verdict_mode(kind);
-
     return mode == VERDICT_MODE_SECURE || mode == VERDICT_MODE_PLAIN;
 }
 
@@ -104,7 +99,6 @@ static void take_verdict(struct test_run *test_run, const struct verdict *verdic
     enum verdict_kind kind = test_run->enforcement->verdict.kind;
     struct addr address = test_run->enforcement->verdict.address;
     bool changed;
-
     test_run->phase = TEST_RUN_DECIDED;
     test_run->tested_at = time(NULL);
     enforce_pursue(test_run->enforcement, verdict);
@@ -118,7 +112,6 @@ bool test_run_on_report(struct test_run *test_run, const struct test_report *rep
 {
     struct verdict verdict;
     bool decided;
-
     if (test_run->phase == TEST_RUN_IDLE || report->test_id != test_run->id)
         return false;
     verbs_on_report(test_run->verbs, report);
@@ -168,8 +161,8 @@ void test_run_init(struct test_run *test_run, struct ev_loop *loop, struct child
                                   .conf = conf,
                                   .phase = TEST_RUN_IDLE};
     schedule_init(&test_run->schedule, conf->interval_ms, conf->retry_max_ms);
-    ev_timer_init(&test_run->due, on_due, 0., 0.);
-    ev_timer_init(&test_run->bound, on_bound, 0., 0.);
+    ev_timer_init(&test_run->due, due_cb, 0., 0.);
+    ev_timer_init(&test_run->bound, bound_cb, 0., 0.);
     test_run->due.data = test_run->bound.data = test_run;
 }
 

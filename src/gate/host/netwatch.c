@@ -59,7 +59,7 @@ static bool read_messages(struct netwatch *netwatch, struct mnl_socket *socket,
                           void (*take)(struct netwatch *netwatch, const struct nlmsghdr *message))
 {
     for (int reads = 0; reads < READS_MAX; reads++) {
-        ssize_t n = mnl_socket_recvfrom(socket, netwatch->buf, sizeof(netwatch->buf));
+        ssize_t n = mnl_socket_recvfrom(socket, netwatch->buf, sizeof netwatch->buf);
         int left = (int)n;
 
         if (n < 0)
@@ -76,11 +76,10 @@ static bool read_messages(struct netwatch *netwatch, struct mnl_socket *socket,
 static int read_table_name(const struct nlattr *attribute, void *data)
 {
     bool *ret_ours = data;
-
     /* The table's name has the number 1 in every kind of message but NEWGEN. */
     if (mnl_attr_get_type(attribute) == NFTA_TABLE_NAME)
         *ret_ours = mnl_attr_get_payload_len(attribute) == sizeof(RULESET_TABLE) &&
-                    memcmp(mnl_attr_get_payload(attribute), RULESET_TABLE, sizeof(RULESET_TABLE)) == 0;
+                    memcmp(mnl_attr_get_payload(attribute), RULESET_TABLE, sizeof RULESET_TABLE) == 0;
     return MNL_CB_OK;
 }
 
@@ -88,10 +87,9 @@ static bool is_ours(const struct nlmsghdr *message)
 {
     const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(message);
     bool ours = false;
-
-    if (mnl_nlmsg_get_payload_len(message) < sizeof(*nfg) || nfg->nfgen_family != NFPROTO_INET)
+    if (mnl_nlmsg_get_payload_len(message) < sizeof *nfg || nfg->nfgen_family != NFPROTO_INET)
         return false;
-    mnl_attr_parse(message, sizeof(*nfg), read_table_name, &ours);
+    mnl_attr_parse(message, sizeof *nfg, read_table_name, &ours);
     return ours;
 }
 
@@ -103,11 +101,10 @@ struct program {
 static int read_program(const struct nlattr *attribute, void *data)
 {
     struct program *program = data;
-
     if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_PID && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
         program->pid = ntohl(mnl_attr_get_u32(attribute));
     if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_NAME && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
-        snprintf(program->name, sizeof(program->name), "%s", mnl_attr_get_str(attribute));
+        snprintf(program->name, sizeof program->name, "%s", mnl_attr_get_str(attribute));
     return MNL_CB_OK;
 }
 
@@ -115,16 +112,15 @@ static int read_program(const struct nlattr *attribute, void *data)
 static void finish_transaction(struct netwatch *netwatch, const struct nlmsghdr *message)
 {
     struct program program = {0};
-
     if (!netwatch->table_touched)
         return;
     netwatch->table_touched = false;
     netwatch->table_changed = true;
     mnl_attr_parse(message, sizeof(struct nfgenmsg), read_program, &program);
     if (program.name[0] != '\0')
-        snprintf(netwatch->culprit, sizeof(netwatch->culprit), "%s (pid %u)", program.name, program.pid);
+        snprintf(netwatch->culprit, sizeof netwatch->culprit, "%s (pid %u)", program.name, program.pid);
     else
-        snprintf(netwatch->culprit, sizeof(netwatch->culprit), UNKNOWN);
+        snprintf(netwatch->culprit, sizeof netwatch->culprit, UNKNOWN);
 }
 
 static void take_rules_event(struct netwatch *netwatch, const struct nlmsghdr *message)
@@ -140,8 +136,6 @@ static void take_rules_event(struct netwatch *netwatch, const struct nlmsghdr *m
 static void rules_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
-
-    (void)revents;
     if (!read_messages(netwatch, netwatch->rules, take_rules_event)) {
         netwatch->table_touched = false;
         netwatch->table_changed = true;
@@ -159,7 +153,6 @@ static void rules_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 static void note_network_event(struct netwatch *netwatch)
 {
     ev_tstamp now = ev_now(netwatch->loop), left;
-
     if (netwatch->first_event <= 0)
         netwatch->first_event = now;
     left = netwatch->first_event + DELAY_SECONDS - now;
@@ -173,12 +166,11 @@ static void note_network_event(struct netwatch *netwatch)
 static void take_network_event(struct netwatch *netwatch, const struct nlmsghdr *message)
 {
     const struct rtmsg *route = mnl_nlmsg_get_payload(message);
-
     switch (message->nlmsg_type) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
         /* Not the kernel's notes about single destinations (path MTU and the like). */
-        if (mnl_nlmsg_get_payload_len(message) >= sizeof(*route) && !(route->rtm_flags & RTM_F_CLONED))
+        if (mnl_nlmsg_get_payload_len(message) >= sizeof *route && !(route->rtm_flags & RTM_F_CLONED))
             note_network_event(netwatch);
         break;
     case RTM_NEWADDR:
@@ -195,8 +187,6 @@ static void take_network_event(struct netwatch *netwatch, const struct nlmsghdr 
 static void network_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
-
-    (void)revents;
     if (!read_messages(netwatch, netwatch->network, take_network_event))
         note_network_event(netwatch);
 }
@@ -204,8 +194,6 @@ static void network_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 static void network_quiet(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
-
-    (void)revents;
     netwatch->first_event = 0;
     netwatch->cbs.network_changed(netwatch->data); /* may free netwatch */
 }
@@ -216,7 +204,6 @@ static void network_quiet(struct ev_loop *loop, ev_timer *watcher, int revents)
 static int64_t slept_ms(void)
 {
     struct timespec boot, monotonic;
-
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
     clock_gettime(CLOCK_BOOTTIME, &boot);
     return ((int64_t)boot.tv_sec - monotonic.tv_sec) * 1000 + (boot.tv_nsec - monotonic.tv_nsec) / 1000000;
@@ -227,7 +214,6 @@ static int arm_clock(int fd)
 {
     struct timespec now;
     struct itimerspec far = {0};
-
     clock_gettime(CLOCK_REALTIME, &now);
     far.it_value.tv_sec = now.tv_sec + FAR_AWAY;
     return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL) < 0 && errno != ECANCELED
@@ -240,9 +226,7 @@ static void clock_jumped(struct ev_loop *loop, ev_io *watcher, int revents)
     struct netwatch *netwatch = watcher->data;
     int64_t before = netwatch->slept_ms;
     uint64_t expirations;
-
-    (void)revents;
-    if (read(netwatch->clock_fd, &expirations, sizeof(expirations)) < 0 && errno == EAGAIN)
+    if (read(netwatch->clock_fd, &expirations, sizeof expirations) < 0 && errno == EAGAIN)
         return;
     if (arm_clock(netwatch->clock_fd) < 0)
         ev_io_stop(loop, watcher); /* rather no notice of sleeping than a loop that spins */
@@ -257,11 +241,10 @@ static struct mnl_socket *open_socket(int bus, unsigned int groups)
 {
     struct mnl_socket *socket = mnl_socket_open2(bus, SOCK_CLOEXEC | SOCK_NONBLOCK);
     int size = SOCKET_BUFFER, saved;
-
-    if (socket == NULL)
+    if (!socket)
         return NULL;
-    if (setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-        setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    if (setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
+        setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     if (mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) == 0)
         return socket;
     saved = errno;
@@ -273,11 +256,11 @@ static struct mnl_socket *open_socket(int bus, unsigned int groups)
 static const char *open_all(struct netwatch *netwatch)
 {
     netwatch->rules = open_socket(NETLINK_NETFILTER, 1u << (NFNLGRP_NFTABLES - 1));
-    if (netwatch->rules == NULL)
+    if (!netwatch->rules)
         return "listening to nftables events";
     netwatch->network = open_socket(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
                                                        RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE);
-    if (netwatch->network == NULL)
+    if (!netwatch->network)
         return "listening to network changes";
     netwatch->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (netwatch->clock_fd < 0)
@@ -304,9 +287,9 @@ static void start_watchers(struct netwatch *netwatch)
 
 static void close_all(struct netwatch *netwatch)
 {
-    if (netwatch->rules != NULL)
+    if (netwatch->rules)
         mnl_socket_close(netwatch->rules);
-    if (netwatch->network != NULL)
+    if (netwatch->network)
         mnl_socket_close(netwatch->network);
     if (netwatch->clock_fd >= 0)
         close(netwatch->clock_fd);
@@ -316,10 +299,9 @@ static void close_all(struct netwatch *netwatch)
 struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const struct netwatch_cbs *cbs, void *data,
                               char *ret_error, size_t error_size)
 {
-    struct netwatch *netwatch = calloc(1, sizeof(*netwatch));
+    struct netwatch *netwatch = calloc(1, sizeof *netwatch);
     const char *failed;
-
-    if (netwatch == NULL) {
+    if (!netwatch) {
         snprintf(ret_error, error_size, "watching the network: %s", strerror(ENOMEM));
         return NULL;
     }
@@ -330,7 +312,7 @@ struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const s
     netwatch->clock_fd = -1;
     netwatch->slept_ms = slept_ms();
     failed = open_all(netwatch);
-    if (failed != NULL) {
+    if (failed) {
         snprintf(ret_error, error_size, "%s: %s", failed, strerror(errno));
         close_all(netwatch);
         return NULL;
@@ -341,7 +323,7 @@ struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const s
 
 void netwatch_free(struct netwatch *netwatch)
 {
-    if (netwatch == NULL)
+    if (!netwatch)
         return;
     ev_io_stop(netwatch->loop, &netwatch->rules_watcher);
     ev_io_stop(netwatch->loop, &netwatch->network_watcher);

@@ -8,19 +8,16 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void watchdog_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-    (void)watcher;
-    (void)revents;
     sd_notify(0, "WATCHDOG=1");
 }
 
 void notify_init(struct notify *notify, struct ev_loop *loop)
 {
     uint64_t us = 0;
-
     *notify = (struct notify){.loop = loop};
-    ev_timer_init(&notify->watchdog, on_watchdog, 0., 0.);
+    ev_timer_init(&notify->watchdog, watchdog_cb, 0., 0.);
     if (sd_watchdog_enabled(0, &us) <= 0)
         return;
     ev_timer_set(&notify->watchdog, 0., (double)us / 2e6);
@@ -48,7 +45,6 @@ void notify_status(const char *text)
 void notify_reloading(struct notify *notify)
 {
     struct timespec now;
-
     if (!notify->ready)
         return;
     clock_gettime(CLOCK_MONOTONIC, &now);

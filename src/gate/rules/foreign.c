@@ -45,17 +45,14 @@ static void take_chain(const struct nlmsghdr *message, void *data)
 {
     struct search *search = data;
     struct nftnl_chain *chain = search->n_bases < BASES_MAX ? nftnl_chain_alloc() : NULL;
-
-    if (chain != NULL && nftnl_chain_nlmsg_parse(message, chain) == 0 &&
-        nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM)) {
+    if (chain && nftnl_chain_nlmsg_parse(message, chain) == 0 && nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM)) {
         struct base *base = &search->bases[search->n_bases++];
-
         base->family = nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY);
         base->hook = nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM);
-        snprintf(base->table, sizeof(base->table), "%s", nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
-        snprintf(base->chain, sizeof(base->chain), "%s", nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+        snprintf(base->table, sizeof base->table, "%s", nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
+        snprintf(base->chain, sizeof base->chain, "%s", nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
     }
-    if (chain != NULL)
+    if (chain)
         nftnl_chain_free(chain);
 }
 
@@ -94,8 +91,7 @@ static void read_comparison(struct meaning *meaning, const struct nftnl_expr *ex
     uint32_t size;
     const unsigned char *value = nftnl_expr_get(expr, NFTNL_EXPR_CMP_DATA, &size);
     bool equal = nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_OP) == NFT_CMP_EQ;
-
-    if (value == NULL || !equal)
+    if (!value || !equal)
         return;
     if (meaning->loaded == LOADED_PROTOCOL && size == 1)
         meaning->elsewhere |= value[0] != IPPROTO_TCP;
@@ -108,7 +104,6 @@ static enum loaded read_payload(const struct nftnl_expr *expr)
     bool port = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE) == NFT_PAYLOAD_TRANSPORT_HEADER &&
                 nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET) == DPORT &&
                 nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_LEN) == sizeof(uint16_t);
-
     return port ? LOADED_PORT : LOADED_OTHER;
 }
 
@@ -116,7 +111,6 @@ static int read_expression(struct nftnl_expr *expr, void *data)
 {
     struct meaning *meaning = data;
     const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
-
     if (strcmp(name, "payload") == 0)
         meaning->loaded = read_payload(expr);
     else if (strcmp(name, "meta") == 0)
@@ -137,9 +131,9 @@ static int read_expression(struct nftnl_expr *expr, void *data)
  * this host's own, as containers have them, are usual in such chains. */
 static bool concerns_us(const struct base *base, const struct meaning *meaning)
 {
-    if (meaning->elsewhere || (base != NULL && base->hook != NF_INET_LOCAL_OUT))
+    if (meaning->elsewhere || (base && base->hook != NF_INET_LOCAL_OUT))
         return false;
-    return meaning->redirects || (meaning->rewrites && base != NULL);
+    return meaning->redirects || (meaning->rewrites && base);
 }
 
 static const char *family_word(uint32_t family)
@@ -153,7 +147,6 @@ static void examine(struct search *search, struct nftnl_rule *rule)
     uint32_t family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY);
     const char *table = nftnl_rule_get_str(rule, NFTNL_RULE_TABLE);
     const char *chain = nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN);
-
     if (family != NFPROTO_INET && family != NFPROTO_IPV4 && family != NFPROTO_IPV6)
         return;
     if (family == NFPROTO_INET && strcmp(table, RULESET_TABLE) == 0)
@@ -173,10 +166,9 @@ static void take_rule(const struct nlmsghdr *message, void *data)
 {
     struct search *search = data;
     struct nftnl_rule *rule = search->found ? NULL : nftnl_rule_alloc();
-
-    if (rule != NULL && nftnl_rule_nlmsg_parse(message, rule) == 0)
+    if (rule && nftnl_rule_nlmsg_parse(message, rule) == 0)
         examine(search, rule);
-    if (rule != NULL)
+    if (rule)
         nftnl_rule_free(rule);
 }
 
@@ -190,7 +182,6 @@ static int dump(struct nfsocket *nfsocket, uint16_t type, void (*take)(const str
     struct nfgenmsg *nfg = mnl_nlmsg_get_payload(message);
     struct nfsocket_answer answer = {
         .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take, .data = search};
-
     nfg->nfgen_family = NFPROTO_UNSPEC;
     return nfsocket_exchange(nfsocket, message, message->nlmsg_len, &answer);
 }
@@ -199,8 +190,7 @@ static int look(struct search *search)
 {
     struct nfsocket *nfsocket = nfsocket_new();
     int r;
-
-    if (nfsocket == NULL)
+    if (!nfsocket)
         return -errno;
     nfsocket_set_deadline(nfsocket, TIMEOUT_MS);
     r = dump(nfsocket, NFT_MSG_GETCHAIN, take_chain, search);
@@ -212,11 +202,10 @@ static int look(struct search *search)
 
 int foreign_redirects(const struct conf *conf, char ret_text[static TABLE_ERROR_MAX])
 {
-    struct search *search = calloc(1, sizeof(*search));
+    struct search *search = calloc(1, sizeof *search);
     bool found;
     int r;
-
-    if (search == NULL) {
+    if (!search) {
         snprintf(ret_text, TABLE_ERROR_MAX, "reading nf_tables: %s", strerror(ENOMEM));
         return -ENOMEM;
     }

@@ -58,7 +58,6 @@ static int apply(struct keeper *keeper, enum verdict_mode mode, const char *text
 {
     struct ruleset_spec spec = {.mode = mode, .status = text, .conf = keeper->conf, .own_uid = keeper->own_uid};
     int r = table_apply(keeper->table, &spec, ret_error);
-
     if (r == 0 && !table_known(keeper->table))
         compare_soon(keeper);
     return r;
@@ -75,9 +74,8 @@ static void schedule_retry(struct keeper *keeper)
 static void note_refusal(struct keeper *keeper, const char *error)
 {
     bool news = keeper->status.installed || strcmp(keeper->status.error, error) != 0;
-
     keeper->status.installed = false;
-    snprintf(keeper->status.error, sizeof(keeper->status.error), "%s", error);
+    snprintf(keeper->status.error, sizeof keeper->status.error, "%s", error);
     if (news)
         log_error("rules are not installed: %s", error);
     schedule_retry(keeper);
@@ -102,7 +100,6 @@ static void note_installed(struct keeper *keeper)
 bool keeper_set(struct keeper *keeper, enum verdict_kind kind)
 {
     char error[TABLE_ERROR_MAX];
-
     assert(keeper->conf);
     if (keeper->status.installed && keeper->kind == kind && !keeper->conf_changed)
         return true;
@@ -124,7 +121,6 @@ static bool is_fight(struct keeper *keeper)
     ev_tstamp now = ev_now(keeper->loop);
     ev_tstamp oldest = keeper->repairs[keeper->next_repair];
     ev_tstamp latest = keeper->repairs[(keeper->next_repair + REPAIRS_MAX - 1) % REPAIRS_MAX];
-
     if (now - latest > FIGHT_OVER)
         backoff_reset(&keeper->backoff);
     return now - oldest < REPAIR_SECONDS;
@@ -146,7 +142,6 @@ static void lose(struct keeper *keeper, const char *why)
 static bool write_again(struct keeper *keeper)
 {
     char error[TABLE_ERROR_MAX];
-
     if (apply(keeper, verdict_mode(keeper->kind), verdict_status(keeper->kind), error) == 0)
         return true;
     lose(keeper, error);
@@ -157,7 +152,6 @@ static void repair(struct keeper *keeper, const char *culprit)
 {
     const struct log_field fields[] = {
         {"MESSAGE_ID", MESSAGE_ID_REPAIRED}, {"PENSTOCK_CULPRIT", culprit}, {NULL, NULL}};
-
     note_repair(keeper);
     if (!write_again(keeper))
         return;
@@ -169,24 +163,23 @@ void keeper_check(struct keeper *keeper, const char *culprit)
 {
     char error[TABLE_ERROR_MAX], fight[TABLE_ERROR_MAX];
     int r;
-
     /* One that is not installed is written as a whole at the next retry. */
     if (!keeper->status.installed)
         return;
     r = table_verify(keeper->table, error);
     if (r == 1)
         return;
-    if (r == -EAGAIN && culprit == NULL) { /* nobody was seen to touch it */
+    if (r == -EAGAIN && !culprit) { /* nobody was seen to touch it */
         compare_soon(keeper);
         return;
     }
-    if (culprit == NULL)
+    if (!culprit)
         culprit = "unknown";
     keeper->damaged = true;
     if (r < 0 && r != -EAGAIN) {
         lose(keeper, error);
     } else if (is_fight(keeper)) {
-        snprintf(fight, sizeof(fight), "another program changes them again and again, last %.150s; two managers fight",
+        snprintf(fight, sizeof fight, "another program changes them again and again, last %.150s; two managers fight",
                  culprit);
         lose(keeper, fight);
     } else {
@@ -194,11 +187,9 @@ void keeper_check(struct keeper *keeper, const char *culprit)
     }
 }
 
-static void on_compare(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void compare_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct keeper *keeper = watcher->data;
-
-    (void)revents;
     compare_every(keeper, keeper->conf->interval_ms / 1000.);
     if (table_known(keeper->table))
         keeper_check(keeper, NULL);
@@ -206,11 +197,9 @@ static void on_compare(struct ev_loop *loop, ev_timer *watcher, int revents)
         (void)write_again(keeper);
 }
 
-static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
+static void retry_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct keeper *keeper = watcher->data;
-
-    (void)revents;
     if (keeper->damaged)
         note_repair(keeper);
     keeper->cbs.retry(keeper->data);
@@ -221,8 +210,7 @@ static void on_retry(struct ev_loop *loop, ev_timer *watcher, int revents)
 struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_uid, const struct keeper_cbs *cbs,
                           void *data)
 {
-    struct keeper *keeper = calloc(1, sizeof(*keeper));
-
+    struct keeper *keeper = calloc(1, sizeof *keeper);
     if (!keeper) {
         table_free(table);
         return NULL;
@@ -235,8 +223,8 @@ struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_u
     for (unsigned i = 0; i < REPAIRS_MAX; i++)
         keeper->repairs[i] = -FIGHT_OVER;
     backoff_init(&keeper->backoff, RETRY_FIRST_MS, RETRY_MAX_MS);
-    ev_timer_init(&keeper->retry, on_retry, 0., 0.);
-    ev_timer_init(&keeper->compare, on_compare, 0., 0.);
+    ev_timer_init(&keeper->retry, retry_cb, 0., 0.);
+    ev_timer_init(&keeper->compare, compare_cb, 0., 0.);
     keeper->retry.data = keeper->compare.data = keeper;
     return keeper;
 }
@@ -252,7 +240,6 @@ bool keeper_stop(struct keeper *keeper, bool block)
 {
     char error[TABLE_ERROR_MAX];
     int r;
-
     if (block)
         r = apply(keeper, VERDICT_MODE_BLOCKED, STOPPED_TEXT, error);
     else

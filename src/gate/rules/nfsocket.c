@@ -26,7 +26,6 @@ struct nfsocket {
 static int64_t now_ms(void)
 {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
@@ -36,7 +35,6 @@ static int wait_for(const struct nfsocket *nfsocket, short events)
     struct pollfd pollfd = {.fd = mnl_socket_get_fd(nfsocket->mnl), .events = events};
     int64_t left = nfsocket->deadline_ms - now_ms();
     int r = left > 0 ? poll(&pollfd, 1, (int)left) : 0;
-
     if (r < 0)
         return errno == EINTR ? 0 : -errno;
     return r == 0 ? -ETIMEDOUT : 0;
@@ -46,7 +44,6 @@ static int send_all(struct nfsocket *nfsocket, const void *data, size_t size)
 {
     for (;;) {
         int r;
-
         if (mnl_socket_sendto(nfsocket->mnl, data, size) >= 0)
             return 0;
         if (errno != EAGAIN && errno != EINTR)
@@ -60,9 +57,8 @@ static int send_all(struct nfsocket *nfsocket, const void *data, size_t size)
 static ssize_t receive(struct nfsocket *nfsocket)
 {
     for (;;) {
-        ssize_t n = mnl_socket_recvfrom(nfsocket->mnl, nfsocket->buf, sizeof(nfsocket->buf));
+        ssize_t n = mnl_socket_recvfrom(nfsocket->mnl, nfsocket->buf, sizeof nfsocket->buf);
         int r;
-
         if (n >= 0)
             return n;
         if (errno != EAGAIN && errno != EINTR)
@@ -76,20 +72,18 @@ static ssize_t receive(struct nfsocket *nfsocket)
 static int take_hint(const struct nlattr *attribute, void *data)
 {
     struct nfsocket_answer *answer = data;
-
     if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
-        snprintf(answer->hint, sizeof(answer->hint), "%s", mnl_attr_get_str(attribute));
+        snprintf(answer->hint, sizeof answer->hint, "%s", mnl_attr_get_str(attribute));
     return MNL_CB_OK;
 }
 
 static void note_hint(struct nfsocket_answer *answer, const struct nlmsghdr *message, const struct nlmsgerr *err)
 {
-    size_t offset = sizeof(*err);
-
+    size_t offset = sizeof *err;
     if (!(message->nlmsg_flags & NLM_F_ACK_TLVS))
         return;
     if (!(message->nlmsg_flags & NLM_F_CAPPED))
-        offset += MNL_ALIGN(err->msg.nlmsg_len) - sizeof(err->msg);
+        offset += MNL_ALIGN(err->msg.nlmsg_len) - sizeof err->msg;
     if (offset < mnl_nlmsg_get_payload_len(message))
         mnl_attr_parse(message, (unsigned int)offset, take_hint, answer);
 }
@@ -97,8 +91,7 @@ static void note_hint(struct nfsocket_answer *answer, const struct nlmsghdr *mes
 static void note_error(struct nfsocket_answer *answer, const struct nlmsghdr *message)
 {
     const struct nlmsgerr *err = mnl_nlmsg_get_payload(message);
-
-    if (mnl_nlmsg_get_payload_len(message) < sizeof(*err)) {
+    if (mnl_nlmsg_get_payload_len(message) < sizeof *err) {
         answer->error = -EBADMSG;
         answer->ended = true;
         return;
@@ -124,7 +117,7 @@ static void take_message(struct nfsocket_answer *answer, const struct nlmsghdr *
     } else if (message->nlmsg_type == NLMSG_DONE) {
         answer->ended = true;
     } else if (message->nlmsg_type >= NLMSG_MIN_TYPE) {
-        if (answer->message != NULL)
+        if (answer->message)
             answer->message(message, answer->data);
         answer->ended |= answer->single;
     }
@@ -133,7 +126,6 @@ static void take_message(struct nfsocket_answer *answer, const struct nlmsghdr *
 int nfsocket_exchange(struct nfsocket *nfsocket, const void *data, size_t size, struct nfsocket_answer *answer)
 {
     int r = send_all(nfsocket, data, size);
-
     while (r >= 0 && !answer->ended) {
         ssize_t n = receive(nfsocket);
         int left = (int)n;
@@ -155,7 +147,6 @@ void nfsocket_set_deadline(struct nfsocket *nfsocket, int milliseconds)
 uint32_t nfsocket_take_seq(struct nfsocket *nfsocket, uint32_t count)
 {
     uint32_t first = nfsocket->seq;
-
     nfsocket->seq += count;
     return first;
 }
@@ -165,11 +156,10 @@ struct nlmsghdr *nfsocket_request(struct nfsocket *nfsocket, unsigned char buf[s
 {
     struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
     struct nfgenmsg *nfg;
-
     message->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
     message->nlmsg_flags = NLM_F_REQUEST | flags;
     message->nlmsg_seq = nfsocket_take_seq(nfsocket, 1);
-    nfg = mnl_nlmsg_put_extra_header(message, sizeof(*nfg));
+    nfg = mnl_nlmsg_put_extra_header(message, sizeof *nfg);
     nfg->nfgen_family = type == NFT_MSG_GETGEN ? AF_UNSPEC : NFPROTO_INET;
     nfg->version = NFNETLINK_V0;
     nfg->res_id = 0;
@@ -179,40 +169,37 @@ struct nlmsghdr *nfsocket_request(struct nfsocket *nfsocket, unsigned char buf[s
 static void set_buffers(struct mnl_socket *mnl)
 {
     int fd = mnl_socket_get_fd(mnl), size = SOCKET_BUFFER;
-
     /* Without the capability for FORCE the usual buffers must do: they do for all but huge bypass lists. */
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
 static struct mnl_socket *open_socket(void)
 {
     struct mnl_socket *mnl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
     int on = 1;
-
-    if (mnl == NULL)
+    if (!mnl)
         return NULL;
     if (mnl_socket_bind(mnl, 0, MNL_SOCKET_AUTOPID) < 0) {
         mnl_socket_close(mnl);
         return NULL;
     }
     set_buffers(mnl);
-    mnl_socket_setsockopt(mnl, NETLINK_EXT_ACK, &on, sizeof(on)); /* only for better texts */
-    mnl_socket_setsockopt(mnl, NETLINK_CAP_ACK, &on, sizeof(on)); /* errors do not repeat the message */
+    mnl_socket_setsockopt(mnl, NETLINK_EXT_ACK, &on, sizeof on); /* only for better texts */
+    mnl_socket_setsockopt(mnl, NETLINK_CAP_ACK, &on, sizeof on); /* errors do not repeat the message */
     return mnl;
 }
 
 struct nfsocket *nfsocket_new(void)
 {
-    struct nfsocket *nfsocket = calloc(1, sizeof(*nfsocket));
-
-    if (nfsocket == NULL)
+    struct nfsocket *nfsocket = calloc(1, sizeof *nfsocket);
+    if (!nfsocket)
         return NULL;
     nfsocket->seq = (uint32_t)time(NULL);
     nfsocket->mnl = open_socket();
-    if (nfsocket->mnl != NULL)
+    if (nfsocket->mnl)
         return nfsocket;
     free(nfsocket);
     return NULL;
@@ -220,7 +207,7 @@ struct nfsocket *nfsocket_new(void)
 
 void nfsocket_free(struct nfsocket *nfsocket)
 {
-    if (nfsocket == NULL)
+    if (!nfsocket)
         return;
     mnl_socket_close(nfsocket->mnl);
     free(nfsocket);

@@ -38,7 +38,6 @@ struct table {
 static int take_generation_id(const struct nlattr *attribute, void *data)
 {
     uint32_t *ret_generation = data;
-
     if (mnl_attr_get_type(attribute) == NFTA_GEN_ID && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
         *ret_generation = ntohl(mnl_attr_get_u32(attribute));
     return MNL_CB_OK;
@@ -60,7 +59,6 @@ static int read_generation(struct table *table, uint32_t *ret_generation)
                                      .message = take_generation,
                                      .data = &generation};
     int r = nfsocket_exchange(table->socket, message, message->nlmsg_len, &answer);
-
     if (r < 0)
         return r;
     if (generation == 0)
@@ -83,7 +81,6 @@ static int dump(struct table *table, uint16_t type, uint16_t table_attribute, ui
     struct nfsocket_answer answer = {
         .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take_object, .data = digest};
     int r;
-
     if (table_attribute != 0)
         mnl_attr_put_strz(message, table_attribute, RULESET_TABLE);
     if (set_attribute != 0)
@@ -98,7 +95,6 @@ static int dump_all(struct table *table, struct ruleset_digest *digest)
 {
     const char *set;
     int r;
-
     ruleset_digest_init(digest);
     r = dump(table, NFT_MSG_GETTABLE, 0, 0, NULL, digest);
     if (r < 0 || !digest->present)
@@ -110,7 +106,7 @@ static int dump_all(struct table *table, struct ruleset_digest *digest)
         r = dump(table, NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, 0, NULL, digest);
     if (r >= 0)
         r = dump(table, NFT_MSG_GETSET, NFTA_SET_TABLE, 0, NULL, digest);
-    for (size_t i = 0; r >= 0 && (set = ruleset_set_name(i)) != NULL; i++)
+    for (size_t i = 0; r >= 0 && (set = ruleset_set_name(i)); i++)
         r = dump(table, NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, set, digest);
     return r;
 }
@@ -167,9 +163,8 @@ static int fail(char ret_error[static TABLE_ERROR_MAX], int error, const char *h
 {
     char what[TABLE_ERROR_MAX / 2];
     va_list args;
-
     va_start(args, format);
-    vsnprintf(what, sizeof(what), format, args);
+    vsnprintf(what, sizeof what, format, args);
     va_end(args);
     if (hint[0] == '\0')
         hint = hint_of(error);
@@ -192,7 +187,6 @@ static enum outcome commit(struct table *table, const struct ruleset_batch *batc
     size_t size;
     const void *data = ruleset_batch_data(batch, &size);
     int r = nfsocket_exchange(table->socket, data, size, &answer);
-
     if (r >= 0)
         return OUTCOME_DONE;
     table->known = false;
@@ -214,8 +208,7 @@ static enum outcome encode_and_commit(struct table *table, const struct ruleset_
     struct ruleset_batch *batch =
         ruleset_encode(spec, change, flags, generation, nfsocket_take_seq(table->socket, RULESET_MESSAGES_MAX));
     enum outcome outcome;
-
-    if (batch == NULL) {
+    if (!batch) {
         *ret_error = fail(ret_text, -ENOMEM, "", "encoding the rules");
         return OUTCOME_REFUSED;
     }
@@ -242,7 +235,6 @@ static int remember(struct table *table, const struct ruleset_spec *spec, uint32
     struct snapshot snapshot = {0};
     uint32_t expected = before + 1 != 0 ? before + 1 : 1; /* the kernel skips 0 */
     int r;
-
     table->known = false;
     r = read_snapshot(table, &snapshot);
     if (r < 0)
@@ -256,13 +248,11 @@ static int remember(struct table *table, const struct ruleset_spec *spec, uint32
 int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_error[static TABLE_ERROR_MAX])
 {
     int tries = 0, error = 0;
-
     nfsocket_set_deadline(table->socket, TIMEOUT_MS);
     for (;;) {
         struct snapshot before = {0};
         bool last = tries == TRIES_MAX - 1;
         int r = read_snapshot(table, &before);
-
         /* Where others keep changing their rules, ours are in the end set without knowing that nobody came between. */
         if (r == -EAGAIN) {
             table->known = false;
@@ -298,7 +288,6 @@ int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 {
     struct snapshot snapshot = {0};
     int r;
-
     nfsocket_set_deadline(table->socket, TIMEOUT_MS);
     if (!table->known)
         return -EAGAIN;
@@ -316,7 +305,6 @@ int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 {
     int error = 0;
-
     nfsocket_set_deadline(table->socket, TIMEOUT_MS);
     for (int tries = 0; tries < TRIES_MAX; tries++) {
         struct snapshot before = {0};
@@ -348,7 +336,6 @@ void table_explain(int error, const char *what, char ret_error[static TABLE_ERRO
 {
     /* Without nfnetlink there is no such socket, without nf_tables no such subsystem. */
     bool absent = error == -EPROTONOSUPPORT || error == -EINVAL;
-
     fail(ret_error, error,
          error == -EPERM ? "CAP_NET_ADMIN is missing"
          : absent        ? "this kernel has no nf_tables; is its module there and may it be loaded?"
@@ -358,17 +345,16 @@ void table_explain(int error, const char *what, char ret_error[static TABLE_ERRO
 
 struct table *table_new(bool owned, char ret_error[static TABLE_ERROR_MAX])
 {
-    struct table *table = calloc(1, sizeof(*table));
+    struct table *table = calloc(1, sizeof *table);
     uint32_t generation;
     int r;
-
-    if (table == NULL) {
+    if (!table) {
         fail(ret_error, -ENOMEM, "", "opening nf_tables");
         return NULL;
     }
     table->owned = owned;
     table->socket = nfsocket_new();
-    if (table->socket == NULL) {
+    if (!table->socket) {
         table_explain(-errno, "opening nf_tables", ret_error);
         table_free(table);
         return NULL;
@@ -385,7 +371,7 @@ struct table *table_new(bool owned, char ret_error[static TABLE_ERROR_MAX])
 
 void table_free(struct table *table)
 {
-    if (table == NULL)
+    if (!table)
         return;
     nfsocket_free(table->socket);
     free(table);

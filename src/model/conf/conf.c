@@ -46,7 +46,7 @@ static bool set_defaults(struct conf *conf)
     };
     char why[CONF_WHY_MAX];
 
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (!conf_key_set(conf_keys_find(texts[i].section, texts[i].name), conf, texts[i].value, true, why))
             return false;
     }
@@ -80,7 +80,6 @@ static void check_secure(struct conf_reader *reader, const struct conf *conf, co
 static void check_headers(struct conf_reader *reader, const struct conf *conf, const char *file)
 {
     size_t bytes = 0;
-
     for (size_t i = 0; i < conf->n_headers; i++)
         bytes += strlen(conf->headers[i]) + 2;
     if (bytes > CONF_HEADERS_BYTES_MAX)
@@ -109,8 +108,7 @@ static bool read_file(struct conf_reader *reader, const char *path)
 {
     FILE *stream = fopen(path, "re");
     bool whole;
-
-    if (stream == NULL) {
+    if (!stream) {
         conf_reader_mistake(reader, path, "%s", strerror(errno));
         return false;
     }
@@ -122,7 +120,6 @@ static bool read_file(struct conf_reader *reader, const char *path)
 static int is_drop_in(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
-
     return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0;
 }
 
@@ -136,7 +133,6 @@ static void read_drop_ins(struct conf_reader *reader, const char *directory)
 {
     struct dirent **entries;
     int count = scandir(directory, &entries, is_drop_in, by_name);
-
     if (count < 0) {
         if (errno != ENOENT)
             conf_reader_mistake(reader, directory, "%s", strerror(errno));
@@ -160,7 +156,6 @@ static void read_all(struct conf_reader *reader, const struct conf *conf, const 
 {
     bool whole = read_file(reader, path);
     char *directory;
-
     if (asprintf(&directory, "%s.d", path) < 0) {
         conf_reader_mistake(reader, path, "out of memory");
         return;
@@ -177,14 +172,13 @@ static void read_all(struct conf_reader *reader, const struct conf *conf, const 
 /* From stream, or from path and its drop-ins when stream is NULL. */
 static int load(FILE *stream, const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
 {
-    struct conf *conf = calloc(1, sizeof(*conf));
-    struct conf_reader *reader = conf != NULL ? conf_reader_new(conf, error_cb, data) : NULL;
+    struct conf *conf = calloc(1, sizeof *conf);
+    struct conf_reader *reader = conf ? conf_reader_new(conf, error_cb, data) : NULL;
     bool good = false;
-
-    if (reader == NULL || !set_defaults(conf)) {
+    if (!reader || !set_defaults(conf)) {
         error_cb("out of memory", data);
     } else {
-        if (stream == NULL) {
+        if (!stream) {
             read_all(reader, conf, path);
         } else {
             if (conf_reader_stream(reader, stream, path))
@@ -203,7 +197,7 @@ static int load(FILE *stream, const char *path, conf_error_cb *error_cb, void *d
 
 int conf_load(const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
 {
-    return load(NULL, path != NULL ? path : CONF_DEFAULT_PATH, error_cb, data, ret_conf);
+    return load(NULL, path ? path : CONF_DEFAULT_PATH, error_cb, data, ret_conf);
 }
 
 int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
@@ -215,8 +209,7 @@ void conf_free(struct conf *conf)
 {
     size_t count;
     const struct conf_key *keys = conf_keys(&count);
-
-    if (conf == NULL)
+    if (!conf)
         return;
     for (size_t i = 0; i < count; i++) {
         if (keys[i].kind >= CONF_KIND_HOSTS && keys[i].kind <= CONF_KIND_USERS)
@@ -261,7 +254,6 @@ const struct prefix *conf_local_networks(size_t *ret_count)
         IN6(0xff, 0, 0, 8),     /* ff00::/8 multicast */
         IN6(0xfc, 0, 0, 7),     /* fc00::/7 unique local, RFC 4193 */
     };
-
-    *ret_count = sizeof(networks) / sizeof(networks[0]);
+    *ret_count = sizeof networks / sizeof networks[0];
     return networks;
 }

@@ -81,13 +81,13 @@ static const struct conf_key keys[] = {
 
 const struct conf_key *conf_keys(size_t *ret_count)
 {
-    *ret_count = sizeof(keys) / sizeof(keys[0]);
+    *ret_count = sizeof keys / sizeof keys[0];
     return keys;
 }
 
 const struct conf_key *conf_keys_find(const char *section, const char *name)
 {
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
             return &keys[i];
     }
@@ -96,7 +96,7 @@ const struct conf_key *conf_keys_find(const char *section, const char *name)
 
 bool conf_keys_has_section(const char *section)
 {
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(keys[i].section, section) == 0)
             return true;
     }
@@ -111,7 +111,6 @@ __attribute__((format(printf, 3, 4))) static bool problem(char why[static CONF_W
     const bool cut = strlen(value) > 80;
     int length = snprintf(why, CONF_WHY_MAX, "%.80s%s: ", value, cut ? "…" : "");
     va_list args;
-
     va_start(args, format);
     vsnprintf(why + length, CONF_WHY_MAX - (size_t)length, format, args);
     va_end(args);
@@ -133,7 +132,7 @@ static void *field(struct conf *conf, size_t offset)
 
 static bool set_word(const struct conf_key *key, struct conf *conf, const char *value, char why[static CONF_WHY_MAX])
 {
-    for (const struct conf_word *w = key->words; w->word != NULL; w++) {
+    for (const struct conf_word *w = key->words; w->word; w++) {
         if (strcmp(w->word, value) == 0) {
             *(unsigned *)field(conf, key->offset) = w->value;
             return true;
@@ -146,7 +145,6 @@ static bool set_span(const struct conf_key *key, struct conf *conf, const char *
 {
     char low[CONF_SPAN_TEXT_MAX], high[CONF_SPAN_TEXT_MAX];
     uint32_t ms;
-
     if (!conf_value_span(value, &ms))
         return problem(why, value, "expected a time span such as 500ms, 5s or 2min");
     if (ms < key->low || ms > key->high)
@@ -159,8 +157,7 @@ static bool set_span(const struct conf_key *key, struct conf *conf, const char *
 static bool replace_string(char **string, const char *value, size_t length, char why[static CONF_WHY_MAX])
 {
     char *copy = length > 0 ? strndup(value, length) : NULL;
-
-    if (length > 0 && copy == NULL)
+    if (length > 0 && !copy)
         return out_of_memory(why);
     free(*string);
     *string = copy;
@@ -179,7 +176,6 @@ static void strip_brackets(const char **text, size_t *length)
 static bool set_host(const struct conf_key *key, struct conf *conf, const char *value, char why[static CONF_WHY_MAX])
 {
     size_t length = strlen(value);
-
     if (length > 0 && !conf_value_host(value, length))
         return problem(why, value, "expected a host name or an address, without a port");
     strip_brackets(&value, &length);
@@ -199,7 +195,6 @@ static bool set_url(const struct conf_key *key, struct conf *conf, const char *v
     const char *host = "";
     size_t length = 0;
     uint16_t port = 0;
-
     if (*value != '\0' && !conf_value_https_url(value, &host, &length, &port))
         return problem(why, value, "expected https://HOST[:PORT]/");
     if (!replace_string(&url->text, value, strlen(value), why) || !replace_string(&url->host, host, length, why))
@@ -220,7 +215,6 @@ static bool add_string(const struct conf_key *key, struct conf *conf, const char
 {
     char **list = field(conf, key->offset);
     size_t *count = field(conf, key->count_offset);
-
     for (size_t i = 0; i < *count; i++) {
         if (strlen(list[i]) == length && memcmp(list[i], text, length) == 0)
             return true;
@@ -228,7 +222,7 @@ static bool add_string(const struct conf_key *key, struct conf *conf, const char
     if (!has_room(key, *count, key->kind == CONF_KIND_HEADERS ? "" : text, why))
         return false;
     list[*count] = strndup(text, length);
-    if (list[*count] == NULL)
+    if (!list[*count])
         return out_of_memory(why);
     (*count)++;
     return true;
@@ -237,7 +231,6 @@ static bool add_string(const struct conf_key *key, struct conf *conf, const char
 static bool add_host(const struct conf_key *key, struct conf *conf, const char *word, char why[static CONF_WHY_MAX])
 {
     size_t length = strlen(word);
-
     if (!conf_value_host(word, length))
         return problem(why, word, "expected a host name or an address, without a port");
     strip_brackets(&word, &length);
@@ -247,9 +240,8 @@ static bool add_host(const struct conf_key *key, struct conf *conf, const char *
 static bool add_header(const struct conf_key *key, struct conf *conf, const char *value, char why[static CONF_WHY_MAX])
 {
     const char *text = conf_value_header_problem(value);
-
     /* The value may be a password: it must not reach a log. */
-    if (text != NULL)
+    if (text)
         return problem(why, "", "%s", text);
     return add_string(key, conf, value, strlen(value), why);
 }
@@ -270,7 +262,6 @@ static bool add_port(const struct conf_key *key, struct conf *conf, const char *
     uint16_t *ports = field(conf, key->offset);
     size_t *count = field(conf, key->count_offset);
     uint32_t port;
-
     if (!conf_value_number(word, 1, UINT16_MAX, &port))
         return problem(why, word, "expected a port from 1 to 65535");
     for (size_t i = 0; i < *count; i++) {
@@ -287,7 +278,6 @@ static bool add_network(const struct conf_key *key, struct conf *conf, const cha
 {
     struct prefix *prefixes = field(conf, key->offset), prefix;
     size_t *count = field(conf, key->count_offset);
-
     if (!prefix_parse(word, &prefix))
         return problem(why, word, "expected an address or a network such as 192.0.2.0/24, its host bits zero");
     for (size_t i = 0; i < *count; i++) {
@@ -305,7 +295,6 @@ static bool add_user(const struct conf_key *key, struct conf *conf, const char *
     struct conf_user *users = field(conf, key->offset);
     size_t *count = field(conf, key->count_offset);
     uid_t uid;
-
     if (!conf_value_user(word, &uid))
         return problem(why, word, "no such user");
     for (size_t i = 0; i < *count; i++) {
@@ -315,7 +304,7 @@ static bool add_user(const struct conf_key *key, struct conf *conf, const char *
     if (!has_room(key, *count, word, why))
         return false;
     users[*count] = (struct conf_user){.name = strdup(word), .uid = uid};
-    if (users[*count].name == NULL)
+    if (!users[*count].name)
         return out_of_memory(why);
     (*count)++;
     return true;
@@ -328,10 +317,9 @@ static bool add_words(const struct conf_key *key, struct conf *conf, const char 
 {
     char *copy = strdup(value), *at = NULL;
     bool good = true;
-
-    if (copy == NULL)
+    if (!copy)
         return out_of_memory(why);
-    for (char *word = strtok_r(copy, " \t", &at); good && word != NULL; word = strtok_r(NULL, " \t", &at))
+    for (char *word = strtok_r(copy, " \t", &at); good && word; word = strtok_r(NULL, " \t", &at))
         good = add(key, conf, word, why);
     free(copy);
     return good;
@@ -348,7 +336,6 @@ void conf_key_clear(const struct conf_key *key, struct conf *conf)
     size_t *count = field(conf, key->count_offset);
     char **strings = field(conf, key->offset);
     struct conf_user *users = field(conf, key->offset);
-
     assert(key->kind >= CONF_KIND_HOSTS && key->kind <= CONF_KIND_USERS);
     if (key->kind == CONF_KIND_TRUST)
         conf->system_ca = false;
@@ -377,7 +364,6 @@ bool conf_key_set(const struct conf_key *key, struct conf *conf, const char *val
                   char why[static CONF_WHY_MAX])
 {
     uint32_t number;
-
     switch (key->kind) {
     case CONF_KIND_BOOL:
         return conf_value_bool(value, field(conf, key->offset)) || problem(why, value, "expected yes or no");

@@ -25,7 +25,6 @@ static void cut_comment(char *text)
 static char *strip(char *text)
 {
     size_t length;
-
     while (is_space(*text))
         text++;
     length = strlen(text);
@@ -41,12 +40,11 @@ enum conf_lines_status conf_lines_next(struct conf_lines *lines, char **ret_text
     bool has_nul = false;
     char *text = lines->text;
     int c;
-
     while ((c = getc(lines->stream)) != EOF && c != '\n') {
         if (++lines->total > CONF_FILE_MAX)
             return CONF_LINES_FILE_LONG;
         has_nul = has_nul || c == '\0';
-        if (length < sizeof(lines->text))
+        if (length < sizeof lines->text)
             text[length++] = (char)c;
     }
     if (ferror(lines->stream))
@@ -55,7 +53,7 @@ enum conf_lines_status conf_lines_next(struct conf_lines *lines, char **ret_text
         return CONF_LINES_END;
     lines->total++;
     lines->number++;
-    if (length == sizeof(lines->text))
+    if (length == sizeof lines->text)
         return CONF_LINES_LONG;
     if (has_nul)
         return CONF_LINES_NUL;

@@ -15,7 +15,7 @@ static const void *field(const struct conf *conf, size_t offset)
 
 static const char *word_of(const struct conf_key *key, unsigned value)
 {
-    for (const struct conf_word *w = key->words; w->word != NULL; w++) {
+    for (const struct conf_word *w = key->words; w->word; w++) {
         if (w->value == value)
             return w->word;
     }
@@ -24,7 +24,7 @@ static const char *word_of(const struct conf_key *key, unsigned value)
 
 static void print_host(const char *host, FILE *stream)
 {
-    fprintf(stream, strchr(host, ':') != NULL ? "[%s]" : "%s", host);
+    fprintf(stream, strchr(host, ':') ? "[%s]" : "%s", host);
 }
 
 /* The uid is what counts, and its owner may not be known any more where this is read. */
@@ -43,7 +43,6 @@ static void print_list(const struct conf_key *key, const struct conf *conf, FILE
     const size_t count = *(const size_t *)field(conf, key->count_offset);
     const void *list = field(conf, key->offset);
     char buf[ADDR_TEXT_MAX];
-
     if (key->kind == CONF_KIND_TRUST && conf->system_ca)
         fprintf(stream, count > 0 ? "system " : "system");
     for (size_t i = 0; i < count; i++) {
@@ -72,7 +71,7 @@ static void print_headers(const struct conf_key *key, const struct conf *conf, F
 
 static void print_string(const char *string, FILE *stream)
 {
-    if (string != NULL)
+    if (string)
         fputs(string, stream);
 }
 
@@ -80,7 +79,6 @@ static void print_value(const struct conf_key *key, const struct conf *conf, FIL
 {
     const void *value = field(conf, key->offset);
     char span[CONF_SPAN_TEXT_MAX];
-
     switch (key->kind) {
     case CONF_KIND_BOOL:
         fputs(*(const bool *)value ? "yes" : "no", stream);
@@ -129,15 +127,14 @@ void conf_print(const struct conf *conf, FILE *stream)
     size_t count;
     const struct conf_key *keys = conf_keys(&count);
     const char *section = NULL;
-
     for (size_t i = 0; i < count; i++) {
         if (keys[i].kind == CONF_KIND_REFUSED)
             continue;
         /* A port that is not set has no text that would be read as such. */
         if (keys[i].kind == CONF_KIND_PORT && *(const uint16_t *)field(conf, keys[i].offset) == 0)
             continue;
-        if (section == NULL || strcmp(section, keys[i].section) != 0)
-            fprintf(stream, "%s[%s]\n", section != NULL ? "\n" : "", keys[i].section);
+        if (!section || strcmp(section, keys[i].section) != 0)
+            fprintf(stream, "%s[%s]\n", section ? "\n" : "", keys[i].section);
         section = keys[i].section;
         fprintf(stream, "%s=", keys[i].name);
         print_value(&keys[i], conf, stream);

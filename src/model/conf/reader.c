@@ -62,12 +62,11 @@ __attribute__((format(printf, 4, 0))) static void vmistake(struct conf_reader *r
 {
     char message[MESSAGE_MAX];
     int length;
-
     if (line > 0)
-        length = snprintf(message, sizeof(message), "%.500s:%u: ", file, line);
+        length = snprintf(message, sizeof message, "%.500s:%u: ", file, line);
     else
-        length = snprintf(message, sizeof(message), "%.500s: ", file);
-    vsnprintf(message + length, sizeof(message) - (size_t)length, format, args);
+        length = snprintf(message, sizeof message, "%.500s: ", file);
+    vsnprintf(message + length, sizeof message - (size_t)length, format, args);
     tell(reader, message);
 }
 
@@ -75,7 +74,6 @@ __attribute__((format(printf, 4, 0))) static void vmistake(struct conf_reader *r
 __attribute__((format(printf, 2, 3))) static void mistake(struct conf_reader *reader, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     vmistake(reader, reader->file, reader->lines.number, format, args);
     va_end(args);
@@ -84,7 +82,6 @@ __attribute__((format(printf, 2, 3))) static void mistake(struct conf_reader *re
 void conf_reader_mistake(struct conf_reader *reader, const char *file, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     vmistake(reader, file, 0, format, args);
     va_end(args);
@@ -96,7 +93,6 @@ static void unknown_section(struct conf_reader *reader, const char *section)
 {
     size_t count;
     const struct conf_key *keys = conf_keys(&count);
-
     for (size_t i = 0; i < count; i++) {
         if (conf_value_similar(section, keys[i].section)) {
             mistake(reader, "unknown section [%.60s], is [%s] meant?", section, keys[i].section);
@@ -110,7 +106,6 @@ static void unknown_key(struct conf_reader *reader, const char *section, const c
 {
     size_t count;
     const struct conf_key *keys = conf_keys(&count);
-
     for (size_t i = 0; i < count; i++) {
         if (strcmp(keys[i].section, section) == 0 && conf_value_similar(name, keys[i].name)) {
             mistake(reader, "unknown key %.60s= in [%s], is %s= meant?", name, section, keys[i].name);
@@ -136,9 +131,7 @@ static int take_key(void *data, const char *section, const char *name, const cha
     char why[CONF_WHY_MAX];
     struct seen *seen;
     size_t count;
-
-    (void)value;
-    if (key == NULL) {
+    if (!key) {
         unknown_key(reader, section, name);
         return 1;
     }
@@ -157,7 +150,6 @@ static int take_key(void *data, const char *section, const char *name, const cha
 static bool take_section(struct conf_reader *reader, char *text)
 {
     size_t length = strlen(text);
-
     reader->in_section = false;
     reader->skipping = true;
     if (text[length - 1] != ']') {
@@ -180,7 +172,6 @@ static bool take_assignment(struct conf_reader *reader, char *text)
     static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     size_t name = strspn(text, name_chars);
     char *rest = text + name;
-
     if (reader->skipping)
         return false;
     rest += strspn(rest, " \t");
@@ -206,7 +197,6 @@ static bool take_assignment(struct conf_reader *reader, char *text)
 static bool take_line(struct conf_reader *reader, char *text, char *buf, size_t size)
 {
     int written;
-
     if (*text == '\0')
         return false;
     if (*text == '[') {
@@ -228,7 +218,6 @@ static char *next_line(char *buf, int size, void *data)
 {
     struct conf_reader *reader = data;
     char *text;
-
     for (;;) {
         switch (conf_lines_next(&reader->lines, &text)) {
         case CONF_LINES_OK:
@@ -275,12 +264,11 @@ bool conf_reader_stream(struct conf_reader *reader, FILE *stream, const char *fi
 
 struct conf_reader *conf_reader_new(struct conf *conf, conf_error_cb *error_cb, void *data)
 {
-    struct conf_reader *reader = calloc(1, sizeof(*reader));
+    struct conf_reader *reader = calloc(1, sizeof *reader);
     size_t count;
-
     (void)conf_keys(&count);
     assert(count <= KEYS_MAX);
-    if (reader == NULL)
+    if (!reader)
         return NULL;
     reader->conf = conf;
     reader->error_cb = error_cb;
@@ -290,12 +278,12 @@ struct conf_reader *conf_reader_new(struct conf *conf, conf_error_cb *error_cb, 
 
 void conf_reader_free(struct conf_reader *reader)
 {
-    if (reader == NULL)
+    if (!reader)
         return;
     for (size_t i = 0; i < KEYS_MAX; i++)
         free(reader->seen[i].file);
     /* The last line may have been a header with a password. */
-    explicit_bzero(reader->lines.text, sizeof(reader->lines.text));
+    explicit_bzero(reader->lines.text, sizeof reader->lines.text);
     free(reader);
 }
 
@@ -303,8 +291,7 @@ static const struct seen *seen_of(const struct conf_reader *reader, const char *
 {
     size_t count;
     const struct conf_key *key = conf_keys_find(section, name);
-
-    assert(key != NULL);
+    assert(key);
     return &reader->seen[key - conf_keys(&count)];
 }
 
@@ -313,9 +300,8 @@ void conf_reader_mistake_at(struct conf_reader *reader, const char *section, con
 {
     const struct seen *seen = seen_of(reader, section, name);
     va_list args;
-
     va_start(args, format);
-    vmistake(reader, seen->file != NULL ? seen->file : file, seen->file != NULL ? seen->line : 0, format, args);
+    vmistake(reader, seen->file ? seen->file : file, seen->file ? seen->line : 0, format, args);
     va_end(args);
 }
 
@@ -328,9 +314,8 @@ bool conf_reader_end(struct conf_reader *reader, const char *file)
 {
     unsigned hidden = reader->n_errors > ERRORS_MAX ? reader->n_errors - ERRORS_MAX : 0;
     char message[MESSAGE_MAX];
-
     if (hidden > 0) {
-        snprintf(message, sizeof(message), "%.500s: %u more mistakes are not shown", file, hidden);
+        snprintf(message, sizeof message, "%.500s: %u more mistakes are not shown", file, hidden);
         reader->error_cb(message, reader->data);
     }
     return reader->n_errors == 0;

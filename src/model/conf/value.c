@@ -33,7 +33,7 @@ bool conf_value_bool(const char *text, bool *ret_value)
     } words[] = {{"yes", true}, {"no", false},  {"true", true}, {"false", false},
                  {"on", true},  {"off", false}, {"1", true},    {"0", false}};
 
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcasecmp(text, words[i].word) == 0) {
             *ret_value = words[i].value;
             return true;
@@ -45,7 +45,6 @@ bool conf_value_bool(const char *text, bool *ret_value)
 bool conf_value_number(const char *text, uint32_t low, uint32_t high, uint32_t *ret_value)
 {
     uint64_t value = 0;
-
     if (*text == '\0')
         return false;
     for (; *text != '\0'; text++) {
@@ -76,7 +75,7 @@ static uint32_t take_unit(const char **text)
 
     while ((*text)[length] != '\0' && (*text)[length] != ' ' && !is_digit((*text)[length]))
         length++;
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (strlen(units[i].name) == length && strncmp(*text, units[i].name, length) == 0) {
             *text += length;
             return units[i].ms;
@@ -89,7 +88,6 @@ static uint32_t take_unit(const char **text)
 static bool take_decimal(const char **text, uint64_t *ret_thousandths)
 {
     uint64_t value = 0, scale = 1000;
-
     if (!is_digit(**text))
         return false;
     for (; is_digit(**text); (*text)++) {
@@ -122,7 +120,6 @@ static void skip_spaces(const char **text)
 bool conf_value_span(const char *text, uint32_t *ret_ms)
 {
     uint64_t sum = 0;
-
     skip_spaces(&text);
     if (*text == '\0')
         return false;
@@ -184,7 +181,6 @@ static bool name_valid(const char *name)
 {
     for (;;) {
         size_t length = strcspn(name, ".");
-
         if (!label_valid(name, length))
             return false;
         if (name[length] == '\0')
@@ -197,7 +193,6 @@ bool conf_value_host(const char *text, size_t length)
 {
     char copy[CONF_NAME_MAX + 1];
     struct addr addr;
-
     if (length == 0 || length > 253)
         return false;
     memcpy(copy, text, length);
@@ -210,9 +205,8 @@ static bool url_port(const char *text, size_t length, uint16_t *ret_port)
 {
     char digits[6];
     uint32_t port = 443;
-
     if (length > 0) {
-        if (text[0] != ':' || length > sizeof(digits))
+        if (text[0] != ':' || length > sizeof digits)
             return false;
         memcpy(digits, text + 1, length - 1);
         digits[length - 1] = '\0';
@@ -226,11 +220,10 @@ static bool url_port(const char *text, size_t length, uint16_t *ret_port)
 bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_length, uint16_t *ret_port)
 {
     static const char scheme[] = "https://";
-    const char *host = text + sizeof(scheme) - 1, *bracket;
+    const char *host = text + sizeof scheme - 1, *bracket;
     size_t authority, length;
     bool numeric6;
-
-    if (strncasecmp(text, scheme, sizeof(scheme) - 1) != 0)
+    if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
         return false;
     for (const char *c = text; *c != '\0'; c++) {
         if (*c <= ' ' || *c == 0x7f) /* also what is not ASCII, where char has a sign */
@@ -239,7 +232,7 @@ bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_l
     authority = strcspn(host, "/?#");
     numeric6 = host[0] == '[';
     bracket = numeric6 ? memchr(host, ']', authority) : NULL;
-    if (numeric6 && bracket == NULL)
+    if (numeric6 && !bracket)
         return false;
     length = numeric6 ? (size_t)(bracket - host) + 1 : strcspn(host, ":/?#");
     if (!conf_value_host(host, length) || !url_port(host + length, authority - length, ret_port))
@@ -253,14 +246,13 @@ bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_l
 
 static bool is_token_char(char c)
 {
-    return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+    return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 const char *conf_value_header_problem(const char *text)
 {
     static const char *const own[] = {"Host", "Content-Length", "Transfer-Encoding", "Connection"};
     size_t name = 0;
-
     while (is_token_char(text[name]))
         name++;
     if (name == 0 || text[name] != ':')
@@ -269,7 +261,7 @@ const char *conf_value_header_problem(const char *text)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             return "control characters are not allowed in a header";
     }
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (strlen(own[i]) == name && strncasecmp(text, own[i], name) == 0)
             return "this header is penstock's own and cannot be set";
     }
@@ -280,14 +272,13 @@ bool conf_value_user(const char *text, uid_t *ret_uid)
 {
     const struct passwd *entry;
     uint32_t uid;
-
     /* The largest number means "none" to the kernel. */
     if (conf_value_number(text, 0, UINT32_MAX - 1, &uid)) {
         *ret_uid = uid;
         return true;
     }
     entry = getpwnam(text);
-    if (entry == NULL)
+    if (!entry)
         return false;
     *ret_uid = entry->pw_uid;
     return true;
@@ -298,14 +289,12 @@ bool conf_value_user(const char *text, uid_t *ret_uid)
 static unsigned min3(unsigned a, unsigned b, unsigned c)
 {
     unsigned least = a < b ? a : b;
-
     return least < c ? least : c;
 }
 
 static unsigned edits(const char *a, size_t n, const char *b, size_t m)
 {
     unsigned rows[3][SIMILAR_LENGTH_MAX + 1], *before = rows[0], *above = rows[1], *row = rows[2], *spare;
-
     for (size_t j = 0; j <= m; j++)
         above[j] = (unsigned)j;
     for (size_t i = 1; i <= n; i++) {
@@ -326,7 +315,6 @@ static unsigned edits(const char *a, size_t n, const char *b, size_t m)
 bool conf_value_similar(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
-
     if (strcasecmp(a, b) == 0)
         return true;
     /* Of short words nearly every one is two edits away. */

@@ -211,7 +211,7 @@ void pump_init(struct pump *pump, struct ev_loop *loop, struct buffers *buffers,
     pump->streams[PUMP_PROXY] = proxy;
     flow_init(&pump->up);
     flow_init(&pump->down);
-    pump->up.ask_at_end = over_cb != NULL;
+    pump->up.ask_at_end = over_cb;
     for (int side = PUMP_CLIENT; side <= PUMP_PROXY; side++) {
         ev_init(&pump->io[side], pump_io_cb);
         pump->io[side].data = pump;

@@ -30,11 +30,10 @@ struct ruleset_batch {
 static bool reserve(struct ruleset_batch *batch)
 {
     unsigned char *buf;
-
     if (batch->size - batch->used >= MESSAGE_MAX)
         return true;
     buf = realloc(batch->buf, batch->used + 2 * MESSAGE_MAX);
-    if (buf == NULL)
+    if (!buf)
         return false;
     memset(buf + batch->used, 0, 2 * MESSAGE_MAX); /* attributes are padded with what is there */
     batch->buf = buf;
@@ -44,12 +43,12 @@ static bool reserve(struct ruleset_batch *batch)
 
 static bool describe(struct ruleset_batch *batch, const char *format, va_list args)
 {
-    char(*what)[WHAT_MAX] = realloc(batch->what, (batch->n_what + 1) * sizeof(*what));
+    char(*what)[WHAT_MAX] = realloc(batch->what, (batch->n_what + 1) * sizeof *what);
 
-    if (what == NULL)
+    if (!what)
         return false;
     batch->what = what;
-    vsnprintf(what[batch->n_what], sizeof(what[0]), format, args);
+    vsnprintf(what[batch->n_what], sizeof what[0], format, args);
     batch->n_what++;
     assert(batch->n_what <= RULESET_MESSAGES_MAX);
     return true;
@@ -61,8 +60,7 @@ static struct nlmsghdr *start(struct ruleset_batch *batch, uint16_t type, uint16
 {
     uint32_t seq = batch->first_seq + batch->n_what;
     struct nfgenmsg *nfg;
-
-    assert(batch->current == NULL);
+    assert(!batch->current);
     if (batch->failed || !reserve(batch) || !describe(batch, format, args)) {
         batch->failed = true;
         return NULL;
@@ -71,7 +69,7 @@ static struct nlmsghdr *start(struct ruleset_batch *batch, uint16_t type, uint16
     batch->current->nlmsg_type = type;
     batch->current->nlmsg_flags = NLM_F_REQUEST | flags;
     batch->current->nlmsg_seq = seq;
-    nfg = mnl_nlmsg_put_extra_header(batch->current, sizeof(*nfg));
+    nfg = mnl_nlmsg_put_extra_header(batch->current, sizeof *nfg);
     nfg->nfgen_family = family;
     nfg->version = NFNETLINK_V0;
     nfg->res_id = htons(res_id);
@@ -82,7 +80,6 @@ static struct nlmsghdr *start_envelope(struct ruleset_batch *batch, uint16_t typ
 {
     struct nlmsghdr *message;
     va_list args;
-
     va_start(args, format);
     message = start(batch, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, format, args);
     va_end(args);
@@ -94,7 +91,6 @@ struct nlmsghdr *ruleset_batch_message(struct ruleset_batch *batch, uint16_t typ
 {
     struct nlmsghdr *message;
     va_list args;
-
     va_start(args, what);
     message = start(batch, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, NFPROTO_INET, 0, what, args);
     va_end(args);
@@ -103,7 +99,7 @@ struct nlmsghdr *ruleset_batch_message(struct ruleset_batch *batch, uint16_t typ
 
 void ruleset_batch_commit(struct ruleset_batch *batch)
 {
-    if (batch->current == NULL)
+    if (!batch->current)
         return; /* out of memory */
     assert(batch->current->nlmsg_len <= MESSAGE_MAX);
     batch->used += MNL_ALIGN(batch->current->nlmsg_len);
@@ -112,7 +108,7 @@ void ruleset_batch_commit(struct ruleset_batch *batch)
 
 void ruleset_batch_mark_table(struct ruleset_batch *batch)
 {
-    if (batch->current != NULL)
+    if (batch->current)
         batch->table_seq = batch->current->nlmsg_seq;
 }
 
@@ -123,14 +119,13 @@ void ruleset_batch_fail(struct ruleset_batch *batch)
 
 struct ruleset_batch *ruleset_batch_new(uint32_t generation, uint32_t first_seq)
 {
-    struct ruleset_batch *batch = calloc(1, sizeof(*batch));
+    struct ruleset_batch *batch = calloc(1, sizeof *batch);
     struct nlmsghdr *message;
-
-    if (batch == NULL)
+    if (!batch)
         return NULL;
     batch->first_seq = first_seq;
     message = start_envelope(batch, NFNL_MSG_BATCH_BEGIN, "the transaction");
-    if (message != NULL && generation != 0)
+    if (message && generation != 0)
         mnl_attr_put_u32(message, NFNL_BATCH_GENID, htonl(generation));
     ruleset_batch_commit(batch);
     return batch;
@@ -140,7 +135,6 @@ struct ruleset_batch *ruleset_batch_new(uint32_t generation, uint32_t first_seq)
 static void acknowledge_last(struct ruleset_batch *batch)
 {
     struct nlmsghdr *message = (struct nlmsghdr *)batch->buf, *last = message;
-
     for (size_t at = 0; at < batch->used; at += MNL_ALIGN(message->nlmsg_len)) {
         message = (struct nlmsghdr *)(batch->buf + at);
         last = message;
@@ -150,7 +144,7 @@ static void acknowledge_last(struct ruleset_batch *batch)
 
 bool ruleset_batch_finish(struct ruleset_batch *batch)
 {
-    assert(batch->current == NULL);
+    assert(!batch->current);
     if (batch->failed)
         return false;
     acknowledge_last(batch);
@@ -161,7 +155,7 @@ bool ruleset_batch_finish(struct ruleset_batch *batch)
 
 void ruleset_batch_free(struct ruleset_batch *batch)
 {
-    if (batch == NULL)
+    if (!batch)
         return;
     free(batch->what);
     free(batch->buf);
@@ -193,6 +187,5 @@ uint32_t ruleset_batch_table_seq(const struct ruleset_batch *batch)
 const char *ruleset_batch_describe(const struct ruleset_batch *batch, uint32_t seq)
 {
     uint32_t index = seq - batch->first_seq;
-
     return index < batch->n_what ? batch->what[index] : "the transaction";
 }

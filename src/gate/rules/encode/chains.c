@@ -11,7 +11,6 @@ static void fill_redirect_local(struct ruleset_batch *batch, const struct rulese
 {
     const char *chain = CHAIN_REDIRECT_LOCAL;
     struct rule *rule;
-
     rule = rule_new(batch, chain);
     rule_skuid(rule, spec->own_uid);
     rule_set_ct_mark(rule, RULESET_OWN_MARK);
@@ -65,7 +64,6 @@ static void fill_guard_closing(struct ruleset_batch *batch, const struct ruleset
 {
     const char *chain = CHAIN_GUARD_CLOSING;
     struct rule *rule;
-
     rule = rule_new(batch, chain);
     rule_skuid_not(rule, spec->own_uid);
     rule_counter(rule, "foreign_mark");
@@ -89,7 +87,6 @@ static void fill_guard_owners(struct ruleset_batch *batch, const struct ruleset_
 {
     const char *chain = CHAIN_GUARD_LOCAL;
     struct rule *rule;
-
     rule = rule_new(batch, chain);
     rule_skuid(rule, spec->own_uid);
     rule_counter(rule, "own_packets");
@@ -122,7 +119,6 @@ static void fill_guard_redirected(struct ruleset_batch *batch, const struct rule
 {
     const char *chain = CHAIN_GUARD_LOCAL;
     struct rule *rule;
-
     rule = rule_new(batch, chain);
     rule_daddr_loopback(rule, family);
     rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
@@ -143,7 +139,6 @@ static void fill_guard_bypass(struct ruleset_batch *batch)
 {
     const char *chain = CHAIN_GUARD_LOCAL;
     struct rule *rule;
-
     rule = rule_new(batch, chain);
     rule_daddr_set(rule, AF_INET, SET_BYPASS4);
     rule_counter(rule, "bypassed_packets");
@@ -172,8 +167,7 @@ static void fill_guard_bypass(struct ruleset_batch *batch)
 static void fill_guard_direct(struct ruleset_batch *batch, const struct ruleset_spec *spec)
 {
     static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
-
-    for (size_t i = 0; i < sizeof(protocols); i++) {
+    for (size_t i = 0; i < sizeof protocols; i++) {
         struct rule *rule = rule_new(batch, CHAIN_GUARD_LOCAL);
 
         rule_dport_set(rule, protocols[i], SET_WEB);
@@ -187,7 +181,6 @@ static void fill_guard_web(struct ruleset_batch *batch, const struct ruleset_spe
 {
     bool blocked = spec->mode == VERDICT_MODE_BLOCKED;
     struct rule *rule;
-
     rule = rule_new(batch, CHAIN_GUARD_LOCAL);
     rule_dport_set(rule, IPPROTO_TCP, SET_WEB);
     rule_counter(rule, "rejected_tcp");
@@ -207,7 +200,6 @@ static void fill_guard_web(struct ruleset_batch *batch, const struct ruleset_spe
 static void fill_guard_bound(struct ruleset_batch *batch, const struct ruleset_spec *spec, int family)
 {
     struct rule *rule = rule_new(batch, CHAIN_GUARD_BOUND);
-
     rule_oif_other(rule);
     rule_daddr_loopback(rule, family);
     rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
@@ -222,7 +214,6 @@ static void fill_relay_port(struct ruleset_batch *batch, const struct ruleset_sp
 {
     const char *chain = CHAIN_RELAY_PORT;
     struct rule *rule;
-
     rule = rule_new(batch, chain);
     rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
     rule_ct_dnat(rule);

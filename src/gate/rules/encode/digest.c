@@ -15,7 +15,6 @@
 static uint64_t hash(uint64_t value, const void *data, size_t size)
 {
     const uint8_t *bytes = data;
-
     for (size_t i = 0; i < size; i++)
         value = (value ^ bytes[i]) * FNV_PRIME;
     return value;
@@ -24,8 +23,7 @@ static uint64_t hash(uint64_t value, const void *data, size_t size)
 static uint64_t hash_attribute(uint64_t value, const struct nlattr *attribute)
 {
     uint16_t header[2] = {mnl_attr_get_type(attribute), mnl_attr_get_payload_len(attribute)};
-
-    return hash(hash(value, header, sizeof(header)), mnl_attr_get_payload(attribute), header[1]);
+    return hash(hash(value, header, sizeof header), mnl_attr_get_payload(attribute), header[1]);
 }
 
 /* Attributes by which two dumps of the same object are compared: those that say what it is. Lists end with 0, which
@@ -52,7 +50,7 @@ static const struct object_type object_types[] = {
 
 static const struct object_type *type_of(const struct nlmsghdr *message)
 {
-    for (size_t i = 0; i < sizeof(object_types) / sizeof(object_types[0]); i++)
+    for (size_t i = 0; i < sizeof object_types / sizeof object_types[0]; i++)
         if (message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | object_types[i].message))
             return &object_types[i];
     return NULL;
@@ -78,10 +76,9 @@ static int read_attribute(const struct nlattr *attribute, void *data)
 {
     struct reading *reading = data;
     uint16_t type = mnl_attr_get_type(attribute);
-
     if (type == reading->type->table_attribute)
-        reading->ours = mnl_attr_get_payload_len(attribute) == sizeof(RULESET_TABLE) &&
-                        memcmp(mnl_attr_get_payload(attribute), RULESET_TABLE, sizeof(RULESET_TABLE)) == 0;
+        reading->ours = mnl_attr_get_payload_len(attribute) == sizeof RULESET_TABLE &&
+                        memcmp(mnl_attr_get_payload(attribute), RULESET_TABLE, sizeof RULESET_TABLE) == 0;
     if (counts(reading->type, type))
         reading->value = hash_attribute(reading->value, attribute);
     if (reading->type->message == NFT_MSG_NEWSETELEM && type == NFTA_SET_ELEM_LIST_ELEMENTS)
@@ -97,7 +94,6 @@ struct element_sum {
 static int add_element(const struct nlattr *element, void *data)
 {
     struct element_sum *sum = data;
-
     sum->sum += hash_attribute(sum->set, element);
     return MNL_CB_OK;
 }
@@ -112,18 +108,17 @@ void ruleset_digest_add(struct ruleset_digest *digest, const struct nlmsghdr *me
     const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(message);
     struct reading reading = {.type = type_of(message), .value = FNV_BASIS};
     struct element_sum sum = {0};
-
-    if (reading.type == NULL || mnl_nlmsg_get_payload_len(message) < sizeof(*nfg) || nfg->nfgen_family != NFPROTO_INET)
+    if (!reading.type || mnl_nlmsg_get_payload_len(message) < sizeof *nfg || nfg->nfgen_family != NFPROTO_INET)
         return;
-    reading.value = hash(reading.value, &reading.type->message, sizeof(reading.type->message));
-    mnl_attr_parse(message, sizeof(*nfg), read_attribute, &reading);
+    reading.value = hash(reading.value, &reading.type->message, sizeof reading.type->message);
+    mnl_attr_parse(message, sizeof *nfg, read_attribute, &reading);
     if (!reading.ours)
         return;
     if (reading.type->message == NFT_MSG_NEWTABLE)
         digest->present = true;
     if (reading.type->message != NFT_MSG_NEWSETELEM)
-        digest->ordered = hash(digest->ordered, &reading.value, sizeof(reading.value));
-    if (reading.elements == NULL)
+        digest->ordered = hash(digest->ordered, &reading.value, sizeof reading.value);
+    if (!reading.elements)
         return;
     sum.set = reading.value;
     mnl_attr_parse_nested(reading.elements, add_element, &sum);

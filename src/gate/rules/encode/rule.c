@@ -32,10 +32,9 @@ struct rule {
 
 struct rule *rule_new(struct ruleset_batch *batch, const char *chain)
 {
-    struct rule *rule = calloc(1, sizeof(*rule));
-
-    assert(strlen(chain) < sizeof(rule->chain));
-    if (rule == NULL || (rule->nftnl = nftnl_rule_alloc()) == NULL) {
+    struct rule *rule = calloc(1, sizeof *rule);
+    assert(strlen(chain) < sizeof rule->chain);
+    if (!rule || !(rule->nftnl = nftnl_rule_alloc())) {
         free(rule);
         ruleset_batch_fail(batch);
         return NULL;
@@ -51,28 +50,26 @@ struct rule *rule_new(struct ruleset_batch *batch, const char *chain)
 static void set_comment(struct rule *rule, const char *comment)
 {
     struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
-
     assert(strlen(comment) <= NFTNL_UDATA_COMMENT_MAXLEN);
-    if (udata == NULL || !nftnl_udata_put_strz(udata, NFTNL_UDATA_RULE_COMMENT, comment) ||
+    if (!udata || !nftnl_udata_put_strz(udata, NFTNL_UDATA_RULE_COMMENT, comment) ||
         nftnl_rule_set_data(rule->nftnl, NFTNL_RULE_USERDATA, nftnl_udata_buf_data(udata), nftnl_udata_buf_len(udata)) <
             0)
         rule->failed = true;
-    if (udata != NULL)
+    if (udata)
         nftnl_udata_buf_free(udata);
 }
 
 void rule_finish(struct rule *rule, const char *comment)
 {
     struct nlmsghdr *message;
-
-    if (rule == NULL)
+    if (!rule)
         return;
     set_comment(rule, comment);
     if (rule->failed)
         ruleset_batch_fail(rule->batch);
     message = ruleset_batch_message(rule->batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "rule '%s' in chain %s",
                                     comment, rule->chain);
-    if (message != NULL)
+    if (message)
         nftnl_rule_nlmsg_build_payload(message, rule->nftnl);
     ruleset_batch_commit(rule->batch);
     nftnl_rule_free(rule->nftnl);
@@ -84,11 +81,10 @@ void rule_finish(struct rule *rule, const char *comment)
 static struct nftnl_expr *add_expr(struct rule *rule, const char *name)
 {
     struct nftnl_expr *expr;
-
-    if (rule == NULL || rule->failed)
+    if (!rule || rule->failed)
         return NULL;
     expr = nftnl_expr_alloc(name);
-    if (expr == NULL)
+    if (!expr)
         rule->failed = true;
     else
         nftnl_rule_add_expr(rule->nftnl, expr);
@@ -104,8 +100,7 @@ static void set_string(struct rule *rule, struct nftnl_expr *expr, uint16_t attr
 static void load_meta(struct rule *rule, uint32_t key)
 {
     struct nftnl_expr *expr = add_expr(rule, "meta");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, key);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, NFT_REG_1);
@@ -114,8 +109,7 @@ static void load_meta(struct rule *rule, uint32_t key)
 static void load_payload(struct rule *rule, uint32_t base, size_t offset, size_t length)
 {
     struct nftnl_expr *expr = add_expr(rule, "payload");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
@@ -126,8 +120,7 @@ static void load_payload(struct rule *rule, uint32_t base, size_t offset, size_t
 static void load_ct(struct rule *rule, uint32_t key)
 {
     struct nftnl_expr *expr = add_expr(rule, "ct");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, key);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, NFT_REG_1);
@@ -136,21 +129,19 @@ static void load_ct(struct rule *rule, uint32_t key)
 static void bitwise(struct rule *rule, uint32_t mask, uint32_t xor)
 {
     struct nftnl_expr *expr = add_expr(rule, "bitwise");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
-    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
-    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &xor, sizeof(xor));
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof mask);
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof mask);
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &xor, sizeof xor);
 }
 
 static void compare(struct rule *rule, enum nft_cmp_ops op, const void *value, size_t length)
 {
     struct nftnl_expr *expr = add_expr(rule, "cmp");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_OP, op);
@@ -160,8 +151,7 @@ static void compare(struct rule *rule, enum nft_cmp_ops op, const void *value, s
 static void lookup(struct rule *rule, const char *set)
 {
     struct nftnl_expr *expr = add_expr(rule, "lookup");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
     set_string(rule, expr, NFTNL_EXPR_LOOKUP_SET, set);
@@ -170,20 +160,18 @@ static void lookup(struct rule *rule, const char *set)
 static void verdict(struct rule *rule, int code, const char *chain)
 {
     struct nftnl_expr *expr = add_expr(rule, "immediate");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, (uint32_t)code);
-    if (chain != NULL)
+    if (chain)
         set_string(rule, expr, NFTNL_EXPR_IMM_CHAIN, chain);
 }
 
 static void reject(struct rule *rule, enum nft_reject_types type, uint8_t code)
 {
     struct nftnl_expr *expr = add_expr(rule, "reject");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_REJECT_TYPE, type);
     nftnl_expr_set_u8(expr, NFTNL_EXPR_REJECT_CODE, code);
@@ -194,13 +182,13 @@ static void reject(struct rule *rule, enum nft_reject_types type, uint8_t code)
 void rule_skuid(struct rule *rule, uid_t uid)
 {
     load_meta(rule, NFT_META_SKUID);
-    compare(rule, NFT_CMP_EQ, &uid, sizeof(uid));
+    compare(rule, NFT_CMP_EQ, &uid, sizeof uid);
 }
 
 void rule_skuid_not(struct rule *rule, uid_t uid)
 {
     load_meta(rule, NFT_META_SKUID);
-    compare(rule, NFT_CMP_NEQ, &uid, sizeof(uid));
+    compare(rule, NFT_CMP_NEQ, &uid, sizeof uid);
 }
 
 void rule_skuid_set(struct rule *rule, const char *set)
@@ -212,9 +200,8 @@ void rule_skuid_set(struct rule *rule, const char *set)
 static void match_oif(struct rule *rule, enum nft_cmp_ops op)
 {
     uint32_t index = LOOPBACK_IFINDEX;
-
     load_meta(rule, NFT_META_OIF);
-    compare(rule, op, &index, sizeof(index));
+    compare(rule, op, &index, sizeof index);
 }
 
 void rule_oif_loopback(struct rule *rule)
@@ -231,21 +218,19 @@ void rule_daddr_local(struct rule *rule)
 {
     struct nftnl_expr *expr = add_expr(rule, "fib");
     uint32_t type = RTN_LOCAL;
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
-    compare(rule, NFT_CMP_EQ, &type, sizeof(type));
+    compare(rule, NFT_CMP_EQ, &type, sizeof type);
 }
 
 static void load_daddr(struct rule *rule, int family)
 {
     uint8_t protocol = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
-
     load_meta(rule, NFT_META_NFPROTO);
-    compare(rule, NFT_CMP_EQ, &protocol, sizeof(protocol));
+    compare(rule, NFT_CMP_EQ, &protocol, sizeof protocol);
     if (family == AF_INET)
         load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), sizeof(struct in_addr));
     else
@@ -262,11 +247,10 @@ void rule_daddr_set(struct rule *rule, int family, const char *set)
 static void compare_loopback(struct rule *rule, enum nft_cmp_ops op, int family)
 {
     struct in_addr loopback4 = {htonl(INADDR_LOOPBACK)};
-
     if (family == AF_INET)
-        compare(rule, op, &loopback4, sizeof(loopback4));
+        compare(rule, op, &loopback4, sizeof loopback4);
     else
-        compare(rule, op, &in6addr_loopback, sizeof(in6addr_loopback));
+        compare(rule, op, &in6addr_loopback, sizeof in6addr_loopback);
 }
 
 void rule_daddr_loopback(struct rule *rule, int family)
@@ -278,8 +262,7 @@ void rule_daddr_loopback(struct rule *rule, int family)
 void rule_nexthop_other(struct rule *rule, int family)
 {
     struct nftnl_expr *expr = add_expr(rule, "rt");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_KEY, family == AF_INET ? NFT_RT_NEXTHOP4 : NFT_RT_NEXTHOP6);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_DREG, NFT_REG_1);
@@ -290,16 +273,15 @@ void rule_nexthop_other(struct rule *rule, int family)
 static void load_dport(struct rule *rule, uint8_t protocol)
 {
     load_meta(rule, NFT_META_L4PROTO); /* also behind IPv6 extension headers */
-    compare(rule, NFT_CMP_EQ, &protocol, sizeof(protocol));
+    compare(rule, NFT_CMP_EQ, &protocol, sizeof protocol);
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct tcphdr, dest), sizeof(in_port_t));
 }
 
 void rule_dport(struct rule *rule, uint8_t protocol, uint16_t port)
 {
     in_port_t value = htons(port);
-
     load_dport(rule, protocol);
-    compare(rule, NFT_CMP_EQ, &value, sizeof(value));
+    compare(rule, NFT_CMP_EQ, &value, sizeof value);
 }
 
 void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set)
@@ -311,9 +293,8 @@ void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set)
 static void match_bits(struct rule *rule, uint32_t bits)
 {
     uint32_t zero = 0;
-
     bitwise(rule, bits, 0);
-    compare(rule, NFT_CMP_NEQ, &zero, sizeof(zero));
+    compare(rule, NFT_CMP_NEQ, &zero, sizeof zero);
 }
 
 void rule_ct_mark(struct rule *rule, uint32_t bits)
@@ -325,9 +306,8 @@ void rule_ct_mark(struct rule *rule, uint32_t bits)
 void rule_ct_original(struct rule *rule)
 {
     uint8_t direction = IP_CT_DIR_ORIGINAL;
-
     load_ct(rule, NFT_CT_DIRECTION);
-    compare(rule, NFT_CMP_EQ, &direction, sizeof(direction));
+    compare(rule, NFT_CMP_EQ, &direction, sizeof direction);
 }
 
 void rule_ct_dnat(struct rule *rule)
@@ -341,11 +321,10 @@ void rule_ct_dnat(struct rule *rule)
 void rule_set_ct_mark(struct rule *rule, uint32_t bits)
 {
     struct nftnl_expr *expr;
-
     load_ct(rule, NFT_CT_MARK);
     bitwise(rule, ~bits, bits);
     expr = add_expr(rule, "ct");
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_SREG, NFT_REG_1);
@@ -354,8 +333,7 @@ void rule_set_ct_mark(struct rule *rule, uint32_t bits)
 void rule_counter(struct rule *rule, const char *counter)
 {
     struct nftnl_expr *expr = add_expr(rule, "objref");
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
     set_string(rule, expr, NFTNL_EXPR_OBJREF_IMM_NAME, counter);
@@ -385,13 +363,12 @@ void rule_redirect(struct rule *rule, uint16_t port)
 {
     struct nftnl_expr *expr = add_expr(rule, "immediate");
     in_port_t value = htons(port);
-
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
-    nftnl_expr_set(expr, NFTNL_EXPR_IMM_DATA, &value, sizeof(value));
+    nftnl_expr_set(expr, NFTNL_EXPR_IMM_DATA, &value, sizeof value);
     expr = add_expr(rule, "redir");
-    if (expr == NULL)
+    if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);

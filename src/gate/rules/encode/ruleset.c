@@ -18,7 +18,7 @@
 #include "gate/rules/encode/sets.h"
 
 #define TABLE_COMMENT "rules for web traffic, see penstockd(8)"
-#define COUNT_OF(a)   (sizeof(a) / sizeof((a)[0]))
+#define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
 
 struct chain_type {
     const char *name;
@@ -61,8 +61,7 @@ static const char *const counters[] = {
 static void delete_table(struct ruleset_batch *batch)
 {
     struct nlmsghdr *message = ruleset_batch_message(batch, NFT_MSG_DELTABLE, 0, "removing table inet " RULESET_TABLE);
-
-    if (message != NULL)
+    if (message)
         mnl_attr_put_strz(message, NFTA_TABLE_NAME, RULESET_TABLE);
     ruleset_batch_commit(batch);
 }
@@ -71,14 +70,13 @@ static bool describe_table(struct nftnl_table *table, uint32_t flags)
 {
     struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
     bool ok;
-
     nftnl_table_set_u32(table, NFTNL_TABLE_FAMILY, NFPROTO_INET);
     nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, flags);
-    ok = udata != NULL && nftnl_udata_put_strz(udata, NFTNL_UDATA_TABLE_COMMENT, TABLE_COMMENT) &&
+    ok = udata && nftnl_udata_put_strz(udata, NFTNL_UDATA_TABLE_COMMENT, TABLE_COMMENT) &&
          nftnl_table_set_data(table, NFTNL_TABLE_USERDATA, nftnl_udata_buf_data(udata), nftnl_udata_buf_len(udata)) ==
              0 &&
          nftnl_table_set_str(table, NFTNL_TABLE_NAME, RULESET_TABLE) == 0;
-    if (udata != NULL)
+    if (udata)
         nftnl_udata_buf_free(udata);
     return ok;
 }
@@ -88,14 +86,13 @@ static void create_table(struct ruleset_batch *batch, uint32_t flags)
     struct nlmsghdr *message =
         ruleset_batch_message(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, "table inet " RULESET_TABLE);
     struct nftnl_table *table = nftnl_table_alloc();
-
-    if (message != NULL && table != NULL && describe_table(table, flags))
+    if (message && table && describe_table(table, flags))
         nftnl_table_nlmsg_build_payload(message, table);
     else
         ruleset_batch_fail(batch);
     ruleset_batch_mark_table(batch);
     ruleset_batch_commit(batch);
-    if (table != NULL)
+    if (table)
         nftnl_table_free(table);
 }
 
@@ -104,8 +101,7 @@ static void create_counter(struct ruleset_batch *batch, const char *name)
     struct nlmsghdr *message =
         ruleset_batch_message(batch, NFT_MSG_NEWOBJ, NLM_F_CREATE | NLM_F_EXCL, "counter %s", name);
     struct nftnl_obj *counter = nftnl_obj_alloc();
-
-    if (message != NULL && counter != NULL) {
+    if (message && counter) {
         nftnl_obj_set_u32(counter, NFTNL_OBJ_FAMILY, NFPROTO_INET);
         nftnl_obj_set_u32(counter, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
         nftnl_obj_set_str(counter, NFTNL_OBJ_TABLE, RULESET_TABLE);
@@ -117,7 +113,7 @@ static void create_counter(struct ruleset_batch *batch, const char *name)
         ruleset_batch_fail(batch);
     }
     ruleset_batch_commit(batch);
-    if (counter != NULL)
+    if (counter)
         nftnl_obj_free(counter);
 }
 
@@ -126,14 +122,13 @@ static void create_chain(struct ruleset_batch *batch, const struct chain_type *t
     struct nlmsghdr *message =
         ruleset_batch_message(batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL, "chain %s", type->name);
     struct nftnl_chain *chain = nftnl_chain_alloc();
-    bool ok = message != NULL && chain != NULL;
-
+    bool ok = message && chain;
     if (ok) {
         nftnl_chain_set_u32(chain, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
         ok = nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, RULESET_TABLE) == 0 &&
              nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, type->name) == 0;
     }
-    if (ok && type->type != NULL) {
+    if (ok && type->type) {
         nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, type->hook);
         nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, type->priority);
         nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
@@ -144,15 +139,14 @@ static void create_chain(struct ruleset_batch *batch, const struct chain_type *t
     else
         ruleset_batch_fail(batch);
     ruleset_batch_commit(batch);
-    if (chain != NULL)
+    if (chain)
         nftnl_chain_free(chain);
 }
 
 static void flush_chain(struct ruleset_batch *batch, const char *name)
 {
     struct nlmsghdr *message = ruleset_batch_message(batch, NFT_MSG_DELRULE, 0, "the old rules of chain %s", name);
-
-    if (message != NULL) {
+    if (message) {
         mnl_attr_put_strz(message, NFTA_RULE_TABLE, RULESET_TABLE);
         mnl_attr_put_strz(message, NFTA_RULE_CHAIN, name);
     }
@@ -186,8 +180,7 @@ struct ruleset_batch *ruleset_encode(const struct ruleset_spec *spec, enum rules
                                      uint32_t generation, uint32_t first_seq)
 {
     struct ruleset_batch *batch = ruleset_batch_new(generation, first_seq);
-
-    if (batch == NULL)
+    if (!batch)
         return NULL;
     switch (change) {
     case RULESET_CREATE:

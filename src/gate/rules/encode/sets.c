@@ -14,7 +14,7 @@
 
 #define KEY_MAX     sizeof(struct in6_addr)
 #define CHUNK_MAX   512u /* elements in a message: far below the 64 KiB that an attribute can hold */
-#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+#define COUNT_OF(a) (sizeof a / sizeof((a)[0]))
 
 /* nft's own numbers for types and byte orders: the kernel only keeps them, nft prints elements by them. */
 enum nft_type { NFT_TYPE_IPV4_ADDR = 7, NFT_TYPE_IPV6_ADDR = 8, NFT_TYPE_INET_SERVICE = 13, NFT_TYPE_UID = 24 };
@@ -57,8 +57,7 @@ struct elements {
 static void append(struct elements *elements, const void *key, size_t length, bool interval_end)
 {
     struct element *element = &elements->items[elements->count++];
-
-    memset(element, 0, sizeof(*element));
+    memset(element, 0, sizeof *element);
     memcpy(element->key, key, length);
     element->interval_end = interval_end;
 }
@@ -77,7 +76,6 @@ static struct range range_of(const struct prefix *prefix, size_t length)
     const void *base = length == sizeof(struct in_addr) ? (const void *)&prefix->base.in4.sin_addr
                                                         : (const void *)&prefix->base.in6.sin6_addr;
     struct range range = {0};
-
     memcpy(range.first, base, length);
     memcpy(range.last, base, length);
     for (unsigned bit = prefix->length; bit < length * 8; bit++)
@@ -98,7 +96,6 @@ static bool increment(uint8_t *key, size_t length)
 static size_t merge_ranges(struct range *ranges, size_t count, size_t length)
 {
     size_t merged = 0;
-
     for (size_t i = 1; i < count; i++) {
         uint8_t next[KEY_MAX];
 
@@ -117,7 +114,6 @@ static size_t collect_ranges(struct range *ranges, size_t count, const struct pr
                              size_t length)
 {
     int family = length == sizeof(struct in_addr) ? AF_INET : AF_INET6;
-
     for (size_t i = 0; i < n_prefixes; i++)
         if (prefixes[i].base.sa.sa_family == family)
             ranges[count++] = range_of(&prefixes[i], length);
@@ -129,18 +125,17 @@ static bool network_elements(const struct conf *conf, size_t length, struct elem
 {
     size_t n_local = 0, count = 0;
     const struct prefix *local = conf_local_networks(&n_local);
-    struct range *ranges = calloc(conf->n_bypass_networks + n_local + 1, sizeof(*ranges));
+    struct range *ranges = calloc(conf->n_bypass_networks + n_local + 1, sizeof *ranges);
     static const uint8_t zero[KEY_MAX];
-
-    ret_elements->items = calloc(2 * (conf->n_bypass_networks + n_local) + 1, sizeof(*ret_elements->items));
-    if (ranges == NULL || ret_elements->items == NULL) {
+    ret_elements->items = calloc(2 * (conf->n_bypass_networks + n_local) + 1, sizeof *ret_elements->items);
+    if (!ranges || !ret_elements->items) {
         free(ranges);
         return false;
     }
     count = collect_ranges(ranges, count, conf->bypass_networks, conf->n_bypass_networks, length);
     if (conf->local_networks)
         count = collect_ranges(ranges, count, local, n_local, length);
-    qsort(ranges, count, sizeof(*ranges), compare_ranges);
+    qsort(ranges, count, sizeof *ranges, compare_ranges);
     count = merge_ranges(ranges, count, length);
     if (count > 0 && memcmp(ranges[0].first, zero, KEY_MAX) != 0)
         append(ret_elements, zero, length, true);
@@ -155,21 +150,21 @@ static bool network_elements(const struct conf *conf, size_t length, struct elem
 
 static bool port_elements(const uint16_t *ports, size_t count, struct elements *ret_elements)
 {
-    ret_elements->items = calloc(count + 1, sizeof(*ret_elements->items));
-    for (size_t i = 0; i < count && ret_elements->items != NULL; i++) {
+    ret_elements->items = calloc(count + 1, sizeof *ret_elements->items);
+    for (size_t i = 0; i < count && ret_elements->items; i++) {
         in_port_t port = htons(ports[i]);
 
-        append(ret_elements, &port, sizeof(port), false);
+        append(ret_elements, &port, sizeof port, false);
     }
-    return ret_elements->items != NULL;
+    return ret_elements->items;
 }
 
 static bool user_elements(const struct conf *conf, struct elements *ret_elements)
 {
-    ret_elements->items = calloc(conf->n_bypass_users + 1, sizeof(*ret_elements->items));
-    for (size_t i = 0; i < conf->n_bypass_users && ret_elements->items != NULL; i++)
+    ret_elements->items = calloc(conf->n_bypass_users + 1, sizeof *ret_elements->items);
+    for (size_t i = 0; i < conf->n_bypass_users && ret_elements->items; i++)
         append(ret_elements, &conf->bypass_users[i].uid, sizeof(uid_t), false);
-    return ret_elements->items != NULL;
+    return ret_elements->items;
 }
 
 /* The elements of one set; the caller frees items, also after false (out of memory). */
@@ -194,7 +189,6 @@ static bool elements_of(const struct set_type *type, const struct conf *conf, st
 uint64_t ruleset_sets_digest(const struct ruleset_spec *spec)
 {
     uint64_t digest = 0xcbf29ce484222325u; /* FNV-1a */
-
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         struct elements elements;
         const uint8_t *bytes;
@@ -216,18 +210,17 @@ static bool describe_set(struct nftnl_set *set, const struct set_type *type, uin
 {
     struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
     bool ok;
-
     nftnl_set_set_u32(set, NFTNL_SET_FAMILY, NFPROTO_INET);
     nftnl_set_set_u32(set, NFTNL_SET_ID, id);
     nftnl_set_set_u32(set, NFTNL_SET_FLAGS, type->flags);
     nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type->type);
     nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, type->key_length);
-    ok = udata != NULL && nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, type->byteorder) &&
+    ok = udata && nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, type->byteorder) &&
          nftnl_udata_put_strz(udata, NFTNL_UDATA_SET_COMMENT, type->comment) &&
          nftnl_set_set_data(set, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata), nftnl_udata_buf_len(udata)) == 0 &&
          nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
          nftnl_set_set_str(set, NFTNL_SET_NAME, type->name) == 0;
-    if (udata != NULL)
+    if (udata)
         nftnl_udata_buf_free(udata);
     return ok;
 }
@@ -239,12 +232,12 @@ void ruleset_sets_create(struct ruleset_batch *batch)
             ruleset_batch_message(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, "set %s", types[i].name);
         struct nftnl_set *set = nftnl_set_alloc();
 
-        if (message != NULL && set != NULL && describe_set(set, &types[i], i + 1))
+        if (message && set && describe_set(set, &types[i], i + 1))
             nftnl_set_nlmsg_build_payload(message, set);
         else
             ruleset_batch_fail(batch);
         ruleset_batch_commit(batch);
-        if (set != NULL)
+        if (set)
             nftnl_set_free(set);
     }
 }
@@ -255,7 +248,7 @@ void ruleset_sets_flush(struct ruleset_batch *batch)
         struct nlmsghdr *message =
             ruleset_batch_message(batch, NFT_MSG_DELSETELEM, 0, "elements of set %s", types[i].name);
 
-        if (message != NULL) {
+        if (message) {
             mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
             mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, types[i].name);
         }
@@ -266,8 +259,7 @@ void ruleset_sets_flush(struct ruleset_batch *batch)
 static bool add_element(struct nftnl_set *set, const struct element *item, uint32_t key_length)
 {
     struct nftnl_set_elem *element = nftnl_set_elem_alloc();
-
-    if (element == NULL)
+    if (!element)
         return false;
     nftnl_set_elem_add(set, element);
     if (item->interval_end)
@@ -281,9 +273,8 @@ static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type,
     struct nlmsghdr *message =
         ruleset_batch_message(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "elements of set %s", type->name);
     struct nftnl_set *set = nftnl_set_alloc();
-    bool ok = message != NULL && set != NULL && nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
+    bool ok = message && set && nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
               nftnl_set_set_str(set, NFTNL_SET_NAME, type->name) == 0;
-
     for (size_t i = 0; i < count && ok; i++)
         ok = add_element(set, &items[i], type->key_length);
     if (ok)
@@ -291,7 +282,7 @@ static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type,
     else
         ruleset_batch_fail(batch);
     ruleset_batch_commit(batch);
-    if (set != NULL)
+    if (set)
         nftnl_set_free(set);
 }
 
