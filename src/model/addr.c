@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/ascii.h"
+
 /* Decimal digits alone: strtoul() would also take signs and spaces. */
 static bool parse_decimal(const char *text, uint32_t max, uint32_t *ret_value)
 {
@@ -14,7 +16,7 @@ static bool parse_decimal(const char *text, uint32_t max, uint32_t *ret_value)
     if (*text == '\0')
         return false;
     for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9')
+        if (!ascii_is_digit(*text))
             return false;
         value = value * 10 + (uint64_t)(*text - '0');
         if (value > max)

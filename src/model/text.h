@@ -3,9 +3,7 @@
 #ifndef PENSTOCK_MODEL_TEXT_H
 #define PENSTOCK_MODEL_TEXT_H
 
-#include "model/conf/conf.h"
-
-#define NAME_SIZE  (CONF_NAME_MAX + 1) /* a host's name */
-#define DETAIL_MAX 320                 /* one sentence about what failed */
+#define NAME_SIZE  256 /* a host's name, longer than HOSTNAME_SIZE, or its address */
+#define DETAIL_MAX 320 /* one sentence about what failed */
 
 #endif

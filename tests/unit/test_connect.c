@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "channel/http/connect.h"
+#include "model/hostname.h"
 
 /* ---- requests ---- */
 
@@ -66,7 +67,10 @@ static const char *const bad_hosts[] = {"",
                                         "a#b",
                                         "*",
                                         "a,b",
-                                        "\"a\""};
+                                        "\"a\"",
+                                        "-a",
+                                        "127.1",
+                                        "0x7f.1"};
 
 START_TEST(what_is_no_host_is_refused)
 {
@@ -80,14 +84,16 @@ END_TEST
 START_TEST(limits_of_requests)
 {
     struct conf conf = {0};
-    char host[CONF_NAME_MAX + 2], buf[CONNECT_REQUEST_MAX + 1000], header[CONNECT_REQUEST_MAX];
+    char host[HOSTNAME_MAX + 2], buf[CONNECT_REQUEST_MAX + 1000], header[CONNECT_REQUEST_MAX];
     static const char text[] = "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n";
     const int length = sizeof text - 1;
-    memset(host, 'a', sizeof host);
-    host[CONF_NAME_MAX + 1] = '\0';
+    for (size_t i = 0; i < sizeof host; i++)
+        host[i] = i % 64 == 63 ? '.' : 'a';
+    host[HOSTNAME_MAX] = 'a';
+    host[HOSTNAME_MAX + 1] = '\0';
     ck_assert_int_eq(connect_write_request(&conf, host, 443, buf, sizeof buf), -EINVAL);
-    host[CONF_NAME_MAX] = '\0';
-    ck_assert_int_gt(connect_write_request(&conf, host, 443, buf, sizeof buf), 2 * CONF_NAME_MAX);
+    host[HOSTNAME_MAX] = '\0';
+    ck_assert_int_gt(connect_write_request(&conf, host, 443, buf, sizeof buf), 2 * HOSTNAME_MAX);
     ck_assert_int_eq(connect_write_request(&conf, "a", 0, buf, sizeof buf), -EINVAL);
     for (int size = 0; size < length; size++) {
         memset(buf, '#', sizeof buf);

@@ -8,42 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* No locale: what the network sends is judged by ASCII alone. */
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+#include "model/ascii.h"
+#include "model/hostname.h"
 
-static bool is_alnum(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* RFC 9110 section 5.6.2 */
-static bool is_token(char c)
-{
-    return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-/* Letters of a registered name, a resolver's underscore included; or a plain IPv6 address. */
+/* A name or an address; IPv6 without brackets and scope. */
 static bool host_is_valid(const char *host)
 {
-    size_t length = strlen(host);
+    char name[HOSTNAME_SIZE];
     struct in6_addr in6;
-    if (length == 0 || length > CONF_NAME_MAX)
-        return false;
-    if (strchr(host, ':'))
-        return inet_pton(AF_INET6, host, &in6) == 1;
-    for (size_t i = 0; i < length; i++) {
-        if (!is_alnum(host[i]) && host[i] != '.' && host[i] != '-' && host[i] != '_')
-            return false;
-    }
-    return true;
+    struct in_addr in4;
+    return hostname_parse(host, strlen(host), name) || inet_pton(AF_INET, host, &in4) == 1 ||
+           inet_pton(AF_INET6, host, &in6) == 1;
 }
 
 struct out {
@@ -138,7 +113,7 @@ static bool status_line_is_valid(const struct line *line)
     size_t known = sizeof pattern - 1;
     for (size_t i = 0; i < line->length && i < known; i++) {
         char c = line->text[i];
-        if (i == 9 ? c < '1' || c > '5' : pattern[i] == '#' ? !is_digit(c) : c != pattern[i])
+        if (i == 9 ? c < '1' || c > '5' : pattern[i] == '#' ? !ascii_is_digit(c) : c != pattern[i])
             return false;
     }
     return !line->whole || line->length >= known - 1;
@@ -148,13 +123,13 @@ static bool status_line_is_valid(const struct line *line)
 static bool field_is_valid(const struct line *line, bool first)
 {
     size_t i = 0;
-    if (line->length > 0 && is_blank(line->text[0]))
+    if (line->length > 0 && ascii_is_blank(line->text[0]))
         return !first; /* continues the line before (obs-fold) */
-    while (i < line->length && is_token(line->text[i]))
+    while (i < line->length && ascii_is_token(line->text[i]))
         i++;
     if (i == 0 && line->length > 0)
         return false;
-    while (i < line->length && is_blank(line->text[i]))
+    while (i < line->length && ascii_is_blank(line->text[i]))
         i++;
     return i < line->length ? line->text[i] == ':' : !line->whole;
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "model/hostname.h"
+
 #define DATE_MAX 16
 
 /* ---- while the server's certificates are looked at ---- */
@@ -149,7 +151,7 @@ static bool is_certificate_error(int error)
 static void fail_certificate(struct tls *tls, int error)
 {
     const struct tls_cert_note *note = tls->note;
-    char peer[ADDR_TEXT_MAX], date[DATE_MAX], whose[ADDR_TEXT_MAX + sizeof note->names + CONF_NAME_MAX];
+    char peer[ADDR_TEXT_MAX], date[DATE_MAX], whose[ADDR_TEXT_MAX + sizeof note->names + HOSTNAME_SIZE];
     const enum tls_failure kind = TLS_FAILURE_SERVER_CERT;
     snprintf(whose, sizeof whose, "certificate of %s", peer_text(tls, peer));
     if (note && note->depth > 0)

@@ -15,7 +15,6 @@
 
 #define CONF_DEFAULT_PATH      "/etc/penstock/penstock.conf"
 #define CONF_SERVERS_MAX       16
-#define CONF_NAME_MAX          255 /* of a host name, RFC 1035 */
 #define CONF_HEADERS_MAX       32
 #define CONF_HEADERS_BYTES_MAX 8192 /* all of them, each with its line's end */
 #define CONF_PORTS_MAX         64

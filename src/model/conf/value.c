@@ -3,27 +3,14 @@
 
 #include "model/conf/value.h"
 
-#include <ctype.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "model/addr.h"
-#include "model/conf/conf.h"
-
-#define LABEL_MAX 63
-
-/* Of ASCII alone, whatever the locale says. */
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_alnum(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+#include "model/ascii.h"
+#include "model/hostname.h"
 
 bool conf_value_bool(const char *text, bool *ret_value)
 {
@@ -48,7 +35,7 @@ bool conf_value_number(const char *text, uint32_t low, uint32_t high, uint32_t *
     if (*text == '\0')
         return false;
     for (; *text != '\0'; text++) {
-        if (!is_digit(*text))
+        if (!ascii_is_digit(*text))
             return false;
         value = value * 10 + (uint64_t)(*text - '0');
         if (value > high)
@@ -73,7 +60,7 @@ static uint32_t take_unit(const char **text)
                  {"minutes", 60000}, {"h", 3600000},    {"hr", 3600000}, {"hour", 3600000}, {"hours", 3600000}};
     size_t length = 0;
 
-    while ((*text)[length] != '\0' && (*text)[length] != ' ' && !is_digit((*text)[length]))
+    while ((*text)[length] != '\0' && (*text)[length] != ' ' && !ascii_is_digit((*text)[length]))
         length++;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (strlen(units[i].name) == length && strncmp(*text, units[i].name, length) == 0) {
@@ -88,9 +75,9 @@ static uint32_t take_unit(const char **text)
 static bool take_decimal(const char **text, uint64_t *ret_thousandths)
 {
     uint64_t value = 0, scale = 1000;
-    if (!is_digit(**text))
+    if (!ascii_is_digit(**text))
         return false;
-    for (; is_digit(**text); (*text)++) {
+    for (; ascii_is_digit(**text); (*text)++) {
         value = value * 10 + (uint64_t)(**text - '0');
         if (value > UINT32_MAX)
             return false;
@@ -98,9 +85,9 @@ static bool take_decimal(const char **text, uint64_t *ret_thousandths)
     value *= 1000;
     if (**text == '.') {
         (*text)++;
-        if (!is_digit(**text))
+        if (!ascii_is_digit(**text))
             return false;
-        for (; is_digit(**text); (*text)++) {
+        for (; ascii_is_digit(**text); (*text)++) {
             scale /= 10;
             if (scale == 0)
                 return false;
@@ -157,47 +144,15 @@ const char *conf_value_span_text(uint32_t ms, char buf[static CONF_SPAN_TEXT_MAX
 
 /* ---- hosts ---- */
 
-static bool label_valid(const char *label, size_t length)
-{
-    if (length == 0 || length > LABEL_MAX || label[0] == '-' || label[length - 1] == '-')
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        if (!is_alnum(label[i]) && label[i] != '-' && label[i] != '_')
-            return false;
-    }
-    return true;
-}
-
-static bool is_number(const char *label, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (!is_digit(label[i]))
-            return false;
-    }
-    return true;
-}
-
-static bool name_valid(const char *name)
-{
-    for (;;) {
-        size_t length = strcspn(name, ".");
-        if (!label_valid(name, length))
-            return false;
-        if (name[length] == '\0')
-            return !is_number(name, length);
-        name += length + 1;
-    }
-}
-
 bool conf_value_host(const char *text, size_t length)
 {
-    char copy[CONF_NAME_MAX + 1];
+    char copy[HOSTNAME_SIZE];
     struct addr addr;
-    if (length == 0 || length > 253)
+    if (length == 0 || length > HOSTNAME_MAX || memchr(text, '\0', length))
         return false;
     memcpy(copy, text, length);
     copy[length] = '\0';
-    return strlen(copy) == length && (addr_parse(copy, 0, &addr) || name_valid(copy));
+    return addr_parse(copy, 0, &addr) || (text[length - 1] != '.' && hostname_parse(text, length, copy));
 }
 
 /* ":PORT", or nothing; length bytes. */
@@ -244,16 +199,11 @@ bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_l
 
 /* ---- headers, users, names alike ---- */
 
-static bool is_token_char(char c)
-{
-    return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
-}
-
 const char *conf_value_header_problem(const char *text)
 {
     static const char *const own[] = {"Host", "Content-Length", "Transfer-Encoding", "Connection"};
     size_t name = 0;
-    while (is_token_char(text[name]))
+    while (ascii_is_token(text[name]))
         name++;
     if (name == 0 || text[name] != ':')
         return "expected a header as \"Name: value\"";

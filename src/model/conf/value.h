@@ -22,8 +22,7 @@ bool conf_value_span(const char *text, uint32_t *ret_ms);
 /* The same back, in the largest unit that loses nothing; returns buf. */
 const char *conf_value_span_text(uint32_t ms, char buf[static CONF_SPAN_TEXT_MAX]);
 
-/* A host name (RFC 1123, and "_") without a final dot, or a numeric address; length bytes of text.
- * A name whose last label is a number is neither: it is a mistyped address. */
+/* A name (hostname.h) without a final dot, or a numeric address; length bytes of text. */
 bool conf_value_host(const char *text, size_t length);
 
 /* https://HOST[:PORT][/...]: where the host is in text, and its port. */

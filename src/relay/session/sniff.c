@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "model/ascii.h"
+
 #define TLS_HANDSHAKE        22
 #define TLS_CLIENT_HELLO     1
 #define TLS_RECORD_HEADER    5
@@ -13,65 +15,6 @@
 #define TLS_HANDSHAKE_HEADER 4
 #define TLS_EXT_SERVER_NAME  0
 #define METHOD_MAX           24
-#define LABEL_MAX            63
-
-/* ---- host names ---- */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f');
-}
-
-/* "192.0.2.7", "127.1", "0x7f.1": whatever ends in a number is taken for an address somewhere (WHATWG URL, "ends in a
- * number"), and no top-level domain does. */
-static bool label_is_number(const char *label, size_t length)
-{
-    size_t i = 0;
-    bool hex = length >= 2 && label[0] == '0' && label[1] == 'x';
-    for (i = hex ? 2 : 0; i < length; i++)
-        if (!(hex ? is_hex(label[i]) : is_digit(label[i])))
-            return false;
-    return true;
-}
-
-static bool name_char(unsigned char c, char *ret_lower)
-{
-    if (c >= 'A' && c <= 'Z')
-        c = (unsigned char)(c - 'A' + 'a');
-    *ret_lower = (char)c;
-    return (c >= 'a' && c <= 'z') || is_digit((char)c) || c == '-' || c == '_' || c == '.';
-}
-
-/* Fills name, or leaves it empty when the bytes are no host name. */
-static void take_name(const unsigned char *bytes, size_t length, char name[static SNIFF_NAME_MAX])
-{
-    if (length > 0 && bytes[length - 1] == '.')
-        length--;
-    if (length == 0 || length >= SNIFF_NAME_MAX)
-        return;
-    char lower[SNIFF_NAME_MAX];
-    size_t label = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (!name_char(bytes[i], &lower[i]))
-            return;
-        if (lower[i] == '.') {
-            if (i == label)
-                return;
-            label = i + 1;
-        } else if (i - label >= LABEL_MAX) {
-            return;
-        }
-    }
-    if (label == length || label_is_number(lower + label, length - label))
-        return;
-    memcpy(name, lower, length);
-    name[length] = '\0';
-}
 
 /* ---- TLS ---- */
 
@@ -112,7 +55,7 @@ static bool read_vector(struct reader *reader, size_t octets, struct reader *ret
     return skip(reader, length);
 }
 
-static void read_server_name(struct reader extension, char name[static SNIFF_NAME_MAX])
+static void read_server_name(struct reader extension, char name[static HOSTNAME_SIZE])
 {
     struct reader list, entry;
     size_t type;
@@ -120,14 +63,14 @@ static void read_server_name(struct reader extension, char name[static SNIFF_NAM
         return;
     while (read_number(&list, 1, &type) && read_vector(&list, 2, &entry)) {
         if (type == 0) {
-            take_name(entry.at, entry.left, name);
+            (void)hostname_parse((const char *)entry.at, entry.left, name);
             return;
         }
     }
 }
 
 /* The body of a ClientHello; a malformed one simply has no name, the server will judge it. */
-static void read_client_hello(struct reader hello, char name[static SNIFF_NAME_MAX])
+static void read_client_hello(struct reader hello, char name[static HOSTNAME_SIZE])
 {
     struct reader extensions, ignored, body;
     size_t type;
@@ -208,27 +151,22 @@ static bool is_request_line(const unsigned char *line, size_t length)
     static const char version[] = " HTTP/1.";
     size_t tail = sizeof version - 1 + 1;
     return length > tail && memcmp(line + length - tail, version, sizeof version - 1) == 0 &&
-           is_digit((char)line[length - 1]);
-}
-
-static bool is_blank(unsigned char c)
-{
-    return c == ' ' || c == '\t';
+           ascii_is_digit((char)line[length - 1]);
 }
 
 /* The value of a Host field: "name", "name:port", "192.0.2.7", "[2001:db8::1]:80". */
-static void take_host(const unsigned char *value, size_t length, char name[static SNIFF_NAME_MAX])
+static void take_host(const char *value, size_t length, char name[static HOSTNAME_SIZE])
 {
-    while (length > 0 && is_blank(value[0])) {
+    while (length > 0 && ascii_is_blank(value[0])) {
         value++;
         length--;
     }
-    while (length > 0 && is_blank(value[length - 1]))
+    while (length > 0 && ascii_is_blank(value[length - 1]))
         length--;
     size_t host = length;
-    while (host > 0 && is_digit((char)value[host - 1]))
+    while (host > 0 && ascii_is_digit(value[host - 1]))
         host--;
-    take_name(value, host > 0 && value[host - 1] == ':' ? host - 1 : length, name);
+    (void)hostname_parse(value, host > 0 && value[host - 1] == ':' ? host - 1 : length, name);
 }
 
 static enum sniff_result sniff_http(const unsigned char *buf, size_t length, struct sniff *sniff)
@@ -247,7 +185,7 @@ static enum sniff_result sniff_http(const unsigned char *buf, size_t length, str
         if (line == 0)
             return SNIFF_DONE;
         if (at != buf && line >= sizeof field - 1 && strncasecmp((const char *)at, field, sizeof field - 1) == 0) {
-            take_host(at + sizeof field - 1, line - (sizeof field - 1), sniff->name);
+            take_host((const char *)at + sizeof field - 1, line - (sizeof field - 1), sniff->name);
             return SNIFF_DONE;
         }
         at = newline + 1;

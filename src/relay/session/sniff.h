@@ -6,9 +6,10 @@
 
 #include <stddef.h>
 
+#include "model/hostname.h"
+
 #define SNIFF_MAX      32768 /* bytes after which it always gives up on a name */
 #define SNIFF_HTTP_MAX 16384 /* the same for an HTTP header */
-#define SNIFF_NAME_MAX 254   /* 253 characters and the end */
 
 enum sniff_kind { SNIFF_OTHER, SNIFF_TLS, SNIFF_HTTP };
 
@@ -19,7 +20,7 @@ enum sniff_result {
 
 struct sniff {
     enum sniff_kind kind;
-    char name[SNIFF_NAME_MAX]; /* a valid host name in lower case, never a numeric address; empty: none */
+    char name[HOSTNAME_SIZE]; /* as hostname_parse() gives it; empty: none */
 };
 
 /* Always fills *ret_sniff. */
