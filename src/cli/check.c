@@ -15,6 +15,7 @@
 #include "cli/cli.h"
 #include "cli/text.h"
 #include "gate/rules/foreign.h"
+#include "gate/rules/modules.h"
 #include "model/conf/conf.h"
 
 #define SERVICE_USER    "penstock"
@@ -121,8 +122,11 @@ static void check_files(struct findings *findings, const struct conf *conf, bool
 
 static void check_kernel(struct findings *findings, const struct conf *conf)
 {
-    char text[TABLE_ERROR_MAX];
-    int r = foreign_redirects(conf, text);
+    char text[TABLE_ERROR_MAX], parts[MODULES_TEXT_MAX];
+    int r = modules_missing(parts);
+    if (r > 0)
+        error_cb(parts, findings);
+    r = foreign_redirects(conf, text);
     if (r != 0 && r != -EPERM) /* which only root and the service may ask */
         warn(findings, text);
 }

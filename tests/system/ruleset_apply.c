@@ -2,13 +2,14 @@
 #include "config.h"
 
 /* Applies rules for the tests, without the daemon: one command a line on standard input, one answer a line.
- *   apply secure|plain|blocked|direct STATUS TEXT   verify   remove   conf FILE   portid
+ *   apply secure|plain|blocked|direct STATUS TEXT   close WHY   missing   verify   remove   conf FILE   portid
  * Answers: "ok", "ok owned", "same", "differs", "error TEXT". The end of input ends it and leaves the rules. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "gate/rules/modules.h"
 #include "gate/rules/table.h"
 
 struct helper {
@@ -64,6 +65,8 @@ static void answer(struct helper *helper, char *command)
     char error[TABLE_ERROR_MAX];
     if (strncmp(command, "apply ", 6) == 0) {
         apply(helper, command + 6);
+    } else if (strncmp(command, "close ", 6) == 0) {
+        printf(table_close(helper->netfilter, helper->conf, command + 6, error) < 0 ? "error %s\n" : "ok\n", error);
     } else if (strncmp(command, "conf ", 5) == 0) {
         printf(load(helper, command + 5) ? "ok\n" : "error configuration\n");
     } else if (strcmp(command, "verify") == 0) {
@@ -75,6 +78,10 @@ static void answer(struct helper *helper, char *command)
             printf("error %s\n", error);
         else
             printf(r == 1 ? "same\n" : "differs\n");
+    } else if (strcmp(command, "missing") == 0) {
+        char text[MODULES_TEXT_MAX] = "";
+
+        printf("%d %s\n", modules_missing(text), text);
     } else if (strcmp(command, "remove") == 0) {
         if (table_remove(helper->netfilter, error) < 0)
             printf("error %s\n", error);

@@ -66,6 +66,52 @@ def test_rules_list_like_the_file_of_that_name(space, rules, mode, owned):
     other.close()
 
 
+WHY = "the configuration cannot be used"
+
+
+@pytest.mark.parametrize("before", [None, "secure", "foreign"])
+def test_the_last_resort_lists_like_its_file(space, rules, before):
+    """Also in the place of whatever table stands there."""
+    other = lib.Space()
+    other.run("nft", "-f", f"{lib.TOP}/nft/closing.nft")
+    if before == "foreign":
+        space.nft("table inet penstock { chain redirect_local { }; set web { type ipv4_addr; }; }")
+    one = rules()
+    if before == "secure":
+        one.apply("secure")
+    assert one.ask(f"close {WHY}") == "ok"
+    assert space.listing() == other.listing()
+    space.nft("delete table inet penstock")  # anybody may open the gate by hand
+    one.apply("secure")
+    assert one.ask("verify") == "same"
+    other.close()
+
+
+def test_the_last_resort_takes_the_place_of_an_owned_table(space, rules):
+    one = rules(owned=True)
+    one.apply("secure")
+    assert one.ask(f"close {WHY}") == "ok"
+    one.close()
+    assert f"Blocked - Local error: {WHY}" in space.listing()
+
+
+def test_trying_the_kernel_changes_nothing(space, rules):
+    """Every part is there in this kernel; also beside a table that another process owns."""
+    owner, one = rules(owned=True), rules()
+    owner.apply("secure")
+    before = space.run("nft", "list", "ruleset").stdout
+    assert one.ask("missing") == "0"
+    assert space.run("nft", "list", "ruleset").stdout == before
+    assert owner.ask("verify") == "same"
+
+
+def test_the_last_resort_knows_the_configuration(space, rules):
+    rules(conf=FULL).ask("close " + "why " * 60)
+    text = re.sub(r"\s+", " ", space.listing())
+    assert "elements = { 80, 443, 8443 }" in text and "elements = { 1 }" in text and "198.51.100.0/23" in text
+    assert 'comment "Blocked - Local error: why why' in text
+
+
 def test_every_rule_has_a_counter_and_a_comment(space, rules):
     one = rules()
     for mode in lib.STATUS:

@@ -208,6 +208,29 @@ def test_blocked_is_refused_at_once(world, ip):
 
 
 @BOTH
+def test_the_last_resort_refuses_web_traffic_at_once_and_nothing_else(world, ip):
+    """Whatever stood there before: who had a connection to the web keeps none."""
+    world.start("direct", "Users=65502")
+    with world.socket(ip) as old:
+        old.connect((WEB[ip], 443))
+        assert old.recv(100) == b"web"
+        assert world.rules.ask("close for this test") == "ok"
+        before = world.arrived()
+        for uid in (OTHER_UID, lib.OWN_UID):
+            with world.socket(ip, uid=uid) as sock, pytest.raises(ConnectionRefusedError):
+                sock.connect((WEB[ip], 443))
+        for protocol in (socket.IPPROTO_UDP, 136):
+            with world.socket(ip, socket.SOCK_DGRAM, protocol) as sock, pytest.raises(OSError):
+                sock.sendto(b"x", (WEB[ip], 443))
+        with pytest.raises(OSError):
+            old.send(b"x")
+            old.recv(100)
+        assert world.arrived() == before
+    assert world.get(ip, 8443) == b"web"
+    assert world.get(ip, 443, uid=65502) == b"web"
+
+
+@BOTH
 @CLOSED
 @pytest.mark.parametrize("connected", [False, True])
 def test_quic_is_refused_at_once(world, ip, mode, connected):

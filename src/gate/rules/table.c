@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gate/rules/encode/closing.h"
 #include "gate/rules/encode/digest.h"
 #include "gate/rules/nfsocket.h"
 
@@ -282,6 +283,37 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
             break;
         }
     }
+}
+
+static enum outcome close_once(struct table *table, const struct closing_spec *spec, int *ret_error,
+                               char ret_text[static TABLE_ERROR_MAX])
+{
+    struct ruleset_batch *batch = closing_encode(spec, 0, nfsocket_take_seq(table->socket, RULESET_MESSAGES_MAX));
+    enum outcome outcome;
+    if (!batch) {
+        *ret_error = fail(ret_text, -ENOMEM, "", "encoding the rules");
+        return OUTCOME_REFUSED;
+    }
+    outcome = commit(table, batch, ret_error, ret_text);
+    ruleset_batch_free(batch);
+    return outcome;
+}
+
+int table_close(struct table *table, const struct conf *conf, const char *why, char ret_error[static TABLE_ERROR_MAX])
+{
+    struct snapshot before = {0};
+    struct closing_spec spec = {.conf = conf, .why = why};
+    int error = -EAGAIN, r;
+    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
+    table->known = false;
+    r = read_snapshot(table, &before);
+    if (r < 0 && r != -EAGAIN)
+        return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
+    spec.present = before.digest.present;
+    if (close_once(table, &spec, &error, ret_error) == OUTCOME_DONE)
+        return 0;
+    spec.drop = true;
+    return close_once(table, &spec, &error, ret_error) == OUTCOME_DONE ? 0 : error;
 }
 
 int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])

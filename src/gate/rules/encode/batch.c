@@ -18,6 +18,7 @@
 #define WHAT_MAX    192
 
 struct ruleset_batch {
+    const char *table;
     unsigned char *buf;
     size_t used, size;
     struct nlmsghdr *current; /* started, not committed */
@@ -25,6 +26,7 @@ struct ruleset_batch {
     uint32_t n_what;
     uint32_t first_seq, table_seq;
     bool failed;
+    bool open; /* without an end */
 };
 
 static bool reserve(struct ruleset_batch *batch)
@@ -117,12 +119,13 @@ void ruleset_batch_fail(struct ruleset_batch *batch)
     batch->failed = true;
 }
 
-struct ruleset_batch *ruleset_batch_new(uint32_t generation, uint32_t first_seq)
+struct ruleset_batch *ruleset_batch_new(const char *table, uint32_t generation, uint32_t first_seq)
 {
     struct ruleset_batch *batch = calloc(1, sizeof *batch);
     struct nlmsghdr *message;
     if (!batch)
         return NULL;
+    batch->table = table;
     batch->first_seq = first_seq;
     message = start_envelope(batch, NFNL_MSG_BATCH_BEGIN, "the transaction");
     if (message && generation != 0)
@@ -142,12 +145,21 @@ static void acknowledge_last(struct ruleset_batch *batch)
     last->nlmsg_flags |= NLM_F_ACK;
 }
 
-bool ruleset_batch_finish(struct ruleset_batch *batch)
+bool ruleset_batch_finish_open(struct ruleset_batch *batch)
 {
     assert(!batch->current);
     if (batch->failed)
         return false;
     acknowledge_last(batch);
+    batch->open = true;
+    return true;
+}
+
+bool ruleset_batch_finish(struct ruleset_batch *batch)
+{
+    if (!ruleset_batch_finish_open(batch))
+        return false;
+    batch->open = false;
     start_envelope(batch, NFNL_MSG_BATCH_END, "the transaction's end");
     ruleset_batch_commit(batch);
     return !batch->failed;
@@ -160,6 +172,11 @@ void ruleset_batch_free(struct ruleset_batch *batch)
     free(batch->what);
     free(batch->buf);
     free(batch);
+}
+
+const char *ruleset_batch_table(const struct ruleset_batch *batch)
+{
+    return batch->table;
 }
 
 const void *ruleset_batch_data(const struct ruleset_batch *batch, size_t *ret_size)
@@ -175,8 +192,8 @@ uint32_t ruleset_batch_first_seq(const struct ruleset_batch *batch)
 
 uint32_t ruleset_batch_last_seq(const struct ruleset_batch *batch)
 {
-    assert(batch->n_what >= 3); /* begin, at least one message, end */
-    return batch->first_seq + batch->n_what - 2;
+    assert(batch->n_what >= 3); /* begin, at least one message, end; or two of them */
+    return batch->first_seq + batch->n_what - (batch->open ? 1 : 2);
 }
 
 uint32_t ruleset_batch_table_seq(const struct ruleset_batch *batch)

@@ -10,7 +10,9 @@
 
 #include "gate/rules/encode/ruleset.h"
 
-struct ruleset_batch *ruleset_batch_new(uint32_t generation, uint32_t first_seq);
+/* table: static, of the inet family; what is appended belongs to it. */
+struct ruleset_batch *ruleset_batch_new(const char *table, uint32_t generation, uint32_t first_seq);
+const char *ruleset_batch_table(const struct ruleset_batch *batch);
 
 /* Starts a message of nf_tables (NFT_MSG_…) with NLM_F_REQUEST and flags. what describes it in errors (printf).
  * NULL after out of memory. The caller adds attributes, up to 64 KiB, then calls ruleset_batch_commit(). */
@@ -23,5 +25,7 @@ void ruleset_batch_fail(struct ruleset_batch *batch);
 
 /* Closes the transaction; false when anything failed before. */
 bool ruleset_batch_finish(struct ruleset_batch *batch);
+/* Leaves it open: the kernel judges every message, then forgets all of them. */
+bool ruleset_batch_finish_open(struct ruleset_batch *batch);
 
 #endif

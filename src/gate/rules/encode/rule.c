@@ -42,7 +42,7 @@ struct rule *rule_new(struct ruleset_batch *batch, const char *chain)
     rule->batch = batch;
     memcpy(rule->chain, chain, strlen(chain) + 1);
     nftnl_rule_set_u32(rule->nftnl, NFTNL_RULE_FAMILY, NFPROTO_INET);
-    rule->failed = nftnl_rule_set_str(rule->nftnl, NFTNL_RULE_TABLE, RULESET_TABLE) < 0 ||
+    rule->failed = nftnl_rule_set_str(rule->nftnl, NFTNL_RULE_TABLE, ruleset_batch_table(batch)) < 0 ||
                    nftnl_rule_set_str(rule->nftnl, NFTNL_RULE_CHAIN, chain) < 0;
     return rule;
 }
@@ -337,6 +337,11 @@ void rule_counter(struct rule *rule, const char *counter)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
     set_string(rule, expr, NFTNL_EXPR_OBJREF_IMM_NAME, counter);
+}
+
+void rule_count(struct rule *rule)
+{
+    (void)add_expr(rule, "counter");
 }
 
 void rule_accept(struct rule *rule)

@@ -35,6 +35,7 @@ void rule_ct_dnat(struct rule *rule);                                      /* ct
 
 void rule_set_ct_mark(struct rule *rule, uint32_t bits);   /* ct mark set ct mark | BITS */
 void rule_counter(struct rule *rule, const char *counter); /* counter name "COUNTER" */
+void rule_count(struct rule *rule);                        /* counter */
 
 void rule_accept(struct rule *rule);
 void rule_drop(struct rule *rule);

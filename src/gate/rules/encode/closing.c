@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/rules/encode/closing.h"
+
+#include <assert.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "gate/rules/encode/batch.h"
+#include "gate/rules/encode/chains.h"
+#include "gate/rules/encode/objects.h"
+#include "gate/rules/encode/rule.h"
+#include "gate/rules/encode/sets.h"
+
+#define COMMENT_MAX   NFTNL_UDATA_COMMENT_MAXLEN
+#define TABLE_COMMENT "penstock cannot run: web traffic is refused, see penstockd(8)"
+#define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
+
+/* All with the destination port at the same place; a program needs no right for any of them. */
+static const uint8_t silent_protocols[] = {IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_SCTP, IPPROTO_DCCP};
+
+static struct rule *begin(struct ruleset_batch *batch)
+{
+    return rule_new(batch, CHAIN_GUARD_LOCAL);
+}
+
+static void exempt(struct rule *rule, const char *comment)
+{
+    rule_count(rule);
+    rule_accept(rule);
+    rule_finish(rule, comment);
+}
+
+static void fill_exempt(struct ruleset_batch *batch)
+{
+    struct rule *rule = begin(batch);
+    rule_oif_loopback(rule);
+    exempt(rule, "stays on this host");
+    rule = begin(batch);
+    rule_skuid_set(rule, SET_BYPASS_USERS);
+    exempt(rule, "bypassed user");
+    rule = begin(batch);
+    rule_daddr_set(rule, AF_INET, SET_BYPASS4);
+    exempt(rule, "bypassed network");
+    rule = begin(batch);
+    rule_daddr_set(rule, AF_INET6, SET_BYPASS6);
+    exempt(rule, "bypassed network");
+    rule = begin(batch);
+    rule_dport_set(rule, IPPROTO_TCP, SET_BYPASS_PORTS);
+    exempt(rule, "bypassed port");
+    rule = begin(batch);
+    rule_dport_set(rule, IPPROTO_UDP, SET_BYPASS_PORTS);
+    exempt(rule, "bypassed port");
+}
+
+static void refuse(struct ruleset_batch *batch, uint8_t protocol, bool drop, const char *comment)
+{
+    struct rule *rule = begin(batch);
+    rule_dport_set(rule, protocol, SET_WEB);
+    rule_count(rule);
+    if (drop)
+        rule_drop(rule);
+    else if (protocol == IPPROTO_TCP)
+        rule_reject_reset(rule);
+    else
+        rule_reject(rule);
+    rule_finish(rule, comment);
+}
+
+struct ruleset_batch *closing_encode(const struct closing_spec *spec, uint32_t generation, uint32_t first_seq)
+{
+    static const struct ruleset_chain chain = {CHAIN_GUARD_LOCAL, "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER};
+    struct ruleset_batch *batch = ruleset_batch_new(RULESET_TABLE, generation, first_seq);
+    char comment[COMMENT_MAX];
+    if (!batch)
+        return NULL;
+    assert(spec->conf && spec->why);
+    snprintf(comment, sizeof comment, "%s: %s", CLOSING_STATUS, spec->why);
+    if (spec->present)
+        ruleset_table_delete(batch);
+    ruleset_table_create(batch, 0, TABLE_COMMENT);
+    ruleset_sets_create(batch);
+    ruleset_sets_fill(batch, spec->conf);
+    ruleset_chain_create(batch, &chain);
+    fill_exempt(batch);
+    refuse(batch, IPPROTO_TCP, spec->drop, comment);
+    for (size_t i = 0; i < COUNT_OF(silent_protocols); i++)
+        refuse(batch, silent_protocols[i], spec->drop, comment);
+    if (ruleset_batch_finish(batch))
+        return batch;
+    ruleset_batch_free(batch);
+    return NULL;
+}
