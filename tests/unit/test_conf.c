@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "model/conf/conf.h"
+#include "model/conf/keys.h"
 #include "model/conf/value.h"
 
 #define MINIMAL "[Proxy]\nServers=gw.example\nSecurePort=8081\n"
@@ -227,19 +228,19 @@ static const struct {
     {"Proxy", "Header: Proxy-Authorization: Basic c2VjcmV0", "expected Key=value, found \"Header\""},
     {"Proxy", "Select=fastest", "Select= is not supported by this version"},
     {"Proxy", "SwitchBack=0", "SwitchBack= is not supported by this version"},
-    {"Proxy", "SecurPort=1", "unknown key SecurPort= in [Proxy], is SecurePort= meant?"},
-    {"Proxy", "port=1", "unknown key port= in [Proxy], is Port= meant?"},
+    {"Proxy", "SecurPort=1", "unknown key SecurPort= in [Proxy], is \"SecurePort\" meant?"},
+    {"Proxy", "port=1", "unknown key port= in [Proxy], is \"Port\" meant?"},
     {"Proxy", "Interval=3s", "unknown key Interval= in [Proxy], it belongs to [Test]"},
     {"Proxy", "Nonsense=3s", "unknown key Nonsense= in [Proxy]"},
     {"Proxy", "=x", "expected Key=value, found \"\""},
     {"Proxy", "word", "expected Key=value, found \"word\""},
     {"Proxy", "Port:8080", "expected Key=value, found \"Port\""},
     {"Proxy", "Po rt=8080", "expected Key=value, found \"Po\""},
-    {"Proxy", "A123456789012345678901234567890123456789012345678901=1",
-     "unknown key A123456789012345678901234567890123456789012345678901…="},
+    {"Proxy", "A1234567890123456789012345678901234567890123456789012345678901234567890=1",
+     "unknown key A12345678901234567890123456789012345678901234567890123456789= in [Proxy]"},
     {"Proxy", "[Proxy", "expected [Section]"},
     {"Proxy", "[]", "unknown section []"},
-    {"Proxy", "[Prxy]", "unknown section [Prxy], is [Proxy] meant?"},
+    {"Proxy", "[Prxy]", "unknown section [Prxy], is \"Proxy\" meant?"},
     {"Proxy", "[Unheard]", "unknown section [Unheard]"},
     {"SecureChannel", "Enabled=maybe", "Enabled=maybe: expected yes or no"},
     {"SecureChannel", "Enabled=", "Enabled=: expected yes or no"},
@@ -295,6 +296,25 @@ START_TEST(each_mistake_is_named_with_its_place)
     else
         snprintf(expected, sizeof expected, "f:%u: %s\n", line, mistakes[_i].complaint);
     bad(text, expected);
+}
+END_TEST
+
+/* Documented ones are never silently taken: what they promise would not be kept. */
+START_TEST(keys_that_are_not_built_are_refused_as_such)
+{
+    size_t count, refused = 0;
+    const struct conf_key *keys = conf_keys(&count);
+    char text[512], expected[512];
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i].kind != CONF_KIND_REFUSED)
+            continue;
+        snprintf(text, sizeof text, MINIMAL "[%s]\n%s=yes\n", keys[i].section, keys[i].name);
+        snprintf(expected, sizeof expected, "f:5: %s= is not supported by this version\n", keys[i].name);
+        bad(text, expected);
+        refused++;
+    }
+    ck_assert_uint_gt(refused, 0);
+    ck_assert_int_eq(conf_keys_find("Portal", "Detect")->kind, CONF_KIND_REFUSED);
 }
 END_TEST
 
@@ -449,7 +469,21 @@ START_TEST(files_that_cannot_be_read_are_named)
 
     errors[0] = '\0';
     ck_assert_int_eq(conf_load("/dev/zero", collect, NULL, &conf), -EINVAL);
-    ck_assert_str_eq(errors, "/dev/zero: larger than 1048576 bytes\n");
+    ck_assert_str_eq(errors, "/dev/zero: is not a regular file\n");
+
+    errors[0] = '\0';
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(conf_load(path, collect, NULL, &conf), -EINVAL);
+    snprintf(expected, sizeof expected, "%s: is not a regular file\n", path);
+    ck_assert_str_eq(errors, expected);
+    ck_assert_int_eq(unlink(path), 0);
+
+    errors[0] = '\0';
+    write_file("p.conf", "#");
+    ck_assert_int_eq(truncate(path, 2 << 20), 0);
+    ck_assert_int_eq(conf_load(path, collect, NULL, &conf), -EINVAL);
+    snprintf(expected, sizeof expected, "%s: larger than 1048576 bytes\n", path);
+    ck_assert_str_eq(errors, expected);
 
     errors[0] = '\0';
     write_file("p.conf", MINIMAL);
@@ -457,6 +491,46 @@ START_TEST(files_that_cannot_be_read_are_named)
     ck_assert_int_eq(symlink("/nonexistent", drop_in), 0);
     ck_assert_int_eq(conf_load(path, collect, NULL, &conf), -EINVAL);
     snprintf(expected, sizeof expected, "%s: No such file or directory\n", drop_in);
+    ck_assert_str_eq(errors, expected);
+}
+END_TEST
+
+/* Between two lines of it, for a complaint is made as soon as its line has been read. */
+static void change_the_file(const char *text, void *data)
+{
+    if (!strstr(text, "changed"))
+        write_file("p.conf", data);
+    collect(text, NULL);
+}
+
+START_TEST(a_file_that_changes_under_the_reading_is_no_configuration)
+{
+    struct conf *conf;
+    char expected[256];
+    write_file("p.conf", MINIMAL "Port=x\n");
+    ck_assert_int_eq(conf_load(path, change_the_file, (void *)MINIMAL, &conf), -EINVAL);
+    snprintf(expected, sizeof expected,
+             "%s:4: Port=x: expected a port from 1 to 65535\n%s: was changed while it was read\n", path, path);
+    ck_assert_str_eq(errors, expected);
+}
+END_TEST
+
+/* Its content stays what it was: a file that is replaced is a whole one. */
+static void remove_the_file(const char *text, void *data)
+{
+    unlink(path);
+    collect(text, NULL);
+}
+
+START_TEST(a_file_that_vanishes_under_the_reading_is_read_to_its_end)
+{
+    struct conf *conf;
+    char expected[256];
+    write_file("p.conf", MINIMAL "Port=x\nPort=y\n");
+    ck_assert_int_eq(conf_load(path, remove_the_file, NULL, &conf), -EINVAL);
+    snprintf(expected, sizeof expected,
+             "%s:4: Port=x: expected a port from 1 to 65535\n%s:5: Port=y: expected a port from 1 to 65535\n", path,
+             path);
     ck_assert_str_eq(errors, expected);
 }
 END_TEST
@@ -746,6 +820,7 @@ static TCase *refusing(void)
 {
     TCase *tests = tcase_create("refusing");
     tcase_add_loop_test(tests, each_mistake_is_named_with_its_place, 0, LENGTH(mistakes));
+    tcase_add_test(tests, keys_that_are_not_built_are_refused_as_such);
     tcase_add_test(tests, what_is_needed_must_be_there);
     tcase_add_test(tests, a_key_needs_a_section_that_is_known);
     tcase_add_test(tests, lines_that_are_no_text_are_refused);
@@ -761,6 +836,8 @@ static TCase *files(void)
     tcase_add_test(tests, drop_ins_are_read_in_order_of_their_names);
     tcase_add_test(tests, mistakes_of_all_files_come_together);
     tcase_add_test(tests, files_that_cannot_be_read_are_named);
+    tcase_add_test(tests, a_file_that_changes_under_the_reading_is_no_configuration);
+    tcase_add_test(tests, a_file_that_vanishes_under_the_reading_is_read_to_its_end);
     return tests;
 }
 

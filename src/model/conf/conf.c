@@ -6,8 +6,11 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "model/conf/keys.h"
 #include "model/conf/reader.h"
@@ -19,35 +22,11 @@
 /* False when out of memory. */
 static bool set_defaults(struct conf *conf)
 {
-    static const struct {
-        const char *section, *name, *value;
-    } texts[] = {
-        {"Proxy", "Port", "8080"},
-        {"SecureChannel", "Enabled", "yes"},
-        {"SecureChannel", "AllowFallback", "no"},
-        {"SecureChannel", "AuthURL", "https://mcp.wgcs.skyhigh.cloud/"},
-        {"SecureChannel", "TrustedCA", "system"},
-        {"SecureChannel", "Certificate", "/etc/penstock/tls/client.pem"},
-        {"SecureChannel", "PrivateKey", "/etc/penstock/tls/client.key"},
-        {"SecureChannel", "MinimumVersion", "1.2"},
-        {"Test", "Interval", "30s"},
-        {"Test", "ConnectTimeout", "3s"},
-        {"Test", "HandshakeTimeout", "5s"},
-        {"Test", "RetryMax", "30s"},
-        {"Redirect", "Ports", "80 443"},
-        {"Redirect", "QUIC", "reject"},
-        {"Redirect", "ListenPort", "15443"},
-        {"Bypass", "LocalNetworks", "yes"},
-        {"Failure", "OnUnavailable", "block"},
-        {"Failure", "OnStop", "open"},
-        {"Log", "Level", "info"},
-        {"Log", "Sessions", "yes"},
-        {"Relay", "Processes", "0"},
-    };
+    size_t count;
+    const struct conf_key *keys = conf_keys(&count);
     char why[CONF_WHY_MAX];
-
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if (!conf_key_set(conf_keys_find(texts[i].section, texts[i].name), conf, texts[i].value, true, why))
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i].initial && !conf_key_set(&keys[i], conf, keys[i].initial, true, why))
             return false;
     }
     return true;
@@ -103,16 +82,48 @@ static void check(struct conf_reader *reader, const struct conf *conf, const cha
 
 /* ---- files ---- */
 
+/* Opens files alone: a FIFO would be waited for. */
+static FILE *open_file(const char *path, struct stat *ret_status, const char **ret_why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    FILE *stream = NULL;
+    if (fd < 0 || fstat(fd, ret_status) < 0)
+        *ret_why = strerror(errno);
+    else if (S_ISDIR(ret_status->st_mode))
+        *ret_why = strerror(EISDIR);
+    else if (!S_ISREG(ret_status->st_mode))
+        *ret_why = "is not a regular file";
+    else if (!(stream = fdopen(fd, "r")))
+        *ret_why = strerror(errno);
+    if (!stream && fd >= 0)
+        close(fd);
+    return stream;
+}
+
+/* Somebody who writes it in place may have written only half of it: that is another configuration. */
+static bool has_changed(FILE *stream, const struct stat *before)
+{
+    struct stat now;
+    return fstat(fileno(stream), &now) < 0 || now.st_size != before->st_size ||
+           now.st_mtim.tv_sec != before->st_mtim.tv_sec || now.st_mtim.tv_nsec != before->st_mtim.tv_nsec;
+}
+
 /* False: it could not be read to its end. */
 static bool read_file(struct conf_reader *reader, const char *path)
 {
-    FILE *stream = fopen(path, "re");
+    struct stat before;
+    const char *why;
+    FILE *stream = open_file(path, &before, &why);
     bool whole;
     if (!stream) {
-        conf_reader_mistake(reader, path, "%s", strerror(errno));
+        conf_reader_mistake(reader, path, "%s", why);
         return false;
     }
     whole = conf_reader_stream(reader, stream, path);
+    if (whole && has_changed(stream, &before)) {
+        conf_reader_mistake(reader, path, "was changed while it was read");
+        whole = false;
+    }
     fclose(stream);
     return whole;
 }

@@ -39,29 +39,40 @@ static const struct conf_word levels[] = {{"error", LOG_LEVEL_ERROR},   {"warnin
 static const struct conf_key keys[] = {
     KEY("Proxy", "Servers", HOSTS, LIST(servers, CONF_SERVERS_MAX)),
     KEY("Proxy", "SecurePort", PORT, FIELD(secure_port), .low = 1),
-    KEY("Proxy", "Port", PORT, FIELD(port), .low = 1),
+    KEY("Proxy", "Port", PORT, FIELD(port), .low = 1, .initial = "8080"),
     KEY("Proxy", "Select", REFUSED, .high = 0),
     KEY("Proxy", "SwitchBack", REFUSED, .high = 0),
     KEY("Proxy", "Header", HEADERS, LIST(headers, CONF_HEADERS_MAX)),
-    KEY("SecureChannel", "Enabled", BOOL, FIELD(secure)),
-    KEY("SecureChannel", "AllowFallback", BOOL, FIELD(allow_fallback)),
+    KEY("Proxy", "IdentityOnPlain", REFUSED, .high = 0),
+    KEY("SecureChannel", "Enabled", BOOL, FIELD(secure), .initial = "yes"),
+    KEY("SecureChannel", "AllowFallback", BOOL, FIELD(allow_fallback), .initial = "no"),
     KEY("SecureChannel", "ServerName", HOST, FIELD(server_name)),
-    KEY("SecureChannel", "AuthURL", URL, FIELD(auth_url)),
-    KEY("SecureChannel", "TrustedCA", TRUST, LIST(ca_paths, CONF_CA_PATHS_MAX)),
-    KEY("SecureChannel", "Certificate", PATH, FIELD(certificate)),
-    KEY("SecureChannel", "PrivateKey", PATH, FIELD(private_key)),
-    KEY("SecureChannel", "MinimumVersion", WORD, FIELD(minimum_version), .words = versions, .expected = "1.2 or 1.3"),
-    KEY("Test", "Interval", SPAN, FIELD(interval_ms), .low = SECOND / 10, .high = HOUR),
-    KEY("Test", "ConnectTimeout", SPAN, FIELD(connect_timeout_ms), .low = SECOND / 10, .high = MINUTE),
-    KEY("Test", "HandshakeTimeout", SPAN, FIELD(handshake_timeout_ms), .low = SECOND / 10, .high = MINUTE),
-    KEY("Test", "RetryMax", SPAN, FIELD(retry_max_ms), .low = SECOND, .high = HOUR),
-    KEY("Redirect", "Ports", PORTS, LIST(ports, CONF_PORTS_MAX)),
+    KEY("SecureChannel", "AuthURL", URL, FIELD(auth_url), .initial = "https://mcp.wgcs.skyhigh.cloud/"),
+    KEY("SecureChannel", "TrustedCA", TRUST, LIST(ca_paths, CONF_CA_PATHS_MAX), .initial = "system"),
+    KEY("SecureChannel", "Certificate", PATH, FIELD(certificate), .initial = "/etc/penstock/tls/client.pem"),
+    KEY("SecureChannel", "PrivateKey", PATH, FIELD(private_key), .initial = "/etc/penstock/tls/client.key"),
+    KEY("SecureChannel", "MinimumVersion", WORD, FIELD(minimum_version), .words = versions, .expected = "1.2 or 1.3",
+        .initial = "1.2"),
+    KEY("SecureChannel", "CRL", REFUSED, .high = 0),
+    KEY("SecureChannel", "Multiplex", REFUSED, .high = 0),
+    KEY("SecureChannel", "WarmConnections", REFUSED, .high = 0),
+    KEY("Test", "Interval", SPAN, FIELD(interval_ms), .low = SECOND / 10, .high = HOUR, .initial = "30s"),
+    KEY("Test", "ConnectTimeout", SPAN, FIELD(connect_timeout_ms), .low = SECOND / 10, .high = MINUTE, .initial = "3s"),
+    KEY("Test", "HandshakeTimeout", SPAN, FIELD(handshake_timeout_ms), .low = SECOND / 10, .high = MINUTE,
+        .initial = "5s"),
+    KEY("Test", "RetryMax", SPAN, FIELD(retry_max_ms), .low = SECOND, .high = HOUR, .initial = "30s"),
+    KEY("Test", "Target", REFUSED, .high = 0),
+    KEY("Redirect", "Ports", PORTS, LIST(ports, CONF_PORTS_MAX), .initial = "80 443"),
     KEY("Redirect", "Intercept", INTERCEPT, .high = 0),
-    KEY("Redirect", "QUIC", WORD, FIELD(quic), .words = quic, .expected = "reject or pass"),
+    KEY("Redirect", "ForwardedFrom", REFUSED, .high = 0),
+    KEY("Redirect", "HTTP", REFUSED, .high = 0),
+    KEY("Redirect", "Names", REFUSED, .high = 0),
+    KEY("Redirect", "QUIC", WORD, FIELD(quic), .words = quic, .expected = "reject or pass", .initial = "reject"),
     /* The relays, which listen there, have no privilege. */
-    KEY("Redirect", "ListenPort", PORT, FIELD(listen_port), .low = 1024),
+    KEY("Redirect", "ListenPort", PORT, FIELD(listen_port), .low = 1024, .initial = "15443"),
+    KEY("Redirect", "ProtectProxies", REFUSED, .high = 0),
     KEY("Bypass", "Networks", NETWORKS, LIST(bypass_networks, CONF_NETWORKS_MAX)),
-    KEY("Bypass", "LocalNetworks", BOOL, FIELD(local_networks)),
+    KEY("Bypass", "LocalNetworks", BOOL, FIELD(local_networks), .initial = "yes"),
     KEY("Bypass", "Ports", PORTS, LIST(bypass_ports, CONF_PORTS_MAX)),
     KEY("Bypass", "Users", USERS, LIST(bypass_users, CONF_USERS_MAX)),
     KEY("Bypass", "Units", REFUSED, .high = 0),
@@ -71,12 +82,25 @@ static const struct conf_key keys[] = {
     KEY("Block", "Users", REFUSED, .high = 0),
     KEY("Block", "Units", REFUSED, .high = 0),
     KEY("Block", "Domains", REFUSED, .high = 0),
-    KEY("Failure", "OnUnavailable", WORD, FIELD(on_unavailable), .words = unavailable, .expected = "block or direct"),
-    KEY("Failure", "OnStop", WORD, FIELD(on_stop), .words = stop, .expected = "open or block"),
+    KEY("Failure", "OnUnavailable", WORD, FIELD(on_unavailable), .words = unavailable, .expected = "block or direct",
+        .initial = "block"),
+    KEY("Failure", "OnStop", WORD, FIELD(on_stop), .words = stop, .expected = "open or block", .initial = "open"),
     KEY("Failure", "Scope", REFUSED, .high = 0),
-    KEY("Log", "Level", WORD, FIELD(log_level), .words = levels, .expected = "error, warning, notice, info or debug"),
-    KEY("Log", "Sessions", BOOL, FIELD(log_sessions)),
-    KEY("Relay", "Processes", NUMBER, FIELD(relays), .high = CONF_RELAYS_MAX),
+    KEY("Location", "Inside", REFUSED, .high = 0),
+
+    KEY("Portal", "Detect", REFUSED, .high = 0),
+    KEY("Portal", "Probe", REFUSED, .high = 0),
+    KEY("Portal", "Open", REFUSED, .high = 0),
+    KEY("Portal", "Limit", REFUSED, .high = 0),
+    KEY("Names", "Synthesize", REFUSED, .high = 0),
+    KEY("Names", "Range4", REFUSED, .high = 0),
+    KEY("Names", "Range6", REFUSED, .high = 0),
+    KEY("Limits", "SessionsPerUser", REFUSED, .high = 0),
+    KEY("Limits", "LogRate", REFUSED, .high = 0),
+    KEY("Log", "Level", WORD, FIELD(log_level), .words = levels, .expected = "error, warning, notice, info or debug",
+        .initial = "info"),
+    KEY("Log", "Sessions", BOOL, FIELD(log_sessions), .initial = "yes"),
+    KEY("Relay", "Processes", NUMBER, FIELD(relays), .high = CONF_RELAYS_MAX, .initial = "0"),
 };
 
 const struct conf_key *conf_keys(size_t *ret_count)
@@ -94,13 +118,13 @@ const struct conf_key *conf_keys_find(const char *section, const char *name)
     return NULL;
 }
 
-bool conf_keys_has_section(const char *section)
+const char *conf_keys_section(const char *section)
 {
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(keys[i].section, section) == 0)
-            return true;
+            return keys[i].section;
     }
-    return false;
+    return NULL;
 }
 
 /* ---- saying why ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The one table of sections and keys: what conf.c reads by and conf_print.c writes by. */
+/* The one table of sections and keys, with kinds, limits and defaults: reader.c reads by it and print.c writes by it.
+ */
 #ifndef PENSTOCK_MODEL_CONF_KEYS_H
 #define PENSTOCK_MODEL_CONF_KEYS_H
 
@@ -39,6 +40,7 @@ struct conf_key {
     uint32_t low, high;
     const struct conf_word *words;
     const char *expected; /* for a word: what to say */
+    const char *initial;  /* what is true while it is not set, as text; NULL: empty, zero */
 };
 
 #define CONF_WHY_MAX 256
@@ -46,7 +48,8 @@ struct conf_key {
 const struct conf_key *conf_keys(size_t *ret_count);
 /* NULL: no such key. */
 const struct conf_key *conf_keys_find(const char *section, const char *name);
-bool conf_keys_has_section(const char *section);
+/* The same text, of static storage; NULL: no such section. */
+const char *conf_keys_section(const char *section);
 
 /* Takes a value over, with fresh for the first assignment, which drops a list's default. An empty value clears a list.
  * False: why says it, "value: expected …"; it never shows a header. */

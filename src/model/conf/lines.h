@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define CONF_LINE_MAX 65536      /* bytes of a line, its end included */
-#define CONF_FILE_MAX (1u << 20) /* bytes of a file: a device as configuration must not be read for ever */
+#define CONF_FILE_MAX (1u << 20) /* bytes of a file */
 
 struct conf_lines {
     FILE *stream;

@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <ini.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,7 @@
 #include "model/conf/value.h"
 
 #define ERRORS_MAX  100
-#define KEYS_MAX    64
-#define NAME_WIDTH  40 /* longer than every section and key */
+#define KEYS_MAX    128
 #define MESSAGE_MAX 1024
 
 /* What is known of one key while files are read. */
@@ -35,10 +33,8 @@ struct conf_reader {
 
     /* of the file being read */
     const char *file;
-    bool in_section;   /* a section that is known */
-    bool skipping;     /* a section that was complained about */
-    const char *value; /* of the key that inih has been handed */
-    bool failed;
+    const char *section; /* NULL: none yet, or one that is unknown */
+    bool skipping;       /* a section that was complained about */
     struct conf_lines lines;
 };
 
@@ -95,7 +91,7 @@ static void unknown_section(struct conf_reader *reader, const char *section)
     const struct conf_key *keys = conf_keys(&count);
     for (size_t i = 0; i < count; i++) {
         if (conf_value_similar(section, keys[i].section)) {
-            mistake(reader, "unknown section [%.60s], is [%s] meant?", section, keys[i].section);
+            mistake(reader, "unknown section [%.60s], is \"%s\" meant?", section, keys[i].section);
             return;
         }
     }
@@ -108,7 +104,7 @@ static void unknown_key(struct conf_reader *reader, const char *section, const c
     const struct conf_key *keys = conf_keys(&count);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(keys[i].section, section) == 0 && conf_value_similar(name, keys[i].name)) {
-            mistake(reader, "unknown key %.60s= in [%s], is %s= meant?", name, section, keys[i].name);
+            mistake(reader, "unknown key %.60s= in [%s], is \"%s\" meant?", name, section, keys[i].name);
             return;
         }
     }
@@ -123,106 +119,87 @@ static void unknown_key(struct conf_reader *reader, const char *section, const c
 
 /* ---- from lines to values ---- */
 
-/* Called by inih with what next_line() has just given it; the value given here is empty, see there. */
-static int take_key(void *data, const char *section, const char *name, const char *value)
+static void take_key(struct conf_reader *reader, const char *name, const char *value)
 {
-    struct conf_reader *reader = data;
-    const struct conf_key *key = conf_keys_find(section, name);
+    const struct conf_key *key = conf_keys_find(reader->section, name);
     char why[CONF_WHY_MAX];
     struct seen *seen;
     size_t count;
     if (!key) {
-        unknown_key(reader, section, name);
-        return 1;
+        unknown_key(reader, reader->section, name);
+        return;
     }
     seen = &reader->seen[key - conf_keys(&count)];
     free(seen->file);
     seen->file = strdup(reader->file);
     seen->line = reader->lines.number;
-    if (!conf_key_set(key, reader->conf, reader->value, !seen->set, why)) {
+    if (!conf_key_set(key, reader->conf, value, !seen->set, why)) {
         mistake(reader, "%s=%s", name, why);
         seen->bad = true;
     }
     seen->set = true;
-    return 1;
 }
 
-static bool take_section(struct conf_reader *reader, char *text)
+static void take_section(struct conf_reader *reader, char *text)
 {
     size_t length = strlen(text);
-    reader->in_section = false;
+    reader->section = NULL;
     reader->skipping = true;
     if (text[length - 1] != ']') {
         mistake(reader, "expected [Section]");
-        return false;
+        return;
     }
     text[length - 1] = '\0';
-    if (!conf_keys_has_section(text + 1)) {
+    reader->section = conf_keys_section(text + 1);
+    if (!reader->section) {
         unknown_section(reader, text + 1);
-        return false;
+        return;
     }
-    reader->in_section = true;
     reader->skipping = false;
-    return true;
 }
 
-/* Splits "Key = value"; what is not that is complained about. */
-static bool take_assignment(struct conf_reader *reader, char *text)
+/* Takes "Key = value"; what is not that is complained about. */
+static void take_assignment(struct conf_reader *reader, char *text)
 {
     static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     size_t name = strspn(text, name_chars);
-    char *rest = text + name;
-    if (reader->skipping)
-        return false;
-    rest += strspn(rest, " \t");
-    if (name == 0 || *rest != '=') {
+    char *value = text + name;
+    value += strspn(value, " \t");
+    if (name == 0 || *value != '=') {
         /* No more than a word: behind it may stand a password. */
         mistake(reader, "expected Key=value, found \"%.*s\"", (int)strcspn(text, " \t=:"), text);
-        return false;
+        return;
     }
     text[name] = '\0';
-    if (!reader->in_section) {
+    if (!reader->section) {
         mistake(reader, "%.60s= stands before any [Section]", text);
-        return false;
+        return;
     }
-    if (name > NAME_WIDTH) {
-        mistake(reader, "unknown key %.60s…=", text);
-        return false;
-    }
-    rest++;
-    reader->value = rest + strspn(rest, " \t");
-    return true;
+    value++;
+    take_key(reader, text, value + strspn(value, " \t"));
 }
 
-static bool take_line(struct conf_reader *reader, char *text, char *buf, size_t size)
+static void take_line(struct conf_reader *reader, char *text)
 {
-    int written;
-    if (*text == '\0')
-        return false;
-    if (*text == '[') {
-        if (!take_section(reader, text))
-            return false;
-        written = snprintf(buf, size, "%s]\n", text);
-    } else {
-        if (!take_assignment(reader, text))
-            return false;
-        written = snprintf(buf, size, "%s=\n", text);
-    }
-    assert(written > 0 && (size_t)written < size);
-    return true;
+    if (*text == '[')
+        take_section(reader, text);
+    else if (*text != '\0' && !reader->skipping)
+        take_assignment(reader, text);
 }
 
-/* inih's reader. Distributions build inih differently: Debian's takes lines of 200 bytes, cuts values at " ;" and
- * takes an indented line as a continuation. So it gets sections and names alone, and the value waits in reader. */
-static char *next_line(char *buf, int size, void *data)
+bool conf_reader_stream(struct conf_reader *reader, FILE *stream, const char *file)
 {
-    struct conf_reader *reader = data;
     char *text;
+    reader->file = file;
+    reader->section = NULL;
+    reader->skipping = false;
+    reader->lines.stream = stream;
+    reader->lines.number = 0;
+    reader->lines.total = 0;
     for (;;) {
         switch (conf_lines_next(&reader->lines, &text)) {
         case CONF_LINES_OK:
-            if (take_line(reader, text, buf, (size_t)size))
-                return buf;
+            take_line(reader, text);
             break;
         case CONF_LINES_LONG:
             mistake(reader, "the line is longer than %d bytes", CONF_LINE_MAX - 1);
@@ -231,33 +208,15 @@ static char *next_line(char *buf, int size, void *data)
             mistake(reader, "the line has a NUL byte");
             break;
         case CONF_LINES_FILE_LONG:
-            conf_reader_mistake(reader, reader->file, "larger than %u bytes", CONF_FILE_MAX);
-            reader->failed = true;
-            return NULL;
+            conf_reader_mistake(reader, file, "larger than %u bytes", CONF_FILE_MAX);
+            return false;
         case CONF_LINES_FAILED:
-            conf_reader_mistake(reader, reader->file, "%s", strerror(errno));
-            reader->failed = true;
-            return NULL;
+            conf_reader_mistake(reader, file, "%s", strerror(errno));
+            return false;
         case CONF_LINES_END:
-            return NULL;
+            return true;
         }
     }
-}
-
-bool conf_reader_stream(struct conf_reader *reader, FILE *stream, const char *file)
-{
-    reader->file = file;
-    reader->in_section = false;
-    reader->skipping = false;
-    reader->failed = false;
-    reader->lines.stream = stream;
-    reader->lines.number = 0;
-    reader->lines.total = 0;
-    if (ini_parse_stream(next_line, reader, take_key, reader) != 0) {
-        conf_reader_mistake(reader, file, "the INI parser failed");
-        return false;
-    }
-    return !reader->failed;
 }
 
 /* ---- the reader ---- */
