@@ -9,13 +9,13 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "channel/link/dial.h"
+#include "channel/link/link.h"
 
 #define STAGGER_S 0.25 /* RFC 8305: Connection Attempt Delay */
 
 struct runner {
     struct happy_eyeballs *race;
-    struct dial *dial; /* NULL: not started, or failed */
+    struct link *link; /* NULL: not started, or failed */
     uint64_t started;
 };
 
@@ -40,8 +40,8 @@ static void race_stop(struct happy_eyeballs *race)
     for (i = 0; i < race->n_started; i++) {
         if (&race->runners[i] == race->winner)
             continue;
-        dial_free(race->runners[i].dial);
-        race->runners[i].dial = NULL;
+        link_free(race->runners[i].link);
+        race->runners[i].link = NULL;
     }
 }
 
@@ -68,45 +68,45 @@ static void race_lost(struct happy_eyeballs *race)
 
 /* What the network said tells more than what this host could not even try. */
 static void race_note_failure(struct happy_eyeballs *race, const struct runner *runner,
-                              const struct dial_result *result)
+                              const struct link_failure *failure)
 {
-    if (race->n_failed > 0 && (result->no_route || !race->failure.no_route))
+    if (race->n_failed > 0 && (failure->no_route || !race->failure.no_route))
         return;
-    race->failure.no_route = result->no_route;
+    race->failure.no_route = failure->no_route;
     race->failure.address = race->addrs[runner - race->runners];
-    memcpy(race->failure.detail, result->detail, sizeof race->failure.detail);
+    memcpy(race->failure.detail, failure->detail, sizeof race->failure.detail);
 }
 
 static void race_start_next(struct happy_eyeballs *race);
 
-static void race_dial_cb(struct dial *dial, const struct dial_result *result, void *data)
+static void race_link_cb(struct link *link, const struct link_failure *failure, void *data)
 {
     struct runner *runner = data;
     struct happy_eyeballs *race = runner->race;
-    assert(dial == runner->dial);
-    if (result->up) {
+    assert(link == runner->link);
+    if (!failure) {
         race_won(race, runner);
         return;
     }
-    race_note_failure(race, runner, result);
+    race_note_failure(race, runner, failure);
     race->n_failed++;
-    dial_free(dial);
-    runner->dial = NULL;
+    link_free(link);
+    runner->link = NULL;
     if (race->n_failed == race->n)
         race_lost(race);
     else if (race->n_started < race->n)
         race_start_next(race);
 }
 
-/* Out of memory for a dial: the timer tries again, the address is not skipped. */
+/* Out of memory for a link: the timer tries again, the address is not skipped. */
 static void race_start_next(struct happy_eyeballs *race)
 {
     struct runner *runner = &race->runners[race->n_started];
-    struct dial_request request = {.conf = race->conf, .address = race->addrs[race->n_started]};
+    struct link_request request = {.conf = race->conf, .address = race->addrs[race->n_started]};
     runner->race = race;
     runner->started = clock_us();
-    runner->dial = dial_start(race->loop, &request, race_dial_cb, runner);
-    if (runner->dial)
+    runner->link = link_start(race->loop, &request, race_link_cb, runner);
+    if (runner->link)
         race->n_started++;
     ev_timer_stop(race->loop, &race->timer);
     if (race->n_started < race->n) {
@@ -142,8 +142,8 @@ struct happy_eyeballs *happy_eyeballs_start(struct ev_loop *loop, const struct c
 
 struct stream *happy_eyeballs_take_stream(struct happy_eyeballs *race)
 {
-    assert(race->winner && race->winner->dial);
-    return dial_take_stream(race->winner->dial);
+    assert(race->winner && race->winner->link);
+    return link_take_stream(race->winner->link);
 }
 
 void happy_eyeballs_free(struct happy_eyeballs *race)

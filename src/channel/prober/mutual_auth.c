@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "channel/link/dial.h"
+#include "channel/link/link.h"
+#include "channel/link/tunnel.h"
 
 /* An alert that a server sends before it closes is here by then, on any usual path. */
 #define CONFIRM_LISTEN_MS 300
@@ -30,7 +31,9 @@ struct mutual_auth {
     mutual_auth_cb *cb;
     void *data;
     enum auth_state state;
-    struct dial *dial; /* of this state */
+    struct link *link;     /* of this state; NULL: none, or in the tunnel */
+    struct tunnel *tunnel; /* NULL: none (yet) */
+    struct tls_summary channel;
     struct mutual_auth_result result;
 };
 
@@ -55,143 +58,171 @@ static const char *auth_tls_name(const struct mutual_auth *auth)
     return auth->conf->server_name ? auth->conf->server_name : auth->server;
 }
 
-static void auth_dial_cb(struct dial *dial, const struct dial_result *result, void *data);
-
-/* The next dial is there before the old one goes: stream is the old one's. False: out of memory. */
-static bool auth_dial(struct mutual_auth *auth, enum auth_state state, const struct dial_request *request)
+static void auth_drop(struct mutual_auth *auth)
 {
-    struct dial *dial = dial_start(auth->loop, request, auth_dial_cb, auth);
-    if (!dial)
-        return false;
-    dial_free(auth->dial);
-    auth->dial = dial;
+    tunnel_free(auth->tunnel);
+    link_free(auth->link);
+    auth->tunnel = NULL;
+    auth->link = NULL;
+}
+
+static void auth_link_cb(struct link *link, const struct link_failure *failure, void *data);
+static void auth_tunnel_cb(struct tunnel *tunnel, const struct link_failure *failure, void *data);
+
+/* ---- the channel ---- */
+
+/* stream NULL: a new connection. False: out of memory. */
+static bool auth_link_channel(struct mutual_auth *auth, enum auth_state state, struct stream *stream)
+{
+    struct link_request request = {
+        .conf = auth->conf, .tls = auth->tls, .address = auth->address, .tls_name = auth_tls_name(auth)};
+    auth_drop(auth);
+    auth->link = stream ? link_start_over(auth->loop, stream, &request, auth_link_cb, auth)
+                        : link_start(auth->loop, &request, auth_link_cb, auth);
     auth->state = state;
-    return true;
+    return auth->link;
 }
 
-/* stream NULL: a new connection. */
-static bool auth_dial_channel(struct mutual_auth *auth, enum auth_state state, struct stream *stream)
+static void auth_ask(struct mutual_auth *auth)
 {
     const struct conf_auth_url *url = &auth->conf->auth_url;
-    struct dial_request request = {.conf = auth->conf,
-                                   .tls = auth->tls,
-                                   .address = auth->address,
-                                   .tls_name = auth_tls_name(auth),
-                                   .below = stream,
-                                   .host = url->text ? url->host : auth->server,
-                                   .port = url->port,
-                                   .ping = !url->text,
-                                   .listen_ms = state == AUTH_CONFIRM ? CONFIRM_LISTEN_MS : 0,
-                                   .answer_ms = auth->conf->handshake_timeout_ms};
-    return auth_dial(auth, state, &request);
-}
-
-static void auth_dial_inside(struct mutual_auth *auth)
-{
-    const struct conf_auth_url *url = &auth->conf->auth_url;
-    struct dial_request request = {.conf = auth->conf,
-                                   .tls = auth->tls,
-                                   .address = auth->address,
-                                   .tls_name = url->host,
-                                   .below = dial_take_stream(auth->dial)};
-    if (!auth_dial(auth, AUTH_INSIDE, &request))
-        auth_fail(auth, "AuthURL %s: out of memory", url->text);
-}
-
-/* An orderly end: the proxy shall not log an error for every test. */
-static void auth_hang_up(struct mutual_auth *auth)
-{
-    struct stream *stream = dial_take_stream(auth->dial);
-    (void)stream_shutdown_write(stream);
-    stream_free(stream, false);
-}
-
-static void auth_channel_up(struct mutual_auth *auth)
-{
-    dial_tls_summary(auth->dial, &auth->result.tls);
-    if (auth->conf->auth_url.text) {
-        auth_dial_inside(auth);
-        return;
-    }
-    auth_hang_up(auth);
-    auth_finish(auth, true);
-}
-
-/* The channel stood, what failed is the request for AuthURL's host. */
-static bool is_about_request(const struct dial_result *result)
-{
-    return result->http_status || result->reason == REASON_PROXY_TIMEOUT || result->reason == REASON_PROXY_GARBAGE ||
-           result->reason == REASON_PROXY_HEADER;
-}
-
-static void auth_channel_failed(struct mutual_auth *auth, const struct dial_result *result)
-{
-    const char *url = auth->conf->auth_url.text;
-    if (result->http_status == 407 && url)
-        auth_fail(auth, "AuthURL %s: %s (it asks for authentication, which [Proxy] Header= can carry)", url,
-                  result->detail);
-    else if (url && is_about_request(result))
-        auth_fail(auth, "AuthURL %s: %s", url, result->detail);
-    else
-        auth_fail(auth, "%s", result->detail);
+    struct tunnel_request request = {.conf = auth->conf,
+                                     .host = url->text ? url->host : auth->server,
+                                     .port = url->port,
+                                     .ping = !url->text,
+                                     .listen_ms = auth->state == AUTH_CONFIRM ? CONFIRM_LISTEN_MS : 0,
+                                     .answer_ms = auth->conf->handshake_timeout_ms};
+    link_tls_summary(auth->link, &auth->channel);
+    auth->tunnel = tunnel_start(auth->loop, auth->link, &request, auth_tunnel_cb, auth);
+    auth->link = NULL;
+    if (!auth->tunnel)
+        auth_fail(auth, "out of memory");
 }
 
 /* Ended without a word: was it meant for our certificate, or an accident? */
-static bool is_suspect(const struct dial_result *result)
+static bool is_suspect(const struct link_failure *failure)
 {
-    return result->reason == REASON_PROXY_CLOSED && result->proxy_at_fault;
+    return failure->reason == REASON_PROXY_CLOSED && failure->proxy_at_fault;
 }
 
 /* True when the second connection did not get far enough to say more than the first. */
-static bool is_no_news(const struct dial_result *result)
+static bool is_no_news(const struct link_failure *failure)
 {
-    return is_suspect(result) || result->reason == REASON_CONNECT_FAILED || result->reason == REASON_CONNECT_TIMEOUT ||
-           result->reason == REASON_NO_MEMORY;
+    return is_suspect(failure) || failure->reason == REASON_CONNECT_FAILED ||
+           failure->reason == REASON_CONNECT_TIMEOUT || failure->reason == REASON_NO_MEMORY;
 }
 
-static void auth_confirm(struct mutual_auth *auth, const struct dial_result *result)
+static void auth_confirm(struct mutual_auth *auth, const struct link_failure *failure)
 {
-    memcpy(auth->result.detail, result->detail, sizeof auth->result.detail);
-    if (!auth_dial_channel(auth, AUTH_CONFIRM, NULL))
+    memcpy(auth->result.detail, failure->detail, sizeof auth->result.detail);
+    if (!auth_link_channel(auth, AUTH_CONFIRM, NULL))
         auth_finish(auth, false);
 }
 
-static void auth_dial_cb(struct dial *dial, const struct dial_result *result, void *data)
+/* The channel stood, what failed is the request for AuthURL's host. */
+static bool is_about_request(const struct link_failure *failure, int http_status)
+{
+    return http_status || failure->reason == REASON_PROXY_TIMEOUT || failure->reason == REASON_PROXY_GARBAGE ||
+           failure->reason == REASON_PROXY_HEADER;
+}
+
+/* http_status: of the answer that refused; 0: there was none. */
+static void auth_tell_channel(struct mutual_auth *auth, const struct link_failure *failure, int http_status)
+{
+    const char *url = auth->conf->auth_url.text;
+    if (http_status == 407 && url)
+        auth_fail(auth, "AuthURL %s: %s (it asks for authentication, which [Proxy] Header= can carry)", url,
+                  failure->detail);
+    else if (url && is_about_request(failure, http_status))
+        auth_fail(auth, "AuthURL %s: %s", url, failure->detail);
+    else
+        auth_fail(auth, "%s", failure->detail);
+}
+
+static void auth_channel_failed(struct mutual_auth *auth, const struct link_failure *failure, int http_status)
+{
+    if (auth->state == AUTH_CHANNEL && is_suspect(failure))
+        auth_confirm(auth, failure);
+    else if (auth->state == AUTH_CONFIRM && is_no_news(failure))
+        auth_finish(auth, false); /* with the first one's detail */
+    else
+        auth_tell_channel(auth, failure, http_status);
+}
+
+/* ---- AuthURL's handshake, inside ---- */
+
+static void auth_link_inside(struct mutual_auth *auth)
+{
+    const struct conf_auth_url *url = &auth->conf->auth_url;
+    struct link_request request = {
+        .conf = auth->conf, .tls = auth->tls, .address = auth->address, .tls_name = url->host};
+    struct stream *stream = tunnel_take_stream(auth->tunnel);
+    auth_drop(auth);
+    auth->link = link_start_over(auth->loop, stream, &request, auth_link_cb, auth);
+    auth->state = AUTH_INSIDE;
+    if (!auth->link)
+        auth_fail(auth, "AuthURL %s: out of memory", url->text);
+}
+
+static void auth_inside_failed(struct mutual_auth *auth, const struct link_failure *failure)
+{
+    const char *url = auth->conf->auth_url.text;
+    if (failure->reason == REASON_TLS_TIMEOUT)
+        auth_fail(auth, "AuthURL %s: TLS handshake not finished within %g s", url,
+                  auth->conf->handshake_timeout_ms / 1e3);
+    else
+        auth_fail(auth, "AuthURL %s: %s", url, failure->detail);
+}
+
+/* An orderly end: the proxy shall not log an error for every test. */
+static void auth_pass(struct mutual_auth *auth, struct stream *stream)
+{
+    (void)stream_shutdown_write(stream);
+    stream_free(stream, false);
+    auth_finish(auth, true);
+}
+
+/* ---- events ---- */
+
+static void auth_link_cb(struct link *link, const struct link_failure *failure, void *data)
 {
     struct mutual_auth *auth = data;
-    assert(dial == auth->dial);
+    assert(link == auth->link);
     switch (auth->state) {
     case AUTH_CHANNEL:
-        if (result->up)
-            auth_channel_up(auth);
-        else if (is_suspect(result))
-            auth_confirm(auth, result);
-        else
-            auth_channel_failed(auth, result);
-        return;
     case AUTH_CONFIRM:
-        if (result->up)
-            auth_channel_up(auth);
-        else if (is_no_news(result))
-            auth_finish(auth, false); /* with the first one's detail */
+        if (failure)
+            auth_channel_failed(auth, failure, 0);
         else
-            auth_channel_failed(auth, result);
+            auth_ask(auth);
         return;
     case AUTH_INSIDE:
-        if (result->up) {
-            auth_hang_up(auth);
-            auth_finish(auth, true);
-        } else if (result->reason == REASON_TLS_TIMEOUT) {
-            auth_fail(auth, "AuthURL %s: TLS handshake not finished within %g s", auth->conf->auth_url.text,
-                      auth->conf->handshake_timeout_ms / 1e3);
-        } else {
-            auth_fail(auth, "AuthURL %s: %s", auth->conf->auth_url.text, result->detail);
-        }
+        if (failure)
+            auth_inside_failed(auth, failure);
+        else
+            auth_pass(auth, link_take_stream(link));
         return;
     case AUTH_DONE:
-        assert(!"a finished test dials no more");
+        assert(!"a finished test links no more");
     }
 }
+
+static void auth_tunnel_cb(struct tunnel *tunnel, const struct link_failure *failure, void *data)
+{
+    struct mutual_auth *auth = data;
+    assert(tunnel == auth->tunnel && (auth->state == AUTH_CHANNEL || auth->state == AUTH_CONFIRM));
+    if (failure) {
+        auth_channel_failed(auth, failure, tunnel_http_status(tunnel));
+        return;
+    }
+    auth->result.tls = auth->channel;
+    if (auth->conf->auth_url.text)
+        auth_link_inside(auth);
+    else
+        auth_pass(auth, tunnel_take_stream(tunnel));
+}
+
+/* ---- life ---- */
 
 struct mutual_auth *mutual_auth_start(struct ev_loop *loop, const struct mutual_auth_request *request,
                                       mutual_auth_cb *cb, void *data)
@@ -208,7 +239,7 @@ struct mutual_auth *mutual_auth_start(struct ev_loop *loop, const struct mutual_
     auth->server = request->server;
     auth->cb = cb;
     auth->data = data;
-    if (!auth_dial_channel(auth, AUTH_CHANNEL, request->stream)) {
+    if (!auth_link_channel(auth, AUTH_CHANNEL, request->stream)) {
         free(auth);
         return NULL;
     }
@@ -219,6 +250,6 @@ void mutual_auth_free(struct mutual_auth *auth)
 {
     if (!auth)
         return;
-    dial_free(auth->dial);
+    auth_drop(auth);
     free(auth);
 }

@@ -12,44 +12,11 @@
 
 #include "base/log.h"
 #include "base/sockdiag.h"
-#include "channel/link/dial.h"
 #include "channel/net/tcp.h"
 #include "relay/close/close.h"
-#include "relay/pump/pump.h"
 #include "relay/session/destination.h"
-#include "relay/session/first_bytes.h"
+#include "relay/session/private.h"
 #include "relay/session/session_log.h"
-
-enum session_state {
-    SESSION_NEW,
-    SESSION_SNIFF, /* reading what the client says first */
-    SESSION_DIAL,  /* a way through the proxy is being opened */
-    SESSION_HELD,  /* the dial failed and the route is under test: waits for the next route */
-    SESSION_OPEN,  /* the pump runs */
-    SESSION_ENDED,
-};
-
-struct session {
-    struct worker *worker;
-    struct session *next, *previous;
-    struct settings *settings; /* of the last dial; NULL: none yet */
-    struct stream *client;     /* the proxy's is in dial, later both are in pump */
-    struct dial *dial;
-    ev_io client_io;
-    ev_timer timer;
-    enum session_state state;
-    enum sniff_kind kind;
-    uint8_t mode;  /* enum route_mode of the last dial */
-    uint8_t tries; /* dials that failed through the proxy's fault */
-    uint64_t id, generation;
-    ev_tstamp began_at, held_until; /* 0: never held; all holds together have one limit */
-    struct addr client_address, destination, own, proxy_address;
-    char *name;        /* NULL: none */
-    char *held_detail; /* why the last dial failed; NULL: none */
-    struct first_bytes head;
-    int http_status;
-    struct pump pump;
-};
 
 struct session **session_next(struct session *session)
 {
@@ -75,15 +42,14 @@ static const struct {
     [SESSION_ENDED] = {"ended", 0.},
 };
 
-static void session_set_timer(struct session *session, double after)
+void session_set_timer(struct session *session, double after)
 {
     ev_timer_stop(session->worker->loop, &session->timer);
     ev_timer_set(&session->timer, after > 0. ? after : 0., 0.);
     ev_timer_start(session->worker->loop, &session->timer);
 }
 
-/* The only writer of the state. */
-static void session_enter(struct session *session, enum session_state state)
+void session_enter(struct session *session, enum session_state state)
 {
     log_debug("session %" PRIu64 ": %s -> %s", session->id, states[session->state].text, states[state].text);
     if (session->state == SESSION_HELD)
@@ -119,7 +85,7 @@ static void session_write_log(const struct session *session, enum reason reason,
 
 static void session_free(struct session *session)
 {
-    dial_free(session->dial);
+    session_drop_way(session);
     settings_unref(session->settings);
     free(session->name);
     free(session->held_detail);
@@ -184,7 +150,7 @@ static bool session_over_cb(const struct pump *pump, void *data)
     return false;
 }
 
-static void session_open(struct session *session, struct stream *proxy)
+void session_open(struct session *session, struct stream *proxy)
 {
     pump_init(&session->pump, session->worker->loop, session->worker->buffers, session->worker->stats, session->client,
               proxy, session_pump_cb, session_over_cb, session);
@@ -212,118 +178,6 @@ static void session_check_idle(struct session *session)
         session_close_pumped(session);
     else
         session_close(session, half ? REASON_HALF_CLOSED_IDLE : REASON_IDLE, NULL);
-}
-
-/* ---- dial and hold ---- */
-
-static void session_dial(struct session *session);
-
-/* The proxy could not be reached or authenticated: a test of it will follow, and a route from that. */
-static void session_hold(struct session *session, const struct dial_result *result)
-{
-    struct worker *worker = session->worker;
-    session->tries++;
-    worker_report_trouble(worker, session->generation, result->reason, result->detail);
-    if (session->tries >= WORKER_TRIES_MAX) {
-        session_close(session, result->reason, result->detail);
-    } else if (worker->route.generation > session->generation) {
-        session_dial(session);
-    } else if (worker->n_held >= WORKER_HELD_MAX) {
-        session_close(session, REASON_HOLD_LIMIT, result->detail);
-    } else {
-        free(session->held_detail);
-        session->held_detail = strdup(result->detail);
-        session_enter(session, SESSION_HELD);
-        if (session->held_until <= 0.)
-            session->held_until = ev_now(worker->loop) + WORKER_HELD_S;
-        session_set_timer(session, session->held_until - ev_now(worker->loop));
-    }
-}
-
-static void session_dial_cb(struct dial *dial, const struct dial_result *result, void *data)
-{
-    struct session *session = data;
-    session->http_status = result->http_status;
-    session->dial = NULL;
-    if (result->up)
-        session_open(session, dial_take_stream(dial));
-    else if (result->proxy_at_fault)
-        session_hold(session, result);
-    else
-        session_close(session, result->reason, result->detail);
-    dial_free(dial);
-}
-
-static void session_start_dial(struct session *session)
-{
-    const struct route *route = &session->worker->route;
-    const struct conf *conf = session->settings->conf;
-    char text[ADDR_TEXT_MAX];
-    struct dial_request request = {.conf = conf,
-                                   .tls = route->mode == ROUTE_SECURE ? session->settings->tls : NULL,
-                                   .address = route->address,
-                                   .tls_name = conf->server_name ? conf->server_name : route->server,
-                                   .resume = true,
-                                   .host = destination_target(session->name, &session->destination, text),
-                                   .port = addr_port(&session->destination),
-                                   .local_port =
-                                       source_ports_next(&session->worker->ports, ev_now(session->worker->loop))};
-    session->dial = dial_start(session->worker->loop, &request, session_dial_cb, session);
-    if (session->dial)
-        session_enter(session, SESSION_DIAL);
-    else
-        session_close(session, REASON_NO_MEMORY, NULL);
-}
-
-/* Along the route as it is now. The session may have ended when it returns. */
-static void session_dial(struct session *session)
-{
-    struct worker *worker = session->worker;
-    const struct route *route = &worker->route;
-    if (route->mode == ROUTE_CLOSED || !worker->settings) {
-        session_close(session, REASON_BLOCKED, route->status);
-        return;
-    }
-    dial_free(session->dial);
-    session->dial = NULL;
-    settings_unref(session->settings);
-    session->settings = settings_ref(worker->settings);
-    session->mode = route->mode;
-    session->generation = route->generation;
-    session->proxy_address = route->address;
-    if (destination_judge(&session->destination, &session->own, &route->address) != DESTINATION_PROXY)
-        session_close(session, REASON_LOOP, NULL);
-    else if (route->mode == ROUTE_SECURE && !session->settings->tls)
-        session_close(session, REASON_TLS_FAILED, session->settings->tls_error);
-    else
-        session_start_dial(session);
-}
-
-void session_route_changed(struct session *session, const struct route *previous)
-{
-    const struct route *route = &session->worker->route;
-    bool other_way = route->mode != previous->mode || !addr_equal(&route->address, &previous->address) ||
-                     strcmp(route->server, previous->server) != 0;
-    if (route->mode == ROUTE_CLOSED) {
-        session_close(session, session->state == SESSION_OPEN ? REASON_CUT : REASON_BLOCKED, route->status);
-        return;
-    }
-    switch (session->state) {
-    case SESSION_HELD:
-        if (route->generation > session->generation)
-            session_dial(session);
-        return;
-    case SESSION_DIAL:
-        /* A dial on its way to where nothing may go any more must not get there. */
-        if (other_way)
-            session_dial(session);
-        return;
-    case SESSION_NEW:
-    case SESSION_SNIFF:
-    case SESSION_OPEN:
-    case SESSION_ENDED:
-        return;
-    }
 }
 
 void session_drain(struct session *session)

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "channel/link/tunnel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "channel/http/exchange.h"
+
+#define ANSWER_LIMIT_MS 30000
+
+enum tunnel_state {
+    TUNNEL_LISTEN, /* what does the proxy say unasked? */
+    TUNNEL_ASK,    /* request being written, answer being read */
+    TUNNEL_OPEN,
+    TUNNEL_FAILED,
+};
+
+struct tunnel {
+    struct ev_loop *loop;
+    const struct conf *conf;
+    struct link *link; /* NULL: failed */
+    tunnel_cb *cb;
+    void *data;
+    ev_io io;
+    ev_timer timer;
+    struct exchange exchange;
+    enum tunnel_state state;
+    int wants; /* EV_READ, EV_WRITE: what the last attempt has to wait for */
+    int http_status;
+    uint32_t listen_ms, answer_ms;
+    uint16_t port;
+    bool ping;
+    char host[];
+};
+
+static const char *tunnel_question(const struct tunnel *tunnel)
+{
+    return tunnel->ping ? "OPTIONS" : "CONNECT";
+}
+
+/* ---- state ---- */
+
+static uint32_t tunnel_limit_ms(const struct tunnel *tunnel)
+{
+    switch (tunnel->state) {
+    case TUNNEL_LISTEN:
+        return tunnel->listen_ms;
+    case TUNNEL_ASK:
+        return tunnel->answer_ms ? tunnel->answer_ms : ANSWER_LIMIT_MS;
+    case TUNNEL_OPEN:
+    case TUNNEL_FAILED:
+        break;
+    }
+    return 0;
+}
+
+/* The one place that decides what the descriptor is polled for. */
+static void tunnel_watch(struct tunnel *tunnel)
+{
+    int interest = tunnel->state == TUNNEL_LISTEN || tunnel->state == TUNNEL_ASK ? tunnel->wants : 0;
+    if (ev_is_active(&tunnel->io) && interest == (tunnel->io.events & (EV_READ | EV_WRITE)))
+        return;
+    ev_io_stop(tunnel->loop, &tunnel->io);
+    if (interest) {
+        ev_io_set(&tunnel->io, link_stream(tunnel->link)->fd, interest);
+        ev_io_start(tunnel->loop, &tunnel->io);
+    }
+}
+
+static void tunnel_enter(struct tunnel *tunnel, enum tunnel_state state)
+{
+    tunnel->state = state;
+    ev_timer_stop(tunnel->loop, &tunnel->timer);
+    if (tunnel_limit_ms(tunnel) > 0) {
+        ev_timer_set(&tunnel->timer, tunnel_limit_ms(tunnel) / 1e3, 0.);
+        ev_timer_start(tunnel->loop, &tunnel->timer);
+    }
+    tunnel_watch(tunnel);
+}
+
+/* ---- the two ends ---- */
+
+/* The tunnel may be gone afterwards: callers return at once. */
+static void tunnel_open(struct tunnel *tunnel)
+{
+    tunnel_enter(tunnel, TUNNEL_OPEN);
+    exchange_fini(&tunnel->exchange);
+    tunnel->cb(tunnel, NULL, tunnel->data);
+}
+
+/* As tunnel_open(). */
+static void tunnel_finish(struct tunnel *tunnel, const struct link_failure *failure)
+{
+    tunnel_enter(tunnel, TUNNEL_FAILED);
+    exchange_fini(&tunnel->exchange);
+    link_free(tunnel->link);
+    tunnel->link = NULL;
+    tunnel->cb(tunnel, failure, tunnel->data);
+}
+
+__attribute__((format(printf, 4, 5))) static void tunnel_fail(struct tunnel *tunnel, enum reason reason,
+                                                              bool proxy_at_fault, const char *format, ...)
+{
+    struct link_failure failure = {.reason = reason, .proxy_at_fault = proxy_at_fault};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(failure.detail, sizeof failure.detail, format, args);
+    va_end(args);
+    tunnel_finish(tunnel, &failure);
+}
+
+static void tunnel_answered(struct tunnel *tunnel, const struct connect_answer *answer)
+{
+    tunnel->http_status = answer->status;
+    if (tunnel->ping || (answer->status >= 200 && answer->status <= 299))
+        tunnel_open(tunnel);
+    else
+        tunnel_fail(tunnel, REASON_PROXY_REFUSED, false, "proxy answered %d%s%s", answer->status,
+                    answer->reason[0] ? " " : "", answer->reason);
+}
+
+/* The connection ended before the first byte of an answer. Over TLS that is how some servers refuse a client
+ * certificate (TLS 1.3: the handshake was over before the server had judged it). */
+static void tunnel_ended_unheard(struct tunnel *tunnel, const char *verb, const char *address)
+{
+    struct link_failure failure;
+    enum tls_failure tls = link_tls_failure(tunnel->link, &failure);
+    if (tls == TLS_FAILURE_CLOSED)
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, true, "%s", failure.detail);
+    else if (tls != TLS_FAILURE_NONE)
+        tunnel_finish(tunnel, &failure);
+    else
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, true,
+                    "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
+                    address, verb);
+}
+
+/* The connection ended before the answer did. */
+static void tunnel_ended(struct tunnel *tunnel, enum exchange_result how)
+{
+    bool heard = exchange_has_heard(&tunnel->exchange);
+    const char *verb = how == EXCHANGE_RESET ? "reset" : "closed";
+    struct link_failure ignored;
+    char address[ADDR_TEXT_MAX];
+    addr_text(link_address(tunnel->link), address);
+    if (!heard && link_is_secure(tunnel->link))
+        tunnel_ended_unheard(tunnel, verb, address);
+    else if (how == EXCHANGE_FAILED && link_tls_failure(tunnel->link, &ignored) != TLS_FAILURE_CLOSED)
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, false, "answer of %s to %s: %s", address, tunnel_question(tunnel),
+                    stream_error(link_stream(tunnel->link)));
+    else
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, false, "%s %s the connection %s to %s", address, verb,
+                    heard ? "in the middle of its answer" : "instead of an answer", tunnel_question(tunnel));
+}
+
+/* ---- the question and its answer ---- */
+
+static void tunnel_exchange(struct tunnel *tunnel)
+{
+    struct connect_answer answer;
+    bool want_write;
+    char address[ADDR_TEXT_MAX];
+    enum exchange_result result = exchange_step(&tunnel->exchange, link_stream(tunnel->link), &want_write, &answer);
+    addr_text(link_address(tunnel->link), address);
+    switch (result) {
+    case EXCHANGE_AGAIN:
+        tunnel->wants = want_write ? EV_READ | EV_WRITE : EV_READ;
+        tunnel_watch(tunnel);
+        return;
+    case EXCHANGE_DONE:
+        tunnel_answered(tunnel, &answer);
+        return;
+    case EXCHANGE_BAD:
+        tunnel_fail(tunnel, REASON_PROXY_GARBAGE, false, "answer of %s to %s is not HTTP", address,
+                    tunnel_question(tunnel));
+        return;
+    case EXCHANGE_TOO_LARGE:
+        tunnel_fail(tunnel, REASON_PROXY_HEADER, false, "header of the answer of %s to %s is larger than %d bytes",
+                    address, tunnel_question(tunnel), CONNECT_ANSWER_MAX);
+        return;
+    case EXCHANGE_CLOSED:
+    case EXCHANGE_RESET:
+    case EXCHANGE_FAILED:
+        tunnel_ended(tunnel, result);
+        return;
+    case EXCHANGE_NO_MEMORY:
+        tunnel_fail(tunnel, REASON_NO_MEMORY, false, "out of memory");
+        return;
+    }
+}
+
+static void tunnel_ask(struct tunnel *tunnel)
+{
+    int error = exchange_ask(&tunnel->exchange, tunnel->conf, tunnel->host, tunnel->ping ? 0 : tunnel->port);
+    if (error == -ENOMEM) {
+        tunnel_fail(tunnel, REASON_NO_MEMORY, false, "out of memory");
+    } else if (error < 0) {
+        tunnel_fail(tunnel, REASON_PROXY_ERROR, false, "no %s request can be written for \"%s\": %s",
+                    tunnel_question(tunnel), tunnel->host,
+                    error == -EMSGSIZE ? "it is too long" : "it is not a host name");
+    } else {
+        tunnel_enter(tunnel, TUNNEL_ASK);
+        tunnel_exchange(tunnel);
+    }
+}
+
+/* ---- events ---- */
+
+static void tunnel_io_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    tunnel_exchange(io->data);
+}
+
+static void tunnel_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct tunnel *tunnel = timer->data;
+    char address[ADDR_TEXT_MAX];
+    switch (tunnel->state) {
+    case TUNNEL_LISTEN:
+        tunnel_ask(tunnel);
+        return;
+    case TUNNEL_ASK:
+        tunnel_fail(tunnel, REASON_PROXY_TIMEOUT, false, "%s did not answer %s within %g s",
+                    addr_text(link_address(tunnel->link), address), tunnel_question(tunnel),
+                    tunnel_limit_ms(tunnel) / 1e3);
+        return;
+    case TUNNEL_OPEN:
+    case TUNNEL_FAILED:
+        assert(!"there is no timer in this state");
+    }
+}
+
+/* ---- life ---- */
+
+static struct tunnel *tunnel_new(const struct tunnel_request *request)
+{
+    size_t host_size = strlen(request->host) + 1;
+    struct tunnel *tunnel = calloc(1, sizeof *tunnel + host_size);
+    if (!tunnel)
+        return NULL;
+    memcpy(tunnel->host, request->host, host_size);
+    tunnel->conf = request->conf;
+    tunnel->port = request->port;
+    tunnel->ping = request->ping;
+    tunnel->listen_ms = request->listen_ms;
+    tunnel->answer_ms = request->answer_ms;
+    return tunnel;
+}
+
+struct tunnel *tunnel_start(struct ev_loop *loop, struct link *link, const struct tunnel_request *request,
+                            tunnel_cb *cb, void *data)
+{
+    struct tunnel *tunnel = tunnel_new(request);
+    if (!tunnel) {
+        link_free(link);
+        return NULL;
+    }
+    tunnel->loop = loop;
+    tunnel->link = link;
+    tunnel->cb = cb;
+    tunnel->data = data;
+    tunnel->wants = EV_READ;
+    ev_init(&tunnel->io, tunnel_io_cb);
+    ev_init(&tunnel->timer, tunnel_timer_cb);
+    tunnel->io.data = tunnel->timer.data = tunnel;
+    tunnel_enter(tunnel, TUNNEL_LISTEN);
+    /* In this round of the loop, but not inside this call. What came behind a handshake may sit inside the TLS library
+     * already, where no poll sees it. */
+    if (tunnel->listen_ms)
+        ev_feed_event(loop, &tunnel->io, EV_READ);
+    else
+        ev_feed_event(loop, &tunnel->timer, EV_TIMER);
+    return tunnel;
+}
+
+int tunnel_http_status(const struct tunnel *tunnel)
+{
+    return tunnel->http_status;
+}
+
+struct stream *tunnel_take_stream(struct tunnel *tunnel)
+{
+    assert(tunnel->state == TUNNEL_OPEN);
+    return link_take_stream(tunnel->link);
+}
+
+void tunnel_free(struct tunnel *tunnel)
+{
+    if (!tunnel)
+        return;
+    ev_io_stop(tunnel->loop, &tunnel->io);
+    ev_timer_stop(tunnel->loop, &tunnel->timer);
+    exchange_fini(&tunnel->exchange);
+    link_free(tunnel->link);
+    free(tunnel);
+}
