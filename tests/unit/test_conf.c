@@ -85,6 +85,7 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert_uint_eq(conf->n_bypass_networks + conf->n_bypass_ports + conf->n_bypass_users, 0);
     ck_assert_int_eq(conf->on_unavailable, CONF_UNAVAILABLE_BLOCK);
     ck_assert_int_eq(conf->on_stop, CONF_STOP_OPEN);
+    ck_assert_int_eq(conf->on_error, CONF_ON_ERROR_BLOCK);
     ck_assert_int_eq(conf->log_level, LOG_LEVEL_INFO);
     ck_assert(conf->log_sessions);
     ck_assert_uint_eq(conf->relays, 0);
@@ -104,7 +105,8 @@ START_TEST(every_key_is_taken)
              "[Test]\nInterval=2min\nConnectTimeout=500ms\nHandshakeTimeout=7\nRetryMax=1min 30s\n"
              "[Redirect]\nPorts=80 443 8000\nIntercept=local\nQUIC=pass\nListenPort=1024\n"
              "[Bypass]\nNetworks=192.0.2.0/24 2001:db8::/32\nLocalNetworks=no\nPorts=22\nUsers=root 4242\n"
-             "[Failure]\nOnUnavailable=direct\nOnStop=block\n[Log]\nLevel=debug\nSessions=no\n[Relay]\nProcesses=64\n");
+             "[Failure]\nOnUnavailable=direct\nOnStop=block\nOnError=open\n[Log]\nLevel=debug\nSessions=no\n[Relay]"
+             "\nProcesses=64\n");
     ck_assert_uint_eq(conf->n_servers, 4);
     ck_assert_str_eq(conf->servers[1], "2001:db8::1");
     ck_assert_str_eq(conf->servers[3], "2001:db8::2");
@@ -138,6 +140,7 @@ START_TEST(every_key_is_taken)
     ck_assert_uint_eq(conf->bypass_users[1].uid, 4242);
     ck_assert_int_eq(conf->on_unavailable, CONF_UNAVAILABLE_DIRECT);
     ck_assert_int_eq(conf->on_stop, CONF_STOP_BLOCK);
+    ck_assert_int_eq(conf->on_error, CONF_ON_ERROR_OPEN);
     ck_assert_int_eq(conf->log_level, LOG_LEVEL_DEBUG);
     ck_assert(!conf->log_sessions);
     ck_assert_uint_eq(conf->relays, 64);
@@ -279,6 +282,7 @@ static const struct {
     {"Block", "Domains=", "Domains= is not supported by this version"},
     {"Failure", "OnUnavailable=open", "OnUnavailable=open: expected block or direct"},
     {"Failure", "OnStop=stop", "OnStop=stop: expected open or block"},
+    {"Failure", "OnError=direct", "OnError=direct: expected block or open"},
     {"Failure", "Scope=web", "Scope= is not supported by this version"},
     {"Log", "Level=loud", "Level=loud: expected error, warning, notice, info or debug"},
     {"Log", "Level=a\x1b[31m", "Level=a?[31m: expected error, warning, notice, info or debug"},
@@ -454,6 +458,43 @@ START_TEST(mistakes_of_all_files_come_together)
 }
 END_TEST
 
+static void assert_origin(const struct conf *conf, const char *section, const char *name, size_t entry,
+                          const char *suffix, unsigned line)
+{
+    char expected[128];
+    const char *file;
+    unsigned found;
+    snprintf(expected, sizeof expected, "%s%s", path, suffix);
+    ck_assert_msg(conf_origin(conf, section, name, entry, &file, &found), "%s %zu", name, entry);
+    ck_assert_str_eq(file, expected);
+    ck_assert_uint_eq(found, line);
+}
+
+START_TEST(each_value_knows_its_file_and_line)
+{
+    struct conf *conf;
+    const char *file = "untouched";
+    unsigned line = 7;
+    write_file("p.conf",
+               MINIMAL "Port=1\nPort=2\n[Bypass]\nPorts=1 2\nNetworks=192.0.2.1\nNetworks=\nNetworks=192.0.2.2\n");
+    write_file("p.conf.d/1.conf", "[Bypass]\n\nPorts=2 3\nNetworks=192.0.2.3 192.0.2.2\nUsers=1\nUsers=\n");
+    ck_assert_msg(conf_load(path, collect, NULL, &conf) == 0, "%s", errors);
+    assert_origin(conf, "Proxy", "Servers", 0, "", 2);
+    assert_origin(conf, "Proxy", "Port", 0, "", 5);
+    assert_origin(conf, "Bypass", "Ports", 0, "", 7);
+    assert_origin(conf, "Bypass", "Ports", 1, "", 7);
+    assert_origin(conf, "Bypass", "Ports", 2, ".d/1.conf", 3);
+    assert_origin(conf, "Bypass", "Networks", 0, "", 10);
+    assert_origin(conf, "Bypass", "Networks", 1, ".d/1.conf", 4);
+    ck_assert(!conf_origin(conf, "Bypass", "Networks", 2, &file, &line));
+    ck_assert(!conf_origin(conf, "Bypass", "Users", 0, &file, &line));
+    ck_assert(!conf_origin(conf, "Redirect", "Ports", 0, &file, &line));
+    ck_assert_str_eq(file, "untouched");
+    ck_assert_uint_eq(line, 7);
+    conf_free(conf);
+}
+END_TEST
+
 START_TEST(files_that_cannot_be_read_are_named)
 {
     struct conf *conf;
@@ -584,7 +625,7 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     for (size_t i = 0; i < a->n_bypass_users; i++)
         ck_assert_uint_eq(a->bypass_users[i].uid, b->bypass_users[i].uid);
     ck_assert(a->local_networks == b->local_networks && a->log_sessions == b->log_sessions);
-    ck_assert(a->on_unavailable == b->on_unavailable && a->on_stop == b->on_stop);
+    ck_assert(a->on_unavailable == b->on_unavailable && a->on_stop == b->on_stop && a->on_error == b->on_error);
     ck_assert(a->log_level == b->log_level && a->relays == b->relays);
 }
 
@@ -619,6 +660,7 @@ static const struct choices choices[] = {
     {"Bypass", "Users", {"", "0", "root 4294967294", "12 34"}},
     {"Failure", "OnUnavailable", {"block", "direct"}},
     {"Failure", "OnStop", {"open", "block"}},
+    {"Failure", "OnError", {"open", "block"}},
     {"Log", "Level", {"error", "warning", "notice", "info", "debug"}},
     {"Log", "Sessions", {"true", "false"}},
     {"Relay", "Processes", {"0", "1", "64"}},
@@ -672,15 +714,16 @@ START_TEST(every_key_is_printed)
 {
     struct conf *conf = good(MINIMAL "Servers=2001:db8::1\nHeader=A: 1\nHeader=B: 2\n[Bypass]\nUsers=root\n");
     char *text = printed(conf);
-    ck_assert_str_eq(text, "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
-                           "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
-                           "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
-                           "Certificate=/etc/penstock/tls/client.pem\nPrivateKey=/etc/penstock/tls/client.key\n"
-                           "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
-                           "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nQUIC=reject\n"
-                           "ListenPort=15443\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\nUsers=0   # root\n\n"
-                           "[Failure]\nOnUnavailable=block\nOnStop=open\n\n[Log]\nLevel=info\nSessions=yes\n\n"
-                           "[Relay]\nProcesses=0\n");
+    ck_assert_str_eq(text,
+                     "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
+                     "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
+                     "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
+                     "Certificate=/etc/penstock/tls/client.pem\nPrivateKey=/etc/penstock/tls/client.key\n"
+                     "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
+                     "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nQUIC=reject\n"
+                     "ListenPort=15443\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\nUsers=0   # root\n\n"
+                     "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Log]\nLevel=info\nSessions=yes\n\n"
+                     "[Relay]\nProcesses=0\n");
     free(text);
     conf_free(conf);
 }
@@ -835,6 +878,7 @@ static TCase *files(void)
     tcase_add_checked_fixture(tests, setup_files, teardown_files);
     tcase_add_test(tests, drop_ins_are_read_in_order_of_their_names);
     tcase_add_test(tests, mistakes_of_all_files_come_together);
+    tcase_add_test(tests, each_value_knows_its_file_and_line);
     tcase_add_test(tests, files_that_cannot_be_read_are_named);
     tcase_add_test(tests, a_file_that_changes_under_the_reading_is_no_configuration);
     tcase_add_test(tests, a_file_that_vanishes_under_the_reading_is_read_to_its_end);

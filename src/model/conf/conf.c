@@ -216,6 +216,19 @@ int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *dat
     return load(stream, name, error_cb, data, ret_conf);
 }
 
+bool conf_origin(const struct conf *conf, const char *section, const char *name, size_t entry, const char **ret_file,
+                 unsigned *ret_line)
+{
+    const struct conf_key *key = conf_keys_find(section, name);
+    const struct conf_origin *origin = conf_origins_find(&conf->origins, key, entry);
+    assert(key);
+    if (!origin)
+        return false;
+    *ret_file = origin->file;
+    *ret_line = origin->line;
+    return true;
+}
+
 void conf_free(struct conf *conf)
 {
     size_t count;
@@ -223,7 +236,7 @@ void conf_free(struct conf *conf)
     if (!conf)
         return;
     for (size_t i = 0; i < count; i++) {
-        if (keys[i].kind >= CONF_KIND_HOSTS && keys[i].kind <= CONF_KIND_USERS)
+        if (conf_key_is_list(&keys[i]))
             conf_key_clear(&keys[i], conf);
     }
     free(conf->server_name);
@@ -231,6 +244,7 @@ void conf_free(struct conf *conf)
     free(conf->auth_url.host);
     free(conf->certificate);
     free(conf->private_key);
+    conf_origins_fini(&conf->origins);
     free(conf);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "model/addr.h"
+#include "model/conf/origin.h"
 #include "model/log_level.h"
 
 #define CONF_DEFAULT_PATH      "/etc/penstock/penstock.conf"
@@ -25,6 +26,7 @@
 
 enum conf_unavailable { CONF_UNAVAILABLE_BLOCK, CONF_UNAVAILABLE_DIRECT };
 enum conf_stop { CONF_STOP_OPEN, CONF_STOP_BLOCK };
+enum conf_on_error { CONF_ON_ERROR_BLOCK, CONF_ON_ERROR_OPEN };
 enum conf_quic { CONF_QUIC_REJECT, CONF_QUIC_PASS };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
 
@@ -85,11 +87,14 @@ struct conf {
     /* [Failure] */
     enum conf_unavailable on_unavailable;
     enum conf_stop on_stop;
+    enum conf_on_error on_error;
 
     /* [Log], [Relay] */
     enum log_level log_level;
     bool log_sessions;
     unsigned relays; /* 0: one per CPU */
+
+    struct conf_origins origins;
 };
 
 /* Called once per mistake, in reading order; text is "FILE:LINE: message" or "FILE: message". */
@@ -101,6 +106,11 @@ int conf_load(const char *path, conf_error_cb *error_cb, void *data, struct conf
 
 /* One stream in the same syntax, no drop-ins: what conf_print() wrote. Does not close the stream. */
 int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *data, struct conf **ret_conf);
+
+/* Where a key's value was set; of a list, where that entry was (bypass_networks[i] is entry i). The file is as long as
+ * conf is. False: it is the default, or conf was printed and read again. */
+bool conf_origin(const struct conf *conf, const char *section, const char *name, size_t entry, const char **ret_file,
+                 unsigned *ret_line);
 
 /* The effective configuration, every key, in the syntax that conf_read() takes. Contains the headers' values. */
 void conf_print(const struct conf *conf, FILE *stream);

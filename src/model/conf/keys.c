@@ -24,6 +24,7 @@ static const struct conf_word quic[] = {{"reject", CONF_QUIC_REJECT}, {"pass", C
 static const struct conf_word unavailable[] = {
     {"block", CONF_UNAVAILABLE_BLOCK}, {"direct", CONF_UNAVAILABLE_DIRECT}, {NULL, 0}};
 static const struct conf_word stop[] = {{"open", CONF_STOP_OPEN}, {"block", CONF_STOP_BLOCK}, {NULL, 0}};
+static const struct conf_word on_error[] = {{"block", CONF_ON_ERROR_BLOCK}, {"open", CONF_ON_ERROR_OPEN}, {NULL, 0}};
 static const struct conf_word levels[] = {{"error", LOG_LEVEL_ERROR},   {"warning", LOG_LEVEL_WARNING},
                                           {"notice", LOG_LEVEL_NOTICE}, {"info", LOG_LEVEL_INFO},
                                           {"debug", LOG_LEVEL_DEBUG},   {NULL, 0}};
@@ -85,6 +86,8 @@ static const struct conf_key keys[] = {
     KEY("Failure", "OnUnavailable", WORD, FIELD(on_unavailable), .words = unavailable, .expected = "block or direct",
         .initial = "block"),
     KEY("Failure", "OnStop", WORD, FIELD(on_stop), .words = stop, .expected = "open or block", .initial = "open"),
+    KEY("Failure", "OnError", WORD, FIELD(on_error), .words = on_error, .expected = "block or open",
+        .initial = "block"),
     KEY("Failure", "Scope", REFUSED, .high = 0),
     KEY("Location", "Inside", REFUSED, .high = 0),
 
@@ -355,12 +358,22 @@ static void wipe(char *text)
     free(text);
 }
 
+bool conf_key_is_list(const struct conf_key *key)
+{
+    return key->kind >= CONF_KIND_HOSTS && key->kind <= CONF_KIND_USERS;
+}
+
+size_t conf_key_entries(const struct conf_key *key, const struct conf *conf)
+{
+    return conf_key_is_list(key) ? *(const size_t *)((const char *)conf + key->count_offset) : 0;
+}
+
 void conf_key_clear(const struct conf_key *key, struct conf *conf)
 {
     size_t *count = field(conf, key->count_offset);
     char **strings = field(conf, key->offset);
     struct conf_user *users = field(conf, key->offset);
-    assert(key->kind >= CONF_KIND_HOSTS && key->kind <= CONF_KIND_USERS);
+    assert(conf_key_is_list(key));
     if (key->kind == CONF_KIND_TRUST)
         conf->system_ca = false;
     for (size_t i = 0; i < *count; i++) {

@@ -56,6 +56,10 @@ const char *conf_keys_section(const char *section);
 bool conf_key_set(const struct conf_key *key, struct conf *conf, const char *value, bool fresh,
                   char why[static CONF_WHY_MAX]);
 
+bool conf_key_is_list(const struct conf_key *key);
+/* Of a list: how many entries it has. Else 0. */
+size_t conf_key_entries(const struct conf_key *key, const struct conf *conf);
+
 /* Frees what a list holds (headers are wiped); the list is empty then. */
 void conf_key_clear(const struct conf_key *key, struct conf *conf);
 

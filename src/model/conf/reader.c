@@ -20,7 +20,7 @@
 /* What is known of one key while files are read. */
 struct seen {
     bool set, bad;
-    char *file; /* where it was set last, NULL: nowhere */
+    const char *file; /* where it was set last, NULL: nowhere */
     unsigned line;
 };
 
@@ -119,25 +119,34 @@ static void unknown_key(struct conf_reader *reader, const char *section, const c
 
 /* ---- from lines to values ---- */
 
+/* Of what has just been set: of a list, the entries from first on. */
+static void note_origin(struct conf_reader *reader, const struct conf_key *key, size_t first)
+{
+    size_t end = conf_key_is_list(key) ? conf_key_entries(key, reader->conf) : 1;
+    if (!conf_origins_note(&reader->conf->origins, key, first, end, reader->file, reader->lines.number))
+        mistake(reader, "out of memory");
+}
+
 static void take_key(struct conf_reader *reader, const char *name, const char *value)
 {
     const struct conf_key *key = conf_keys_find(reader->section, name);
     char why[CONF_WHY_MAX];
     struct seen *seen;
-    size_t count;
+    size_t count, first;
     if (!key) {
         unknown_key(reader, reader->section, name);
         return;
     }
     seen = &reader->seen[key - conf_keys(&count)];
-    free(seen->file);
-    seen->file = strdup(reader->file);
+    first = seen->set && *value != '\0' ? conf_key_entries(key, reader->conf) : 0;
+    seen->file = reader->file;
     seen->line = reader->lines.number;
     if (!conf_key_set(key, reader->conf, value, !seen->set, why)) {
         mistake(reader, "%s=%s", name, why);
         seen->bad = true;
     }
     seen->set = true;
+    note_origin(reader, key, first);
 }
 
 static void take_section(struct conf_reader *reader, char *text)
@@ -190,7 +199,11 @@ static void take_line(struct conf_reader *reader, char *text)
 bool conf_reader_stream(struct conf_reader *reader, FILE *stream, const char *file)
 {
     char *text;
-    reader->file = file;
+    reader->file = conf_origins_file(&reader->conf->origins, file);
+    if (!reader->file) {
+        conf_reader_mistake(reader, file, "out of memory");
+        return false;
+    }
     reader->section = NULL;
     reader->skipping = false;
     reader->lines.stream = stream;
@@ -239,8 +252,6 @@ void conf_reader_free(struct conf_reader *reader)
 {
     if (!reader)
         return;
-    for (size_t i = 0; i < KEYS_MAX; i++)
-        free(reader->seen[i].file);
     /* The last line may have been a header with a password. */
     explicit_bzero(reader->lines.text, sizeof reader->lines.text);
     free(reader);
