@@ -119,15 +119,24 @@ static bool is_known_warning(const struct gate *gate, const char *detail)
     return false;
 }
 
+/* Anew: a child that could not use its configuration may have taken it since. */
+static void collect_warnings(struct gate *gate)
+{
+    const char *text;
+    gate->conf_warnings.n = 0;
+    for (unsigned i = 0; (text = children_complaint(gate->children, i)); i++)
+        if (*text && !is_known_warning(gate, text))
+            status_add_text(&gate->conf_warnings, "%s", text);
+}
+
 static void conf_done_cb(const char *child, bool ok, const char *detail, bool settled, void *data)
 {
     struct gate *gate = data;
     if (!ok && detail[0] == '\0')
         detail = "the configuration could not be taken";
-    if (detail[0] != '\0' && !is_known_warning(gate, detail)) {
+    if (detail[0] != '\0' && !is_known_warning(gate, detail))
         log_warning("%s: %s", child, detail);
-        status_add_text(&gate->conf_warnings, "%s", detail);
-    }
+    collect_warnings(gate);
     if (settled)
         verbs_on_reloaded(gate->verbs, &gate->conf_warnings);
 }

@@ -157,8 +157,8 @@ void worker_report_trouble(struct worker *worker, uint64_t generation, enum reas
 {
     if (generation <= worker->troubled_generation)
         return;
-    if (worker->trouble_cb(generation, reason, detail, worker->data))
-        worker->troubled_generation = generation;
+    worker->troubled_generation = generation;
+    worker->trouble_cb(generation, reason, detail, worker->data);
 }
 
 void worker_list_start(struct worker *worker)

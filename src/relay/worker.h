@@ -23,9 +23,8 @@
 
 struct session;
 
-/* The proxy could not be reached or authenticated; at most once per generation of the route. False: could not be told
- * now, another session may try. */
-typedef bool worker_trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data);
+/* The proxy could not be reached or authenticated; at most once per generation of the route. */
+typedef void worker_trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data);
 
 struct worker {
     struct ev_loop *loop;

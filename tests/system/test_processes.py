@@ -10,6 +10,7 @@ import pytest
 
 SECURE = "Connected (Secure Channel)"
 CAP_NET_ADMIN = 1 << 12
+LISTEN_PORT = 15443
 
 
 def fields(pid):
@@ -175,3 +176,21 @@ def test_started_as_its_user_with_cap_net_admin(lab, daemon):
         assert capabilities(one.pid)["Eff"] == CAP_NET_ADMIN
     finally:
         one.stop()
+
+
+def test_a_relay_that_cannot_listen_waits_for_the_port(lab, daemon):
+    """It is not confined twice, nor started again, and needs nobody to tell it that the port is free."""
+    squatter = lab.listen("host", "127.0.0.1", LISTEN_PORT)
+    try:
+        one = daemon(status=None)
+        one.wait_log(f"listen on 127.0.0.1 port {LISTEN_PORT}: Address already in use")
+        relays = one.children()["relay"]
+        one.ask("reload")
+        labs.wait_for(lambda: any("already in use" in text for text in one.status()["warnings"]), 5, "a warning")
+    finally:
+        squatter.close()
+    one.wait_status(SECURE)
+    labs.wait_for(lambda: not one.status()["warnings"], 15, "no warning")
+    assert one.children()["relay"] == relays
+    assert " ended " not in one.log()
+    assert lab.curl("https://www.example/")[:2] == (0, 200)

@@ -126,6 +126,7 @@ static void say_rubbish(bool relay)
 static void hear(const struct ipc_message *message, int fd, struct stats *stats)
 {
     static bool configured;
+    static int refusals;
     switch ((enum ipc_type)message->type) {
     case IPC_CONF:
         if (misbehaves("no-conf-done") || (misbehaves("no-reload-done") && configured)) {
@@ -140,7 +141,7 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
             return;
         }
         configured = true;
-        if (misbehaves("refuse"))
+        if (misbehaves("refuse") || (misbehaves("refuse-thrice") && refusals++ < 3))
             say_conf_done(message->conf.serial, false, "no such key");
         else if (misbehaves("future-serial"))
             say_conf_done(message->conf.serial + 1, true, "");
@@ -543,6 +544,11 @@ START_TEST(a_configuration_that_the_prober_refuses_goes_nowhere)
     UNTIL(t.report_id == 3);
     ck_assert_int_eq(try_conf(2), 0);
     UNTIL(t.tried == 2);
+    ev_tstamp until = ev_time() + 0.5; /* two pings; it is not offered again */
+    while (ev_time() < until)
+        ev_run(t.loop, EVRUN_ONCE);
+    ck_assert_int_eq(t.conf_refused, 0);
+    ck_assert_int_eq(t.conf_done, 2);
 }
 END_TEST
 
@@ -566,11 +572,29 @@ START_TEST(a_refused_configuration_is_told)
 {
     setenv(MISBEHAVE, "refuse", 1);
     configure(1, FIRST_PORT);
-    UNTIL(t.conf_refused == 2);
+    UNTIL(t.conf_refused >= 2);
     ck_assert_str_eq(t.detail, "no such key");
     ck_assert_int_eq(t.relays_up, 0);
     /* The prober can test all the same. */
     ck_assert(children_start_test(t.children, 1));
+}
+END_TEST
+
+START_TEST(a_refused_configuration_is_offered_again_with_pauses)
+{
+    ev_tstamp begun = ev_time();
+    setenv(MISBEHAVE, "refuse-thrice", 1);
+    configure(1, FIRST_PORT);
+    UNTIL(children_complaint(t.children, 0)[0] != '\0');
+    ck_assert_str_eq(children_complaint(t.children, 0), "no such key");
+    UNTIL(t.relays_up == 1 && t.conf_done == 8);
+    /* The pauses were 20, 40 and 80 ms, at least three quarters of them. */
+    ck_assert_double_ge(ev_time() - begun, 0.105);
+    ck_assert_int_eq(t.conf_refused, 6);
+    ck_assert_str_eq(children_complaint(t.children, 0), "");
+    ck_assert_str_eq(children_complaint(t.children, 1), "");
+    ck_assert_ptr_null(children_complaint(t.children, 2));
+    ck_assert_int_eq(t.prober_lost, 0);
 }
 END_TEST
 
@@ -733,6 +757,7 @@ int main(int argc, char **argv)
     tcase_add_test(tests, a_configuration_that_the_prober_refuses_goes_nowhere);
     tcase_add_loop_test(tests, a_prober_that_does_not_survive_a_try_starts_with_the_old_one, 0, 2);
     tcase_add_test(tests, a_refused_configuration_is_told);
+    tcase_add_test(tests, a_refused_configuration_is_offered_again_with_pauses);
     tcase_add_test(tests, a_child_that_does_not_read_costs_nothing_and_is_killed);
     tcase_add_test(tests, a_child_that_dies_at_once_is_not_restarted_in_a_hot_loop);
     tcase_add_test(tests, sessions_of_all_relays_are_listed);

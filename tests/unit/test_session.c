@@ -59,14 +59,13 @@ struct app {
 
 static struct app app;
 
-static bool trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data)
+static void trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data)
 {
     ck_assert_ptr_eq(data, &rig);
     ck_assert_str_ne(detail, "");
     rig.troubles++;
     rig.trouble_generation = generation;
     rig.trouble_reason = reason;
-    return true;
 }
 
 static void tick_cb(struct ev_loop *loop, ev_timer *timer, int events)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
@@ -25,6 +24,7 @@ enum child_state {
     CHILD_STATE_DOWN,        /* no process; the timer starts the next, unless retired */
     CHILD_STATE_CONFIGURING, /* the timer kills it */
     CHILD_STATE_UP,          /* the timer pings it */
+    CHILD_STATE_REFUSING,    /* could not use its configuration; the timer offers it again */
     CHILD_STATE_ENDING,      /* told to end or killed, not reaped yet; the timer kills it */
 };
 
@@ -44,11 +44,12 @@ struct child {
     ev_io readable, writable;
     ev_timer timer;
     ev_child reaper;
-    struct backoff backoff;
+    struct backoff backoff, offers; /* of its starts; of a configuration that it refused */
     ev_tstamp started;
 
     int conf_fd; /* of the owner */
     uint64_t serial;
+    char complaint[DETAIL_MAX];
     unsigned due; /* enum due, what is to be sent */
     struct route route;
     uint64_t test_id, sessions_id, ping_id;
@@ -70,7 +71,8 @@ static void enter(struct child *child, enum child_state state, double timer)
 
 static bool connected(const struct child *child)
 {
-    return child->state == CHILD_STATE_CONFIGURING || child->state == CHILD_STATE_UP;
+    return child->state == CHILD_STATE_CONFIGURING || child->state == CHILD_STATE_UP ||
+           child->state == CHILD_STATE_REFUSING;
 }
 
 /* ---- to the child ---- */
@@ -145,6 +147,12 @@ static void send_due(struct child *child, enum due what)
     flush_due(child);
 }
 
+static void offer_conf(struct child *child)
+{
+    enter(child, CHILD_STATE_CONFIGURING, child->setup->timing.configure);
+    send_due(child, DUE_CONF);
+}
+
 /* ---- life and death ---- */
 
 static void schedule_restart(struct child *child)
@@ -180,8 +188,8 @@ static void start(struct child *child)
     child->asked = false;
     child->unanswered = 0;
     child->due = 0;
-    enter(child, CHILD_STATE_CONFIGURING, child->setup->timing.configure);
-    send_due(child, DUE_CONF);
+    backoff_reset(&child->offers);
+    offer_conf(child);
 }
 
 static void disconnect(struct child *child)
@@ -193,6 +201,7 @@ static void disconnect(struct child *child)
     child->fd = -1;
     child->due = 0;
     child->usable = false;
+    child->complaint[0] = '\0';
 }
 
 /* Its end of the socket is gone, or it is no longer to be believed. */
@@ -213,21 +222,12 @@ void child_kill(struct child *child, const char *why)
     kill(child->pid, SIGKILL); /* end of file follows */
 }
 
-static void log_death(const struct child *child, int status)
-{
-    if (WIFSIGNALED(status))
-        log_error("%s (pid %d) was ended by signal %d (%s)", child->name, (int)child->pid, WTERMSIG(status),
-                  strsignal(WTERMSIG(status)));
-    else
-        log_error("%s (pid %d) ended with status %d", child->name, (int)child->pid, WEXITSTATUS(status));
-}
-
 static void reaped_cb(struct ev_loop *loop, ev_child *watcher, int revents)
 {
     struct child *child = watcher->data;
     bool was_connected = connected(child);
     if (!child->asked)
-        log_death(child, watcher->rstatus);
+        spawn_log_end(child->name, child->pid, watcher->rstatus);
     ev_child_stop(loop, watcher);
     disconnect(child);
     child->pid = 0;
@@ -264,6 +264,9 @@ static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     case CHILD_STATE_UP:
         ping(child);
         break;
+    case CHILD_STATE_REFUSING:
+        offer_conf(child);
+        break;
     case CHILD_STATE_ENDING:
         kill(child->pid, SIGKILL);
         break;
@@ -280,7 +283,11 @@ static bool take_conf_done(struct child *child, const struct ipc_conf_done *done
         return true; /* an answer to a configuration that is outdated already */
     /* The prober can always test; without keys every authentication fails, with the reason. */
     child->usable = child->usable || done->ok || child->role == CHILD_PROBER;
-    enter(child, CHILD_STATE_UP, child->setup->timing.ping);
+    snprintf(child->complaint, sizeof child->complaint, "%s", done->detail);
+    if (done->ok)
+        enter(child, CHILD_STATE_UP, child->setup->timing.ping);
+    else
+        enter(child, CHILD_STATE_REFUSING, backoff_next(&child->offers) / 1000.);
     child->setup->cbs.conf_done(child, done->ok, done->detail, child->setup->data);
     return true;
 }
@@ -367,6 +374,7 @@ struct child *child_new(const struct child_setup *setup, enum child_role role, u
     else
         snprintf(child->name, sizeof child->name, "relay %u", index % 1000);
     backoff_init(&child->backoff, setup->timing.restart_first_ms, setup->timing.restart_max_ms);
+    backoff_init(&child->offers, setup->timing.restart_first_ms, setup->timing.restart_max_ms);
     ev_io_init(&child->readable, readable_cb, -1, EV_READ);
     ev_io_init(&child->writable, writable_cb, -1, EV_WRITE);
     ev_timer_init(&child->timer, timer_cb, 0., 0.);
@@ -379,6 +387,10 @@ void child_set_conf(struct child *child, int conf_fd, uint64_t serial)
 {
     child->conf_fd = conf_fd;
     child->serial = serial;
+    child->complaint[0] = '\0';
+    backoff_reset(&child->offers);
+    if (child->state == CHILD_STATE_REFUSING)
+        enter(child, CHILD_STATE_UP, child->setup->timing.ping);
 }
 
 void child_configure(struct child *child, int conf_fd, uint64_t serial)
@@ -386,8 +398,7 @@ void child_configure(struct child *child, int conf_fd, uint64_t serial)
     child->retired = false;
     child_set_conf(child, conf_fd, serial);
     if (connected(child)) {
-        enter(child, CHILD_STATE_CONFIGURING, child->setup->timing.configure);
-        send_due(child, DUE_CONF);
+        offer_conf(child);
     } else if (child->state == CHILD_STATE_DOWN && !ev_is_active(&child->timer)) {
         start(child);
     }
@@ -447,6 +458,11 @@ bool child_configuring(const struct child *child)
 const char *child_name(const struct child *child)
 {
     return child->name;
+}
+
+const char *child_complaint(const struct child *child)
+{
+    return child->complaint;
 }
 
 enum child_role child_role(const struct child *child)

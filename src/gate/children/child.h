@@ -18,7 +18,8 @@ enum child_role { CHILD_PROBER, CHILD_RELAY };
 
 /* Never called inside a child_ function. */
 struct child_cbs {
-    /* The current configuration was taken, or not (then detail says why). */
+    /* The current configuration was taken, or not (then detail says why); it is offered again later, with a back-off,
+     * until it is taken or child_set_conf() replaces it. */
     void (*conf_done)(struct child *child, bool ok, const char *detail, void *data);
     /* A report, trouble, session or end of sessions. */
     void (*message)(struct child *child, const struct ipc_message *message, void *data);
@@ -27,7 +28,7 @@ struct child_cbs {
 };
 
 struct child_timing {
-    uint32_t restart_first_ms, restart_max_ms; /* back-off of one that dies young */
+    uint32_t restart_first_ms, restart_max_ms; /* back-off of one that dies young or refuses its configuration */
     double young;                              /* seconds; an older one is restarted at once */
     double configure;                          /* seconds to answer a configuration */
     double ping;                               /* seconds between pings; two without an answer are too many */
@@ -47,7 +48,7 @@ struct child *child_new(const struct child_setup *setup, enum child_role role, u
 /* Starts it when it is not running, else passes the configuration. conf_fd stays the caller's and must stay open until
  * the next call. */
 void child_configure(struct child *child, int conf_fd, uint64_t serial);
-/* What its next life gets, and that alone. */
+/* What its next life gets, and that alone: one that it refused is not offered again. */
 void child_set_conf(struct child *child, int conf_fd, uint64_t serial);
 /* Ends it (SIGTERM, SIGKILL a second later); child_configure() starts it anew. */
 void child_retire(struct child *child);
@@ -61,6 +62,8 @@ void child_free(struct child *child, int64_t deadline);
 bool child_usable(const struct child *child);      /* has taken a configuration in this life */
 bool child_configuring(const struct child *child); /* its answer to the last configuration is awaited */
 const char *child_name(const struct child *child); /* "prober", "relay 0" */
+/* What it says is wrong with its configuration; empty: nothing, or it has not said yet. */
+const char *child_complaint(const struct child *child);
 enum child_role child_role(const struct child *child);
 const struct stats *child_stats(const struct child *child); /* NULL for the prober */
 

@@ -283,8 +283,7 @@ int children_configure(struct children *children, const struct conf *conf)
     children->n_relays = n;
     child_configure(children->prober, fd, children->serial);
     for (unsigned i = 0; i < n; i++) {
-        /* A confined relay cannot listen on another port; a new process can. */
-        if (move)
+        if (move) /* a relay listens once */
             child_restart(children->relays[i]);
         child_configure(children->relays[i], fd, children->serial);
     }
@@ -350,6 +349,13 @@ void children_count_relays(const struct children *children, unsigned *ret_ready,
 {
     *ret_ready = count_ready(children);
     *ret_wanted = children->n_relays;
+}
+
+const char *children_complaint(const struct children *children, unsigned i)
+{
+    if (i == 0)
+        return child_complaint(children->prober);
+    return i <= children->n_relays ? child_complaint(children->relays[i - 1]) : NULL;
 }
 
 void children_read_stats(const struct children *children, struct stats *ret_sum)

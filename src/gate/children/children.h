@@ -46,6 +46,8 @@ bool children_start_test(struct children *children, uint64_t test_id); /* false:
 /* One list at a time: another one abandons the first, whose end is not reported then. */
 void children_list_sessions(struct children *children, uint64_t request_id);
 void children_count_relays(const struct children *children, unsigned *ret_ready, unsigned *ret_wanted);
+/* What a child says is wrong with the configuration; empty: nothing. i from 0; NULL: there are no more children. */
+const char *children_complaint(const struct children *children, unsigned i);
 void children_read_stats(const struct children *children, struct stats *ret_sum);
 /* The prober does not do what it was told: kills it. prober_lost follows from the loop. */
 void children_kill_prober(struct children *children, const char *why);

@@ -9,12 +9,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/ipc.h"
+#include "base/log.h"
 
 /* A handler of the gate that ran between fork and exec would act on what both processes share. */
 static void forget_handlers(void)
@@ -72,6 +74,15 @@ int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_
     *ret_pid = pid;
     *ret_fd = fds[0];
     return 0;
+}
+
+void spawn_log_end(const char *name, pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        log_error("%s (pid %d) was ended by signal %d (%s)", name, (int)pid, WTERMSIG(status),
+                  strsignal(WTERMSIG(status)));
+    else
+        log_error("%s (pid %d) ended with status %d", name, (int)pid, WEXITSTATUS(status));
 }
 
 int64_t spawn_now_ms(void)

@@ -10,6 +10,9 @@
  * the standard descriptors. ret_fd is the gate's end. 0 or -errno. */
 int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_pid, int *ret_fd);
 
+/* One line about an end that nobody asked for; status as of waitpid(). */
+void spawn_log_end(const char *name, pid_t pid, int status);
+
 /* Milliseconds of CLOCK_MONOTONIC. */
 int64_t spawn_now_ms(void);
 
