@@ -39,6 +39,7 @@ WWW4, WWW6 = "203.0.113.80", "2001:db8:3::80"
 DENIED4 = "203.0.113.83"
 RAW4, RAW6 = "203.0.113.90", "2001:db8:3::90"
 SECURE_PORT, PLAIN_PORT = 8081, 8080
+SLOW_ENDS = (("host", "up0"), ("gw", "h0"))
 
 HOSTS = f"""127.0.0.1 localhost
 ::1 localhost
@@ -163,6 +164,7 @@ class Lab:
         self.children = []
         self.haproxies = {}
         self.retired = []  # HAProxies that only finish their sessions
+        self.slow = None  # slowlink, while the link is slow
 
     # -- life --
 
@@ -194,6 +196,7 @@ class Lab:
         return self
 
     def down(self):
+        self._end_slow_link()
         for child in self.children:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
@@ -543,8 +546,7 @@ listen secure
 
     def clear_faults(self):
         """Every fault of the network gone."""
-        with contextlib.suppress(LabError):
-            self.delay(None)
+        self.delay(None)
         self.nft("gw", "flush chain inet lab faults\nflush chain inet lab faults_beyond\n")
 
     def fault(self, how, port=SECURE_PORT, server=None):
@@ -589,11 +591,51 @@ listen secure
         else:
             self._ip("host", "link set up0 down\n")
 
-    def delay(self, milliseconds, rate=None):
-        """Delay on the link between host and gw; None takes it away. LabError where the kernel has no netem."""
-        verb = ["del"] if milliseconds is None else ["replace"]
-        more = [] if milliseconds is None else ["netem", "delay", f"{milliseconds}ms"] + (["rate", rate] if rate else [])
-        command(["tc", "-n", f"{self.name}-gw", "qdisc", *verb, "dev", "h0", "root", *more])
+    def delay(self, milliseconds, loss=0, rate=None, mtu=None):
+        """A slow link between host and gw: milliseconds of a round trip, loss in percent and rate in Mbit/s of each
+        way, mtu: the largest packet that arrives, larger ones vanish without a word. None takes all of it away. Devices
+        and addresses stay as they are, and so do the connections."""
+        self._end_slow_link()
+        if milliseconds is None:
+            return
+        words = [f"delay={milliseconds / 2}", f"loss={loss}", f"rate={rate or 0}", f"mtu={mtu or 0}"]
+        ends = [word for space, device in SLOW_ENDS for word in (f"{self.name}-{space}", device)]
+        with open(f"{self.dir}/slowlink.out", "ab") as file:
+            self.slow = subprocess.Popen([self._slowlink(), *ends, *words], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=file)
+        if self.slow.stdout.readline() != b"ready\n":
+            raise LabError(f"slowlink ended with {self.slow.wait()}: {tail(file.name)}")
+        for space, device in SLOW_ENDS:
+            self._ip(space, "link set slow addrgenmode none\nlink set slow up\n")
+            self._tc(space, "qdisc", "add", "dev", device, "clsact")
+            self._tc(space, "filter", "add", "dev", device, "egress", "protocol", "all", "u32", "match", "u32", "0", "0",
+                     "action", "mirred", "egress", "redirect", "dev", "slow")
+
+    def _end_slow_link(self):
+        """The filters first: nothing is led into a device that is going. What is under way is lost."""
+        if not self.slow:
+            return
+        for space, device in SLOW_ENDS:
+            with contextlib.suppress(LabError):
+                self._tc(space, "qdisc", "del", "dev", device, "clsact")
+        self.slow.kill()
+        self.slow.wait()
+        self.slow.stdin.close()
+        self.slow.stdout.close()
+        self.slow = None
+
+    def _tc(self, space, *args):
+        command(["tc", "-n", f"{self.name}-{space}", *args])
+
+    def _slowlink(self):
+        """The program: make check has built it, or it is built now."""
+        built = f"{self.build}/tests/lab/slowlink"
+        if os.access(built, os.X_OK):
+            return built
+        own = f"{self.dir}/slowlink"
+        if not os.path.exists(own):
+            command(["cc", "-std=gnu11", "-O2", "-o", own, os.path.join(HERE, "slowlink.c")])
+        return own
 
     # -- clients --
 
