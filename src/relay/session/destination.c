@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
 #include "relay/session/destination.h"
 
-#include <stdbool.h>
+#include <assert.h>
 
-static bool is_loopback(const struct addr *addr)
-{
-    if (addr->sa.sa_family == AF_INET)
-        return (ntohl(addr->in4.sin_addr.s_addr) >> 24) == 127;
-    return addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
-}
+#include "model/policy.h"
 
-enum destination_verdict destination_judge(const struct addr *destination, const struct addr *own,
-                                           const struct addr *proxy)
+bool destination_judge(const struct conf *conf, const struct addr *destination, const struct addr *own,
+                       const struct addr *proxy, enum reason *ret_reason)
 {
-    if (destination->sa.sa_family == AF_UNSPEC || addr_equal(destination, own))
-        return DESTINATION_NOT_REDIRECTED;
-    /* All of loopback at our port, for any relay of this host may have been meant. */
-    if (is_loopback(destination) && addr_port(destination) == addr_port(own))
-        return DESTINATION_LOOP;
-    if (proxy->sa.sa_family != AF_UNSPEC && addr_equal(destination, proxy))
-        return DESTINATION_LOOP;
-    return DESTINATION_PROXY;
+    struct subject subject = {.destination = *destination, .acceptor = *own, .proxy = *proxy, .protocol = IPPROTO_TCP};
+    struct policy_rule rule;
+    switch (policy_decide(conf, &subject, &rule)) {
+    case POLICY_PROXY:
+    case POLICY_DIRECT: /* the kernel redirected it all the same, by older rules: the proxy is the way that is there */
+    case POLICY_UNTOUCHED:
+        return true;
+    case POLICY_REFUSED:
+        *ret_reason = rule.row == POLICY_ROW_NOT_REDIRECTED ? REASON_NOT_REDIRECTED : REASON_LOOP;
+        return false;
+    }
+    assert(!"a decision of the policy");
 }
 
 const char *destination_target(const char *name, const struct addr *destination, char buf[static ADDR_TEXT_MAX])

@@ -109,8 +109,9 @@ void session_dial(struct session *session)
     session->mode = route->mode;
     session->generation = route->generation;
     session->proxy_address = route->address;
-    if (destination_judge(&session->destination, &session->own, &route->address) != DESTINATION_PROXY)
-        session_close(session, REASON_LOOP, NULL);
+    enum reason reason;
+    if (!destination_judge(session->settings->conf, &session->destination, &session->own, &route->address, &reason))
+        session_close(session, reason, NULL);
     else if (route->mode == ROUTE_SECURE && !session->settings->tls)
         session_close(session, REASON_TLS_FAILED, session->settings->tls_error);
     else

@@ -323,12 +323,13 @@ void session_begin(struct worker *worker, int fd, const struct addr *client, con
         return;
     }
     worker_add(worker, session);
-    enum destination_verdict verdict = destination_judge(destination, own, &worker->route.address);
-    if (verdict != DESTINATION_PROXY) {
-        session_close(session, verdict == DESTINATION_LOOP ? REASON_LOOP : REASON_NOT_REDIRECTED, NULL);
+    enum reason reason;
+    if (worker->settings &&
+        !destination_judge(worker->settings->conf, destination, own, &worker->route.address, &reason)) {
+        session_close(session, reason, NULL);
         return;
     }
-    if (worker->route.mode == ROUTE_CLOSED) {
+    if (worker->route.mode == ROUTE_CLOSED || !worker->settings) {
         session_close(session, REASON_BLOCKED, worker->route.status);
         return;
     }

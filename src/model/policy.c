@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "model/policy.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+/* ---- matches: true, with the entry of the list that did it ---- */
+
+static bool is_set(const struct addr *addr)
+{
+    return addr->sa.sa_family != AF_UNSPEC;
+}
+
+static bool is_loopback(const struct addr *addr)
+{
+    if (addr->sa.sa_family == AF_INET)
+        return (ntohl(addr->in4.sin_addr.s_addr) >> 24) == 127;
+    return addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
+}
+
+static bool match_not_redirected(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return is_set(&subject->acceptor) &&
+           (!is_set(&subject->destination) || addr_equal(&subject->destination, &subject->acceptor));
+}
+
+/* All of loopback at our port, for any relay of this host may have been meant. */
+static bool match_loop(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    if (!is_set(&subject->acceptor))
+        return false;
+    if (is_loopback(&subject->destination) && addr_port(&subject->destination) == addr_port(&subject->acceptor))
+        return true;
+    return is_set(&subject->proxy) && addr_equal(&subject->destination, &subject->proxy);
+}
+
+static bool match_own(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return subject->own;
+}
+
+static bool match_host(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return subject->local || is_loopback(&subject->destination);
+}
+
+static bool match_users(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    for (size_t i = 0; i < conf->n_bypass_users && subject->has_uid; i++) {
+        if (conf->bypass_users[i].uid == subject->uid) {
+            *ret_entry = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool in_networks(const struct prefix *networks, size_t count, const struct addr *addr, size_t *ret_entry)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (prefix_contains(&networks[i], addr)) {
+            *ret_entry = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool match_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return in_networks(conf->bypass_networks, conf->n_bypass_networks, &subject->destination, ret_entry);
+}
+
+static bool in_ports(const uint16_t *ports, size_t count, const struct addr *addr, size_t *ret_entry)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ports[i] == addr_port(addr)) {
+            *ret_entry = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool match_bypass_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return in_ports(conf->bypass_ports, conf->n_bypass_ports, &subject->destination, ret_entry);
+}
+
+static bool match_local_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    size_t count, entry;
+    const struct prefix *networks = conf_local_networks(&count);
+    return conf->local_networks && in_networks(networks, count, &subject->destination, &entry);
+}
+
+static bool match_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return subject->protocol == IPPROTO_TCP && in_ports(conf->ports, conf->n_ports, &subject->destination, ret_entry);
+}
+
+static bool match_quic(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    size_t entry;
+    bool passes = subject->protocol == IPPROTO_UDP && conf->quic == CONF_QUIC_PASS;
+    return subject->protocol != IPPROTO_TCP && !passes &&
+           in_ports(conf->ports, conf->n_ports, &subject->destination, &entry);
+}
+
+static bool match_all(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return true;
+}
+
+/* ---- the table ---- */
+
+static const struct row {
+    enum policy_decision decision;
+    bool kernels;
+    bool (*match)(const struct conf *conf, const struct subject *subject, size_t *ret_entry);
+    const char *name; /* of the key, or what it is */
+} rows[] = {
+    [POLICY_ROW_NOT_REDIRECTED] = {POLICY_REFUSED, false, match_not_redirected, "not redirected"},
+    [POLICY_ROW_LOOP] = {POLICY_REFUSED, false, match_loop, "the proxy or penstock itself"},
+    [POLICY_ROW_OWN] = {POLICY_DIRECT, true, match_own, "penstock's own traffic"},
+    [POLICY_ROW_HOST] = {POLICY_DIRECT, true, match_host, "service of this host"},
+    [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_users, "[Bypass] Users"},
+    [POLICY_ROW_BYPASS_NETWORKS] = {POLICY_DIRECT, true, match_networks, "[Bypass] Networks"},
+    [POLICY_ROW_BYPASS_PORTS] = {POLICY_DIRECT, true, match_bypass_ports, "[Bypass] Ports"},
+    [POLICY_ROW_LOCAL_NETWORKS] = {POLICY_DIRECT, true, match_local_networks, "[Bypass] LocalNetworks=yes"},
+    [POLICY_ROW_PORTS] = {POLICY_PROXY, true, match_ports, "[Redirect] Ports"},
+    [POLICY_ROW_QUIC] = {POLICY_REFUSED, true, match_quic, "[Redirect] QUIC=reject"},
+    [POLICY_ROW_DEFAULT] = {POLICY_UNTOUCHED, false, match_all, "no redirected port"},
+};
+static_assert(sizeof rows / sizeof rows[0] == POLICY_ROW_COUNT, "one row for each");
+
+enum policy_decision policy_decide(const struct conf *conf, const struct subject *subject, struct policy_rule *ret_rule)
+{
+    struct policy_rule rule = {0};
+    while (!rows[rule.row].match(conf, subject, &rule.entry))
+        rule.row++;
+    *ret_rule = rule;
+    return rows[rule.row].decision;
+}
+
+bool policy_row_is_kernels(enum policy_row row)
+{
+    assert(row < POLICY_ROW_COUNT);
+    return rows[row].kernels;
+}
+
+const char *policy_rule_text(const struct conf *conf, const struct policy_rule *rule,
+                             char buf[static POLICY_RULE_TEXT_MAX])
+{
+    const char *name = rows[rule->row].name;
+    char text[ADDR_TEXT_MAX];
+    switch (rule->row) {
+    case POLICY_ROW_BYPASS_USERS:
+        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, conf->bypass_users[rule->entry].name);
+        return buf;
+    case POLICY_ROW_BYPASS_NETWORKS:
+        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, prefix_text(&conf->bypass_networks[rule->entry], text));
+        return buf;
+    case POLICY_ROW_BYPASS_PORTS:
+        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%u", name, conf->bypass_ports[rule->entry]);
+        return buf;
+    case POLICY_ROW_PORTS:
+        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%u", name, conf->ports[rule->entry]);
+        return buf;
+    case POLICY_ROW_NOT_REDIRECTED:
+    case POLICY_ROW_LOOP:
+    case POLICY_ROW_OWN:
+    case POLICY_ROW_HOST:
+    case POLICY_ROW_LOCAL_NETWORKS:
+    case POLICY_ROW_QUIC:
+    case POLICY_ROW_DEFAULT:
+        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s", name);
+        return buf;
+    case POLICY_ROW_COUNT:
+        break;
+    }
+    assert(!"a row of the table");
+}

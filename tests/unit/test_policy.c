@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "model/policy.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct conf *conf;
+
+static void read_conf(const char *more)
+{
+    char text[1024];
+    FILE *stream;
+    snprintf(text, sizeof text, "[Proxy]\nServers=gw.example\nSecurePort=8081\n%s", more);
+    stream = fmemopen(text, strlen(text), "r");
+    ck_assert_int_eq(conf_read(stream, "test", NULL, NULL, &conf), 0);
+    fclose(stream);
+}
+
+static void forget(void)
+{
+    conf_free(conf);
+    conf = NULL;
+}
+
+static struct addr address(const char *text, uint16_t port)
+{
+    struct addr addr;
+    ck_assert(addr_parse(text, port, &addr));
+    return addr;
+}
+
+static struct subject to(const char *host, uint16_t port)
+{
+    return (struct subject){.destination = address(host, port), .protocol = IPPROTO_TCP};
+}
+
+static void decides(const struct subject *subject, enum policy_decision decision, const char *rule_text)
+{
+    struct policy_rule rule;
+    char buf[POLICY_RULE_TEXT_MAX];
+    ck_assert_int_eq(policy_decide(conf, subject, &rule), decision);
+    ck_assert_str_eq(policy_rule_text(conf, &rule, buf), rule_text);
+}
+
+#define ALL                                                                                                            \
+    "[Redirect]\nPorts=8443\n[Bypass]\nUsers=daemon root\nNetworks=198.51.100.0/24 192.0.2.0/24\nPorts=22 9443\n"
+
+START_TEST(redirected_ports_go_to_the_proxy)
+{
+    struct subject subject = to("203.0.113.7", 80);
+    read_conf("");
+    decides(&subject, POLICY_PROXY, "[Redirect] Ports=80");
+    subject = to("2001:db8::1", 443);
+    decides(&subject, POLICY_PROXY, "[Redirect] Ports=443");
+    subject = to("203.0.113.7", 8443);
+    decides(&subject, POLICY_UNTOUCHED, "no redirected port");
+}
+END_TEST
+
+START_TEST(bypass_goes_past_the_proxy)
+{
+    struct subject subject = to("203.0.113.7", 8443);
+    read_conf(ALL);
+    decides(&subject, POLICY_PROXY, "[Redirect] Ports=8443");
+    subject.has_uid = true; /* uid 0 */
+    decides(&subject, POLICY_DIRECT, "[Bypass] Users=root");
+    subject.uid = 4711;
+    decides(&subject, POLICY_PROXY, "[Redirect] Ports=8443");
+    subject = to("192.0.2.1", 8443);
+    decides(&subject, POLICY_DIRECT, "[Bypass] Networks=192.0.2.0/24");
+    subject = to("203.0.113.7", 9443);
+    decides(&subject, POLICY_DIRECT, "[Bypass] Ports=9443");
+    subject = to("10.1.2.3", 8443);
+    decides(&subject, POLICY_DIRECT, "[Bypass] LocalNetworks=yes");
+    subject = to("fd00::1", 8443);
+    decides(&subject, POLICY_DIRECT, "[Bypass] LocalNetworks=yes");
+}
+END_TEST
+
+START_TEST(local_networks_can_be_sent_to_the_proxy)
+{
+    struct subject subject = to("10.1.2.3", 443);
+    read_conf("[Bypass]\nLocalNetworks=no\n");
+    decides(&subject, POLICY_PROXY, "[Redirect] Ports=443");
+    subject = to("127.0.0.1", 443); /* loopback is this host's, whatever the configuration says */
+    decides(&subject, POLICY_DIRECT, "service of this host");
+}
+END_TEST
+
+START_TEST(the_first_of_several_wins)
+{
+    struct subject subject = to("198.51.100.7", 22);
+    read_conf(ALL);
+    subject.own = subject.local = subject.has_uid = true;
+    decides(&subject, POLICY_DIRECT, "penstock's own traffic");
+    subject.own = false;
+    decides(&subject, POLICY_DIRECT, "service of this host");
+    subject.local = false;
+    decides(&subject, POLICY_DIRECT, "[Bypass] Users=root");
+    subject.has_uid = false;
+    decides(&subject, POLICY_DIRECT, "[Bypass] Networks=198.51.100.0/24");
+    subject.destination = address("10.0.0.1", 22);
+    decides(&subject, POLICY_DIRECT, "[Bypass] Ports=22");
+}
+END_TEST
+
+START_TEST(what_is_not_tcp_is_refused_on_redirected_ports)
+{
+    struct subject subject = to("203.0.113.7", 443);
+    subject.protocol = IPPROTO_UDP;
+    read_conf("");
+    decides(&subject, POLICY_REFUSED, "[Redirect] QUIC=reject");
+    addr_set_port(&subject.destination, 53);
+    decides(&subject, POLICY_UNTOUCHED, "no redirected port");
+}
+END_TEST
+
+START_TEST(only_udp_may_pass_as_quic)
+{
+    struct subject subject = to("203.0.113.7", 443);
+    subject.protocol = IPPROTO_UDP;
+    read_conf("[Redirect]\nQUIC=pass\n");
+    decides(&subject, POLICY_UNTOUCHED, "no redirected port");
+    subject.protocol = IPPROTO_UDPLITE;
+    decides(&subject, POLICY_REFUSED, "[Redirect] QUIC=reject");
+}
+END_TEST
+
+START_TEST(a_relay_refuses_itself_and_the_proxy)
+{
+    struct subject subject = to("192.0.2.7", 8081);
+    read_conf(ALL);
+    subject.acceptor = address("127.0.0.1", 15443);
+    subject.proxy = address("192.0.2.7", 8081);
+    decides(&subject, POLICY_REFUSED, "the proxy or penstock itself");
+    subject.proxy = (struct addr){0};
+    decides(&subject, POLICY_DIRECT, "[Bypass] Networks=192.0.2.0/24");
+    subject.destination = address("::1", 15443);
+    decides(&subject, POLICY_REFUSED, "the proxy or penstock itself");
+    subject.destination = subject.acceptor;
+    decides(&subject, POLICY_REFUSED, "not redirected");
+    subject.destination = (struct addr){0};
+    decides(&subject, POLICY_REFUSED, "not redirected");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("policy");
+    TCase *tcase = tcase_create("policy");
+    tcase_add_checked_fixture(tcase, NULL, forget);
+    tcase_add_test(tcase, redirected_ports_go_to_the_proxy);
+    tcase_add_test(tcase, bypass_goes_past_the_proxy);
+    tcase_add_test(tcase, local_networks_can_be_sent_to_the_proxy);
+    tcase_add_test(tcase, the_first_of_several_wins);
+    tcase_add_test(tcase, what_is_not_tcp_is_refused_on_redirected_ports);
+    tcase_add_test(tcase, only_udp_may_pass_as_quic);
+    tcase_add_test(tcase, a_relay_refuses_itself_and_the_proxy);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
