@@ -196,7 +196,7 @@ END_TEST
 
 START_TEST(refill_flushes_every_set_it_fills)
 {
-    struct conf *conf = read_conf("[Bypass]\nPorts=8443\nUsers=daemon\n");
+    struct conf *conf = read_conf("[Bypass]\nPorts=8443\nUsers=daemon\nNetworks=192.0.2.0/24 2001:db8::/32\n");
     struct ruleset_batch *batch = encode(conf, RULESET_REFILL, VERDICT_MODE_SECURE);
     const char *set;
     for (size_t i = 0; (set = ruleset_set_name(i)); i++) {
@@ -328,6 +328,12 @@ END_TEST
 START_TEST(networks_become_intervals)
 {
     check_set("[Bypass]\nLocalNetworks=no\nNetworks=10.0.0.0/8\n", "bypass4", "00000000! 0a000000 0b000000! ");
+    check_set("[Bypass]\nNetworks=10.0.0.0/8\n", "bypass4", "00000000! 0a000000 0b000000! ");
+    check_set("", "local6",
+              "00000000000000000000000000000000! 00000000000000000000000000000001 00000000000000000000000000000002! "
+              "fc000000000000000000000000000000 fe000000000000000000000000000000! "
+              "fe800000000000000000000000000000 fec00000000000000000000000000000! ff000000000000000000000000000000 ");
+    check_set("[Bypass]\nLocalNetworks=no\n", "local6", "");
     check_set("[Bypass]\nLocalNetworks=no\nNetworks=192.0.2.7\n", "bypass4", "00000000! c0000207 c0000208! ");
     check_set("[Bypass]\nLocalNetworks=no\n", "bypass4", "");
     check_set("[Bypass]\nLocalNetworks=no\nNetworks=10.0.0.0/8\n", "bypass6", "");
@@ -396,7 +402,7 @@ START_TEST(digest_of_sets_follows_the_elements_alone)
             ck_assert_uint_ne(digests[i], digests[j]);
         conf_free(conf);
     }
-    conf = read_conf("[Redirect]\nListenPort=15000\n[Bypass]\nNetworks=10.1.0.0/16\n"); /* is in LocalNetworks */
+    conf = read_conf("[Redirect]\nListenPort=15000\n");
     ck_assert_uint_eq(ruleset_sets_digest(&(struct ruleset_spec){.conf = conf, .own_uid = 5}), digests[0]);
     conf_free(conf);
 }

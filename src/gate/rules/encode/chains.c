@@ -3,245 +3,140 @@
 
 #include "gate/rules/encode/chains.h"
 
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+
 #include "gate/rules/encode/rule.h"
-#include "gate/rules/encode/sets.h"
 
-/* Only the first packet of a connection comes here. What is exempt returns, the rest is redirected. */
-static void fill_redirect_local(struct ruleset_batch *batch, const struct ruleset_spec *spec)
+#define CHAIN_GUARD_CLOSING "guard_closing"
+
+static const struct chain chains[] = {
+    {{"redirect_local", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST}, STEP_REDIRECT, STEP_LOCAL},
+    {{CHAIN_GUARD_CLOSING, NULL, 0, 0}, STEP_CLOSING, STEP_LOCAL},
+    {{CHAIN_GUARD_LOCAL, "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER}, STEP_GUARD, STEP_LOCAL},
+    {{"guard_bound", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_FILTER}, STEP_BOUND, STEP_LOCAL},
+    {{"relay_port", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER}, STEP_RELAY, STEP_LOCAL},
+};
+
+const struct chain *ruleset_chains(size_t *ret_count)
 {
-    const char *chain = CHAIN_REDIRECT_LOCAL;
-    struct rule *rule;
-    rule = rule_new(batch, chain);
-    rule_skuid(rule, spec->own_uid);
-    rule_set_ct_mark(rule, RULESET_OWN_MARK);
-    rule_counter(rule, "own");
-    rule_return(rule);
-    rule_finish(rule, "penstock's own traffic");
+    *ret_count = sizeof chains / sizeof chains[0];
+    return chains;
+}
 
-    rule = rule_new(batch, chain);
-    rule_skuid_set(rule, SET_BYPASS_USERS);
-    rule_set_ct_mark(rule, RULESET_BYPASS_MARK);
-    rule_counter(rule, "bypassed");
-    rule_return(rule);
-    rule_finish(rule, "bypassed user");
-
-    rule = rule_new(batch, chain);
-    rule_daddr_local(rule);
-    rule_counter(rule, "local");
-    rule_return(rule);
-    rule_finish(rule, "service of this host");
-
-    rule = rule_new(batch, chain);
-    rule_daddr_set(rule, AF_INET, SET_BYPASS4);
-    rule_counter(rule, "bypassed");
-    rule_return(rule);
-    rule_finish(rule, "bypassed network");
-
-    rule = rule_new(batch, chain);
-    rule_daddr_set(rule, AF_INET6, SET_BYPASS6);
-    rule_counter(rule, "bypassed");
-    rule_return(rule);
-    rule_finish(rule, "bypassed network");
-
-    rule = rule_new(batch, chain);
-    rule_dport_set(rule, IPPROTO_TCP, SET_BYPASS_PORTS);
-    rule_counter(rule, "bypassed");
-    rule_return(rule);
-    rule_finish(rule, "bypassed port");
-
-    if (spec->mode != VERDICT_MODE_SECURE && spec->mode != VERDICT_MODE_PLAIN)
+static void add_match(struct rule *rule, const struct step_match *match, const struct ruleset_spec *spec)
+{
+    switch (match->kind) {
+    case STEP_MATCH_END:
         return;
-    rule = rule_new(batch, chain);
-    rule_dport_set(rule, IPPROTO_TCP, SET_WEB);
-    rule_counter(rule, "redirected");
-    rule_redirect(rule, spec->conf->listen_port);
-    rule_finish(rule, "web traffic to the relay");
-}
-
-/* A socket that is closing has no owner any more: the mark of its connection tells whose it was. Where there is an
- * owner he counts, not the mark: other software may set the same bits. */
-static void fill_guard_closing(struct ruleset_batch *batch, const struct ruleset_spec *spec)
-{
-    const char *chain = CHAIN_GUARD_CLOSING;
-    struct rule *rule;
-    rule = rule_new(batch, chain);
-    rule_skuid_not(rule, spec->own_uid);
-    rule_counter(rule, "foreign_mark");
-    rule_return(rule);
-    rule_finish(rule, "has an owner, who is not exempt");
-
-    rule = rule_new(batch, chain);
-    rule_ct_mark(rule, RULESET_OWN_MARK);
-    rule_counter(rule, "closing_packets");
-    rule_accept(rule);
-    rule_finish(rule, "closing socket of penstock");
-
-    rule = rule_new(batch, chain);
-    rule_ct_mark(rule, RULESET_BYPASS_MARK);
-    rule_counter(rule, "closing_packets");
-    rule_accept(rule);
-    rule_finish(rule, "closing socket of a bypassed user");
-}
-
-static void fill_guard_owners(struct ruleset_batch *batch, const struct ruleset_spec *spec)
-{
-    const char *chain = CHAIN_GUARD_LOCAL;
-    struct rule *rule;
-    rule = rule_new(batch, chain);
-    rule_skuid(rule, spec->own_uid);
-    rule_counter(rule, "own_packets");
-    rule_accept(rule);
-    rule_finish(rule, "penstock's own traffic");
-
-    rule = rule_new(batch, chain);
-    rule_skuid_set(rule, SET_BYPASS_USERS);
-    rule_counter(rule, "bypassed_packets");
-    rule_accept(rule);
-    rule_finish(rule, "bypassed user");
-
-    rule = rule_new(batch, chain);
-    rule_ct_mark(rule, RULESET_OWN_MARK | RULESET_BYPASS_MARK);
-    rule_counter(rule, "marked_packets");
-    rule_jump(rule, CHAIN_GUARD_CLOSING);
-    rule_finish(rule, "may be a closing socket");
-
-    rule = rule_new(batch, chain);
-    rule_oif_loopback(rule);
-    rule_counter(rule, "local_packets");
-    rule_accept(rule);
-    rule_finish(rule, "stays on this host");
-}
-
-/* A redirected packet of a socket that is bound to an interface keeps to it: it would leave towards a gateway, for
- * 127.0.0.1, and the client would wait for an answer. The output interface is still the old one here, the next hop is
- * the new one. */
-static void fill_guard_redirected(struct ruleset_batch *batch, const struct ruleset_spec *spec, int family)
-{
-    const char *chain = CHAIN_GUARD_LOCAL;
-    struct rule *rule;
-    rule = rule_new(batch, chain);
-    rule_daddr_loopback(rule, family);
-    rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
-    rule_nexthop_other(rule, family);
-    rule_counter(rule, "rejected_bound");
-    rule_reject_reset(rule);
-    rule_finish(rule, "redirected, but the socket is bound to an interface");
-
-    rule = rule_new(batch, chain);
-    rule_daddr_loopback(rule, family);
-    rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
-    rule_counter(rule, "redirected_packets");
-    rule_accept(rule);
-    rule_finish(rule, "on its way to the relay");
-}
-
-static void fill_guard_bypass(struct ruleset_batch *batch)
-{
-    const char *chain = CHAIN_GUARD_LOCAL;
-    struct rule *rule;
-    rule = rule_new(batch, chain);
-    rule_daddr_set(rule, AF_INET, SET_BYPASS4);
-    rule_counter(rule, "bypassed_packets");
-    rule_accept(rule);
-    rule_finish(rule, "bypassed network");
-
-    rule = rule_new(batch, chain);
-    rule_daddr_set(rule, AF_INET6, SET_BYPASS6);
-    rule_counter(rule, "bypassed_packets");
-    rule_accept(rule);
-    rule_finish(rule, "bypassed network");
-
-    rule = rule_new(batch, chain);
-    rule_dport_set(rule, IPPROTO_TCP, SET_BYPASS_PORTS);
-    rule_counter(rule, "bypassed_packets");
-    rule_accept(rule);
-    rule_finish(rule, "bypassed port");
-
-    rule = rule_new(batch, chain);
-    rule_dport_set(rule, IPPROTO_UDP, SET_BYPASS_PORTS);
-    rule_counter(rule, "bypassed_packets");
-    rule_accept(rule);
-    rule_finish(rule, "bypassed port");
-}
-
-static void fill_guard_direct(struct ruleset_batch *batch, const struct ruleset_spec *spec)
-{
-    static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
-    for (size_t i = 0; i < sizeof protocols; i++) {
-        struct rule *rule = rule_new(batch, CHAIN_GUARD_LOCAL);
-
-        rule_dport_set(rule, protocols[i], SET_WEB);
-        rule_counter(rule, "direct_packets");
-        rule_accept(rule);
-        rule_finish(rule, spec->status);
+    case STEP_MATCH_OWNER_OWN:
+        rule_skuid(rule, spec->own_uid);
+        return;
+    case STEP_MATCH_OWNER_NOT_OWN:
+        rule_skuid_not(rule, spec->own_uid);
+        return;
+    case STEP_MATCH_OWNER_IN:
+        rule_skuid_set(rule, match->set);
+        return;
+    case STEP_MATCH_MARK:
+        rule_ct_mark(rule, match->bits);
+        return;
+    case STEP_MATCH_OUT_LOOPBACK:
+        rule_oif_loopback(rule);
+        return;
+    case STEP_MATCH_OUT_OTHER:
+        rule_oif_other(rule);
+        return;
+    case STEP_MATCH_TO_THIS_HOST:
+        rule_daddr_local(rule);
+        return;
+    case STEP_MATCH_TO_IN:
+        rule_daddr_set(rule, match->family, match->set);
+        return;
+    case STEP_MATCH_TO_LOOPBACK:
+        rule_daddr_loopback(rule, match->family);
+        return;
+    case STEP_MATCH_NEXTHOP_OTHER:
+        rule_nexthop_other(rule, match->family);
+        return;
+    case STEP_MATCH_TCP_IN:
+        rule_dport_set(rule, IPPROTO_TCP, match->set);
+        return;
+    case STEP_MATCH_UDP_IN:
+        rule_dport_set(rule, IPPROTO_UDP, match->set);
+        return;
+    case STEP_MATCH_LISTEN_PORT:
+        rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
+        return;
+    case STEP_MATCH_ORIGINAL:
+        rule_ct_original(rule);
+        return;
+    case STEP_MATCH_DNAT:
+        rule_ct_dnat(rule);
+        return;
     }
 }
 
-static void fill_guard_web(struct ruleset_batch *batch, const struct ruleset_spec *spec)
+static void add_verdict(struct rule *rule, enum step_verdict verdict, enum step_chain kind,
+                        const struct ruleset_spec *spec)
 {
-    bool blocked = spec->mode == VERDICT_MODE_BLOCKED;
-    struct rule *rule;
-    rule = rule_new(batch, CHAIN_GUARD_LOCAL);
-    rule_dport_set(rule, IPPROTO_TCP, SET_WEB);
-    rule_counter(rule, "rejected_tcp");
-    rule_reject_reset(rule);
-    rule_finish(rule, blocked ? spec->status : "web traffic that was not redirected");
-
-    if (spec->conf->quic == CONF_QUIC_PASS && !blocked)
+    switch (verdict) {
+    case STEP_EXEMPT:
+        if (kind == STEP_REDIRECT)
+            rule_return(rule);
+        else
+            rule_accept(rule);
         return;
-    rule = rule_new(batch, CHAIN_GUARD_LOCAL);
-    rule_dport_set(rule, IPPROTO_UDP, SET_WEB);
-    rule_counter(rule, "rejected_udp");
-    rule_reject(rule);
-    rule_finish(rule, blocked ? spec->status : "QUIC, which cannot go through the proxy");
+    case STEP_ACCEPT:
+        rule_accept(rule);
+        return;
+    case STEP_RETURN:
+        rule_return(rule);
+        return;
+    case STEP_CLOSING_JUMP:
+        rule_jump(rule, CHAIN_GUARD_CLOSING);
+        return;
+    case STEP_TO_RELAY:
+        rule_redirect(rule, spec->conf->listen_port);
+        return;
+    case STEP_RESET:
+        rule_reject_reset(rule);
+        return;
+    case STEP_REJECT:
+        rule_reject(rule);
+        return;
+    case STEP_DROP:
+        rule_drop(rule);
+        return;
+    }
 }
 
-/* Where no gateway is in between, the next hop does not tell: such packets end here, unanswered. */
-static void fill_guard_bound(struct ruleset_batch *batch, const struct ruleset_spec *spec, int family)
+static void add_rule(struct ruleset_batch *batch, const struct step *step, const struct chain *chain,
+                     const struct ruleset_spec *spec)
 {
-    struct rule *rule = rule_new(batch, CHAIN_GUARD_BOUND);
-    rule_oif_other(rule);
-    rule_daddr_loopback(rule, family);
-    rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
-    rule_counter(rule, "rejected_bound");
-    rule_drop(rule);
-    rule_finish(rule, "redirected, but the socket is bound to an interface");
+    struct rule *rule = rule_new(batch, chain->base.name);
+    bool first = chain->kind == STEP_REDIRECT;
+    for (const struct step_match *match = step->matches; match->kind != STEP_MATCH_END; match++)
+        add_match(rule, match, spec);
+    if (first && step->mark != 0)
+        rule_set_ct_mark(rule, step->mark);
+    rule_counter(rule, first ? step->first_counter : step->packet_counter);
+    add_verdict(rule, step->verdict, chain->kind, spec);
+    rule_finish(rule, step->comment ? step->comment : spec->status);
 }
 
-/* A connection to the relay that was not redirected has no destination. One that left this host from the same port
- * number has its answers let in. */
-static void fill_relay_port(struct ruleset_batch *batch, const struct ruleset_spec *spec)
+bool ruleset_step_applies(const struct step *step, const struct chain *chain, const struct ruleset_spec *spec)
 {
-    const char *chain = CHAIN_RELAY_PORT;
-    struct rule *rule;
-    rule = rule_new(batch, chain);
-    rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
-    rule_ct_dnat(rule);
-    rule_counter(rule, "relay_packets");
-    rule_accept(rule);
-    rule_finish(rule, "redirected connection");
-
-    rule = rule_new(batch, chain);
-    rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
-    rule_ct_original(rule);
-    rule_counter(rule, "rejected_relay");
-    rule_reject_reset(rule);
-    rule_finish(rule, "not redirected");
+    return (step->chains & chain->kind) != 0 && (step->sides & chain->side) != 0 &&
+           (step->modes & 1u << spec->mode) != 0 && !(step->unless && step->unless(spec));
 }
 
 void ruleset_chains_fill(struct ruleset_batch *batch, const struct ruleset_spec *spec)
 {
-    fill_redirect_local(batch, spec);
-    fill_guard_closing(batch, spec);
-    fill_guard_owners(batch, spec);
-    fill_guard_redirected(batch, spec, AF_INET);
-    fill_guard_redirected(batch, spec, AF_INET6);
-    fill_guard_bypass(batch);
-    if (spec->mode == VERDICT_MODE_DIRECT)
-        fill_guard_direct(batch, spec);
-    else
-        fill_guard_web(batch, spec);
-    fill_guard_bound(batch, spec, AF_INET);
-    fill_guard_bound(batch, spec, AF_INET6);
-    fill_relay_port(batch, spec);
+    size_t n_steps;
+    const struct step *steps = ruleset_steps(&n_steps);
+    for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++)
+        for (size_t k = 0; k < n_steps; k++)
+            if (ruleset_step_applies(&steps[k], &chains[i], spec))
+                add_rule(batch, &steps[k], &chains[i], spec);
 }

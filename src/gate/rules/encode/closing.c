@@ -55,6 +55,12 @@ static void fill_exempt(struct ruleset_batch *batch)
     rule = begin(batch);
     rule_dport_set(rule, IPPROTO_UDP, SET_BYPASS_PORTS);
     exempt(rule, "bypassed port");
+    rule = begin(batch);
+    rule_daddr_set(rule, AF_INET, SET_LOCAL4);
+    exempt(rule, "local network");
+    rule = begin(batch);
+    rule_daddr_set(rule, AF_INET6, SET_LOCAL6);
+    exempt(rule, "local network");
 }
 
 static void refuse(struct ruleset_batch *batch, uint8_t protocol, bool drop, const char *comment)

@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter_ipv4.h>
 
 #include "gate/rules/encode/batch.h"
 #include "gate/rules/encode/chains.h"
@@ -15,14 +14,6 @@
 
 #define TABLE_COMMENT "rules for web traffic, see penstockd(8)"
 #define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
-
-static const struct ruleset_chain chains[] = {
-    {CHAIN_REDIRECT_LOCAL, "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST},
-    {CHAIN_GUARD_CLOSING, NULL, 0, 0},
-    {CHAIN_GUARD_LOCAL, "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER},
-    {CHAIN_GUARD_BOUND, "filter", NF_INET_POST_ROUTING, NF_IP_PRI_FILTER},
-    {CHAIN_RELAY_PORT, "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER},
-};
 
 /* The first four count connections, the others packets. */
 static const char *const counters[] = {
@@ -47,20 +38,24 @@ static const char *const counters[] = {
 
 static void create_all(struct ruleset_batch *batch, const struct ruleset_spec *spec, uint32_t table_flags)
 {
+    size_t n_chains;
+    const struct chain *chains = ruleset_chains(&n_chains);
     ruleset_table_create(batch, table_flags, TABLE_COMMENT);
     for (size_t i = 0; i < COUNT_OF(counters); i++)
         ruleset_counter_create(batch, counters[i]);
     ruleset_sets_create(batch);
     ruleset_sets_fill(batch, spec->conf);
-    for (size_t i = 0; i < COUNT_OF(chains); i++)
-        ruleset_chain_create(batch, &chains[i]);
+    for (size_t i = 0; i < n_chains; i++)
+        ruleset_chain_create(batch, &chains[i].base);
     ruleset_chains_fill(batch, spec);
 }
 
 static void refill(struct ruleset_batch *batch, const struct ruleset_spec *spec, bool sets)
 {
-    for (size_t i = 0; i < COUNT_OF(chains); i++)
-        ruleset_chain_flush(batch, chains[i].name);
+    size_t n_chains;
+    const struct chain *chains = ruleset_chains(&n_chains);
+    for (size_t i = 0; i < n_chains; i++)
+        ruleset_chain_flush(batch, chains[i].base.name);
     if (sets) {
         ruleset_sets_flush(batch);
         ruleset_sets_fill(batch, spec->conf);

@@ -35,6 +35,8 @@ static const struct set_type types[] = {
     {SET_BYPASS_USERS, NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0, "[Bypass] Users"},
     {SET_BYPASS4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
     {SET_BYPASS6, NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
+    {SET_LOCAL4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] LocalNetworks"},
+    {SET_LOCAL6, NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] LocalNetworks"},
 };
 
 const char *ruleset_set_name(size_t index)
@@ -110,10 +112,10 @@ static size_t merge_ranges(struct range *ranges, size_t count, size_t length)
     return count == 0 ? 0 : merged + 1;
 }
 
-static size_t collect_ranges(struct range *ranges, size_t count, const struct prefix *prefixes, size_t n_prefixes,
-                             size_t length)
+static size_t collect_ranges(struct range *ranges, const struct prefix *prefixes, size_t n_prefixes, size_t length)
 {
     int family = length == sizeof(struct in_addr) ? AF_INET : AF_INET6;
+    size_t count = 0;
     for (size_t i = 0; i < n_prefixes; i++)
         if (prefixes[i].base.sa.sa_family == family)
             ranges[count++] = range_of(&prefixes[i], length);
@@ -121,20 +123,18 @@ static size_t collect_ranges(struct range *ranges, size_t count, const struct pr
 }
 
 /* As nft writes them: the key that starts an interval, and the first one behind it, marked as an end. */
-static bool network_elements(const struct conf *conf, size_t length, struct elements *ret_elements)
+static bool network_elements(const struct prefix *prefixes, size_t n_prefixes, size_t length,
+                             struct elements *ret_elements)
 {
-    size_t n_local = 0, count = 0;
-    const struct prefix *local = conf_local_networks(&n_local);
-    struct range *ranges = calloc(conf->n_bypass_networks + n_local + 1, sizeof *ranges);
+    struct range *ranges = calloc(n_prefixes + 1, sizeof *ranges);
     static const uint8_t zero[KEY_MAX];
-    ret_elements->items = calloc(2 * (conf->n_bypass_networks + n_local) + 1, sizeof *ret_elements->items);
+    size_t count;
+    ret_elements->items = calloc(2 * n_prefixes + 1, sizeof *ret_elements->items);
     if (!ranges || !ret_elements->items) {
         free(ranges);
         return false;
     }
-    count = collect_ranges(ranges, count, conf->bypass_networks, conf->n_bypass_networks, length);
-    if (conf->local_networks)
-        count = collect_ranges(ranges, count, local, n_local, length);
+    count = collect_ranges(ranges, prefixes, n_prefixes, length);
     qsort(ranges, count, sizeof *ranges, compare_ranges);
     count = merge_ranges(ranges, count, length);
     if (count > 0 && memcmp(ranges[0].first, zero, KEY_MAX) != 0)
@@ -146,6 +146,13 @@ static bool network_elements(const struct conf *conf, size_t length, struct elem
     }
     free(ranges);
     return true;
+}
+
+static bool local_elements(const struct conf *conf, size_t length, struct elements *ret_elements)
+{
+    size_t count = 0;
+    const struct prefix *local = conf_local_networks(&count);
+    return network_elements(local, conf->local_networks ? count : 0, length, ret_elements);
 }
 
 static bool port_elements(const uint16_t *ports, size_t count, struct elements *ret_elements)
@@ -174,7 +181,9 @@ static bool elements_of(const struct set_type *type, const struct conf *conf, st
     switch (type->type) {
     case NFT_TYPE_IPV4_ADDR:
     case NFT_TYPE_IPV6_ADDR:
-        return network_elements(conf, type->key_length, ret_elements);
+        if (strcmp(type->name, SET_LOCAL4) == 0 || strcmp(type->name, SET_LOCAL6) == 0)
+            return local_elements(conf, type->key_length, ret_elements);
+        return network_elements(conf->bypass_networks, conf->n_bypass_networks, type->key_length, ret_elements);
     case NFT_TYPE_UID:
         return user_elements(conf, ret_elements);
     case NFT_TYPE_INET_SERVICE:

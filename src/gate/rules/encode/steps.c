@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "gate/rules/encode/steps.h"
+
+#include <sys/socket.h>
+
+#include "gate/rules/encode/sets.h"
+
+#define MODE(mode) (1u << VERDICT_MODE_##mode)
+#define REDIRECTED (MODE(SECURE) | MODE(PLAIN))
+#define BLOCKED    MODE(BLOCKED)
+#define DIRECT     MODE(DIRECT)
+#define ALWAYS     (REDIRECTED | BLOCKED | DIRECT)
+#define BOTH_SIDES (STEP_LOCAL | STEP_FORWARDED)
+#define BOTH_KINDS (STEP_REDIRECT | STEP_GUARD)
+
+static bool quic_passes(const struct ruleset_spec *spec)
+{
+    return spec->conf->quic == CONF_QUIC_PASS && spec->mode != VERDICT_MODE_BLOCKED;
+}
+
+/* clang-format off */
+#define OWNER_OWN              {.kind = STEP_MATCH_OWNER_OWN}
+#define OWNER_NOT_OWN          {.kind = STEP_MATCH_OWNER_NOT_OWN}
+#define OWNER_IN(name)         {.kind = STEP_MATCH_OWNER_IN, .set = (name)}
+#define MARK(mark)             {.kind = STEP_MATCH_MARK, .bits = (mark)}
+#define OUT_LOOPBACK           {.kind = STEP_MATCH_OUT_LOOPBACK}
+#define OUT_OTHER              {.kind = STEP_MATCH_OUT_OTHER}
+#define TO_THIS_HOST           {.kind = STEP_MATCH_TO_THIS_HOST}
+#define TO_IN(version, name)   {.kind = STEP_MATCH_TO_IN, .family = (version), .set = (name)}
+#define TO_LOOPBACK(version)   {.kind = STEP_MATCH_TO_LOOPBACK, .family = (version)}
+#define NEXTHOP_OTHER(version) {.kind = STEP_MATCH_NEXTHOP_OTHER, .family = (version)}
+#define TCP_IN(name)           {.kind = STEP_MATCH_TCP_IN, .set = (name)}
+#define UDP_IN(name)           {.kind = STEP_MATCH_UDP_IN, .set = (name)}
+#define LISTEN_PORT            {.kind = STEP_MATCH_LISTEN_PORT}
+#define ORIGINAL               {.kind = STEP_MATCH_ORIGINAL}
+#define DNAT                   {.kind = STEP_MATCH_DNAT}
+
+#define STEP(chain_bits, side_bits, mode_bits, row_name, verdict_name, ...)                                            \
+    {.chains = (chain_bits), .sides = (side_bits), .modes = (mode_bits), .row = POLICY_ROW_##row_name,                 \
+     .verdict = STEP_##verdict_name, __VA_ARGS__}
+#define MATCHES(...) .matches = {__VA_ARGS__}
+
+static const struct step steps[] = {
+    /* ---- penstock's own ---- */
+    STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN),
+         .mark = RULESET_OWN_MARK, .first_counter = "own", .packet_counter = "own_packets",
+         .comment = "penstock's own traffic"),
+
+    /* ---- what stays on this host ---- */
+    STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, HOST, RETURN, MATCHES(TO_THIS_HOST),
+         .first_counter = "local", .comment = "service of this host"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(OUT_LOOPBACK),
+         .packet_counter = "local_packets", .comment = "stays on this host"),
+    /* A redirected packet of a socket that is bound to an interface keeps to it: it would leave towards a gateway, for
+     * 127.0.0.1, and the client would wait for an answer. The output interface is still the old one here, the next hop
+     * is the new one. */
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, RESET, MATCHES(TO_LOOPBACK(AF_INET), LISTEN_PORT, NEXTHOP_OTHER(AF_INET)),
+         .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(TO_LOOPBACK(AF_INET), LISTEN_PORT),
+         .packet_counter = "redirected_packets", .comment = "on its way to the relay"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, RESET, MATCHES(TO_LOOPBACK(AF_INET6), LISTEN_PORT, NEXTHOP_OTHER(AF_INET6)),
+         .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(TO_LOOPBACK(AF_INET6), LISTEN_PORT),
+         .packet_counter = "redirected_packets", .comment = "on its way to the relay"),
+    /* Where no gateway is in between, the next hop does not tell: such packets end here, unanswered. */
+    STEP(STEP_BOUND, STEP_LOCAL, ALWAYS, HOST, DROP, MATCHES(OUT_OTHER, TO_LOOPBACK(AF_INET), LISTEN_PORT),
+         .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
+    STEP(STEP_BOUND, STEP_LOCAL, ALWAYS, HOST, DROP, MATCHES(OUT_OTHER, TO_LOOPBACK(AF_INET6), LISTEN_PORT),
+         .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
+
+    /* ---- bypassed ---- */
+    STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, BYPASS_USERS, EXEMPT, MATCHES(OWNER_IN(SET_BYPASS_USERS)),
+         .mark = RULESET_BYPASS_MARK, .first_counter = "bypassed", .packet_counter = "bypassed_packets",
+         .comment = "bypassed user"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, BYPASS_USERS, CLOSING_JUMP, MATCHES(MARK(RULESET_OWN_MARK | RULESET_BYPASS_MARK)),
+         .packet_counter = "marked_packets", .comment = "may be a closing socket"),
+    /* A socket that is closing has no owner any more: the mark of its connection tells whose it was. Where there is an
+     * owner he counts, not the mark: other software may set the same bits. */
+    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, RETURN, MATCHES(OWNER_NOT_OWN),
+         .packet_counter = "foreign_mark", .comment = "has an owner, who is not exempt"),
+    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, ACCEPT, MATCHES(MARK(RULESET_OWN_MARK)),
+         .packet_counter = "closing_packets", .comment = "closing socket of penstock"),
+    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, BYPASS_USERS, ACCEPT, MATCHES(MARK(RULESET_BYPASS_MARK)),
+         .packet_counter = "closing_packets", .comment = "closing socket of a bypassed user"),
+    STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET, SET_BYPASS4)),
+         .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed network"),
+    STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET6, SET_BYPASS6)),
+         .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed network"),
+    STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_PORTS, EXEMPT, MATCHES(TCP_IN(SET_BYPASS_PORTS)),
+         .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed port"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BYPASS_PORTS, ACCEPT, MATCHES(UDP_IN(SET_BYPASS_PORTS)),
+         .packet_counter = "bypassed_packets", .comment = "bypassed port"),
+    STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, LOCAL_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET, SET_LOCAL4)),
+         .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "local network"),
+    STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, LOCAL_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET6, SET_LOCAL6)),
+         .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "local network"),
+
+    /* ---- the web ---- */
+    STEP(STEP_REDIRECT, BOTH_SIDES, REDIRECTED, PORTS, TO_RELAY, MATCHES(TCP_IN(SET_WEB)),
+         .first_counter = "redirected", .comment = "web traffic to the relay"),
+    STEP(STEP_GUARD, BOTH_SIDES, DIRECT, PORTS, ACCEPT, MATCHES(TCP_IN(SET_WEB)),
+         .packet_counter = "direct_packets"),
+    STEP(STEP_GUARD, BOTH_SIDES, REDIRECTED, PORTS, RESET, MATCHES(TCP_IN(SET_WEB)),
+         .packet_counter = "rejected_tcp", .comment = "web traffic that was not redirected"),
+    STEP(STEP_GUARD, BOTH_SIDES, BLOCKED, PORTS, RESET, MATCHES(TCP_IN(SET_WEB)),
+         .packet_counter = "rejected_tcp"),
+    STEP(STEP_GUARD, BOTH_SIDES, DIRECT, QUIC, ACCEPT, MATCHES(UDP_IN(SET_WEB)),
+         .packet_counter = "direct_packets"),
+    STEP(STEP_GUARD, BOTH_SIDES, REDIRECTED, QUIC, REJECT, MATCHES(UDP_IN(SET_WEB)),
+         .packet_counter = "rejected_udp", .unless = quic_passes,
+         .comment = "QUIC, which cannot go through the proxy"),
+    STEP(STEP_GUARD, BOTH_SIDES, BLOCKED, QUIC, REJECT, MATCHES(UDP_IN(SET_WEB)),
+         .packet_counter = "rejected_udp"),
+
+    /* ---- the relay's port: a connection that was not redirected has no destination. One that left this host from the
+     * same port number has its answers let in. ---- */
+    STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, ACCEPT, MATCHES(LISTEN_PORT, DNAT),
+         .packet_counter = "relay_packets", .comment = "redirected connection"),
+    STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET, MATCHES(LISTEN_PORT, ORIGINAL),
+         .packet_counter = "rejected_relay", .comment = "not redirected"),
+};
+/* clang-format on */
+
+const struct step *ruleset_steps(size_t *ret_count)
+{
+    *ret_count = sizeof steps / sizeof steps[0];
+    return steps;
+}
