@@ -18,6 +18,7 @@
 #include "base/sandbox.h"
 #include "channel/prober/prober.h"
 #include "gate/control/server.h"
+#include "gate/fail_closed.h"
 #include "gate/gate.h"
 #include "model/conf/conf.h"
 #include "relay/relay.h"
@@ -177,31 +178,45 @@ static bool prepare_descriptors(void)
     return dup2(null, STDIN_FILENO) >= 0;
 }
 
-static int run_daemon(const struct options *options)
+/* Until the gate runs. An exit status; *ret_why: half a sentence about it. */
+static int run_gate(const struct options *options, const char **ret_why)
 {
     struct gate_options gate = {.conf_path = options->conf_path, .control_path = options->control_path};
     struct conf *conf;
     int status;
-    log_init("gate", LOG_LEVEL_INFO);
-    if (!prepare_descriptors()) {
-        log_error("/dev/null: %s", strerror(errno));
-        return EX_OSERR;
-    }
-    signal(SIGPIPE, SIG_IGN);
-    umask(027);
+    *ret_why = "the configuration cannot be used";
     if (conf_load(options->conf_path, log_conf_error, NULL, &conf) < 0)
         return EX_CONFIG;
     conf_free(conf);
+    *ret_why = "penstockd cannot become its user with its privilege";
     status = become_gate(options, &gate.own_uid);
     if (status != EX_OK)
         return status;
+    *ret_why = "the user of penstockd cannot read the configuration";
     /* Once more as the user that will read it at a reload: a missing permission shows now and not then. */
     if (conf_load(options->conf_path, log_conf_error, NULL, &conf) < 0) {
         log_error("the user of penstockd must be able to read its configuration");
         return EX_CONFIG;
     }
     log_set_level(conf->log_level);
+    *ret_why = NULL; /* from here on the gate closes itself */
     return gate_main(&gate, conf);
+}
+
+static int run_daemon(const struct options *options)
+{
+    const char *why = "the system refused what the start needs";
+    int status = EX_OSERR;
+    log_init("gate", LOG_LEVEL_INFO);
+    signal(SIGPIPE, SIG_IGN);
+    umask(027);
+    if (prepare_descriptors())
+        status = run_gate(options, &why);
+    else
+        log_error("/dev/null: %s", strerror(errno));
+    if (status != EX_OK && why)
+        fail_closed(options->conf_path, options->control_path, why);
+    return status;
 }
 
 int main(int argc, char **argv)

@@ -16,7 +16,7 @@ import vm as vms  # noqa: E402
 
 # The package's life, in this order.
 ORDER = ["test_install", "test_service", "test_traffic", "test_verdicts", "test_rules", "test_crash", "test_journal",
-         "test_stop", "test_bad_input", "test_boot", "test_upgrade", "test_remove"]
+         "test_stop", "test_bad_input", "test_on_error", "test_boot", "test_upgrade", "test_remove"]
 
 
 def pytest_addoption(parser):

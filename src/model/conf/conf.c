@@ -140,14 +140,17 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static void read_drop_ins(struct conf_reader *reader, const char *directory)
+/* False: not all of them could be read to their ends. */
+static bool read_drop_ins(struct conf_reader *reader, const char *directory)
 {
     struct dirent **entries;
     int count = scandir(directory, &entries, is_drop_in, by_name);
+    bool whole = true;
     if (count < 0) {
-        if (errno != ENOENT)
-            conf_reader_mistake(reader, directory, "%s", strerror(errno));
-        return;
+        if (errno == ENOENT)
+            return true;
+        conf_reader_mistake(reader, directory, "%s", strerror(errno));
+        return false;
     }
     if (count > DROP_INS_MAX)
         conf_reader_mistake(reader, directory, "more than %d files", DROP_INS_MAX);
@@ -155,49 +158,60 @@ static void read_drop_ins(struct conf_reader *reader, const char *directory)
         char *path;
 
         if (i < DROP_INS_MAX && asprintf(&path, "%s/%s", directory, entries[i]->d_name) >= 0) {
-            read_file(reader, path);
+            whole &= read_file(reader, path);
             free(path);
         }
         free(entries[i]);
     }
     free(entries);
+    return whole;
 }
 
-static void read_all(struct conf_reader *reader, const struct conf *conf, const char *path)
+static void read_all(struct conf_reader *reader, struct conf *conf, const char *path)
 {
     bool whole = read_file(reader, path);
     char *directory;
+    if (!whole && (access(path, F_OK) == 0 || errno != ENOENT))
+        conf->unread = true;
     if (asprintf(&directory, "%s.d", path) < 0) {
         conf_reader_mistake(reader, path, "out of memory");
         return;
     }
-    read_drop_ins(reader, directory);
+    if (!read_drop_ins(reader, directory))
+        conf->unread = true;
     free(directory);
     /* What is missing then may stand in the file that could not be read. */
-    if (whole)
+    if (whole && !conf->unread)
         check(reader, conf, path);
 }
 
 /* ---- doors ---- */
 
-/* From stream, or from path and its drop-ins when stream is NULL. */
-static int load(FILE *stream, const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
+/* From stream, or from path and its drop-ins when stream is NULL. With mistakes it is what could be made of it, and
+ * *ret_good false. NULL: out of memory. */
+static struct conf *load_partly(FILE *stream, const char *path, conf_error_cb *error_cb, void *data, bool *ret_good)
 {
     struct conf *conf = calloc(1, sizeof *conf);
     struct conf_reader *reader = conf ? conf_reader_new(conf, error_cb, data) : NULL;
-    bool good = false;
     if (!reader || !set_defaults(conf)) {
         error_cb("out of memory", data);
-    } else {
-        if (!stream) {
-            read_all(reader, conf, path);
-        } else {
-            if (conf_reader_stream(reader, stream, path))
-                check(reader, conf, path);
-        }
-        good = conf_reader_end(reader, path);
+        conf_reader_free(reader);
+        conf_free(conf);
+        return NULL;
     }
+    if (!stream)
+        read_all(reader, conf, path);
+    else if (conf_reader_stream(reader, stream, path))
+        check(reader, conf, path);
+    *ret_good = conf_reader_end(reader, path);
     conf_reader_free(reader);
+    return conf;
+}
+
+static int load(FILE *stream, const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
+{
+    bool good = false;
+    struct conf *conf = load_partly(stream, path, error_cb, data, &good);
     if (!good) {
         conf_free(conf);
         return -EINVAL;
@@ -209,6 +223,23 @@ static int load(FILE *stream, const char *path, conf_error_cb *error_cb, void *d
 int conf_load(const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf)
 {
     return load(NULL, path ? path : CONF_DEFAULT_PATH, error_cb, data, ret_conf);
+}
+
+static void ignore_mistake(const char *text, void *data)
+{
+}
+
+struct conf *conf_load_partly(const char *path)
+{
+    bool good;
+    struct conf *conf = load_partly(NULL, path ? path : CONF_DEFAULT_PATH, ignore_mistake, NULL, &good);
+    if (!conf)
+        return NULL;
+    if (conf->n_ports == 0) {
+        conf->ports[conf->n_ports++] = 80;
+        conf->ports[conf->n_ports++] = 443;
+    }
+    return conf;
 }
 
 int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *data, struct conf **ret_conf)

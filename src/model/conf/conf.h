@@ -94,6 +94,7 @@ struct conf {
     bool log_sessions;
     unsigned relays; /* 0: one per CPU */
 
+    bool unread; /* a file that is there, or a line, could not be read */
     struct conf_origins origins;
 };
 
@@ -103,6 +104,10 @@ typedef void conf_error_cb(const char *text, void *data);
 /* FILE, then FILE.d/(any).conf in order of their names (path NULL: CONF_DEFAULT_PATH and its
  * penstock.conf.d). 0, or -EINVAL after every mistake has been reported; *ret_conf untouched then. */
 int conf_load(const char *path, conf_error_cb *error_cb, void *data, struct conf **ret_conf);
+
+/* For one who must go on without conf_load(): the values that are good, and the defaults for the rest. At least one
+ * port is named, perhaps no server. NULL: out of memory. */
+struct conf *conf_load_partly(const char *path);
 
 /* One stream in the same syntax, no drop-ins: what conf_print() wrote. Does not close the stream. */
 int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *data, struct conf **ret_conf);

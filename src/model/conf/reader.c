@@ -216,9 +216,11 @@ bool conf_reader_stream(struct conf_reader *reader, FILE *stream, const char *fi
             break;
         case CONF_LINES_LONG:
             mistake(reader, "the line is longer than %d bytes", CONF_LINE_MAX - 1);
+            reader->conf->unread = true;
             break;
         case CONF_LINES_NUL:
             mistake(reader, "the line has a NUL byte");
+            reader->conf->unread = true;
             break;
         case CONF_LINES_FILE_LONG:
             conf_reader_mistake(reader, file, "larger than %u bytes", CONF_FILE_MAX);
