@@ -92,7 +92,7 @@ void gate_link_send(struct gate_link *link, const struct ipc_message *message)
     assert(slot < SLOT_COUNT);
     if (flush(link) && send_now(link, message))
         return;
-    link->outbox[slot] = *message;
+    memcpy(&link->outbox[slot], message, ipc_size(message));
     link->waiting[slot] = true;
 }
 
@@ -141,8 +141,10 @@ static struct conf *read_conf(int fd, char ret_error[static DETAIL_MAX])
 
 static void take_conf(struct gate_link *link, const struct ipc_conf *request, int fd)
 {
-    struct ipc_message answer = {.type = IPC_CONF_DONE, .conf_done.serial = request->serial};
+    struct ipc_message answer;
     struct ipc_conf_done *done = &answer.conf_done;
+    ipc_begin(&answer, IPC_CONF_DONE);
+    done->serial = request->serial;
     struct conf *conf = read_conf(fd, done->detail);
     done->ok = conf && link->cbs->configure(conf, request->index, done->detail, link->data);
     gate_link_send(link, &answer);
@@ -150,17 +152,23 @@ static void take_conf(struct gate_link *link, const struct ipc_conf *request, in
 
 /* ---- from the gate ---- */
 
+static void answer_ping(struct gate_link *link, const struct ipc_request *ping)
+{
+    struct ipc_message pong;
+    ipc_begin(&pong, IPC_PONG);
+    pong.request = *ping;
+    gate_link_send(link, &pong);
+}
+
 static void take_message(struct gate_link *link, const struct ipc_message *message, int fd)
 {
     switch ((enum ipc_type)message->type) {
     case IPC_CONF:
         take_conf(link, &message->conf, fd);
         break;
-    case IPC_PING: {
-        struct ipc_message pong = {.type = IPC_PONG, .request = message->request};
-        gate_link_send(link, &pong);
+    case IPC_PING:
+        answer_ping(link, &message->request);
         break;
-    }
     case IPC_ROUTE:
     case IPC_TEST:
     case IPC_SESSIONS:

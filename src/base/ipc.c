@@ -47,6 +47,17 @@ static size_t message_size(uint32_t type, uint32_t n_servers)
     return 0;
 }
 
+size_t ipc_size(const struct ipc_message *message)
+{
+    return message_size(message->type, message->type == IPC_REPORT ? message->report.n_servers : 0);
+}
+
+void ipc_begin(struct ipc_message *message, enum ipc_type type)
+{
+    memset(message, 0, message_size(type, CONF_SERVERS_MAX));
+    message->type = type;
+}
+
 /* ---- checks of what came in ---- */
 
 #define TERMINATED(array) (memchr((array), '\0', sizeof array))
@@ -124,19 +135,15 @@ static bool payload_valid(const struct ipc_message *message)
     return false;
 }
 
-/* message holds size bytes that were received, zeros behind them. */
+/* The first size bytes of message were received, and nothing else of it is looked at. */
 static bool message_valid(const struct ipc_message *message, size_t size, size_t n_passed)
 {
-    uint32_t n_servers = 0;
+    const size_t n_servers_end = offsetof(struct ipc_message, report.n_servers) + sizeof message->report.n_servers;
     if (size < PAYLOAD)
         return false;
-    if (message->type == IPC_REPORT) {
-        n_servers = message->report.n_servers;
-        if (n_servers > CONF_SERVERS_MAX)
-            return false;
-    }
-    return size == message_size(message->type, n_servers) && n_passed == (message->type == IPC_CONF ? 1 : 0) &&
-           payload_valid(message);
+    if (message->type == IPC_REPORT && (size < n_servers_end || message->report.n_servers > CONF_SERVERS_MAX))
+        return false;
+    return size == ipc_size(message) && n_passed == (message->type == IPC_CONF ? 1 : 0) && payload_valid(message);
 }
 
 /* ---- the socket ---- */
@@ -179,7 +186,7 @@ static int send_result(ssize_t sent, size_t size)
 
 int ipc_send(int fd, const struct ipc_message *message, int fd_to_pass)
 {
-    size_t size = message_size(message->type, message->type == IPC_REPORT ? message->report.n_servers : 0);
+    size_t size = ipc_size(message);
     struct iovec iov = {.iov_base = (void *)message, .iov_len = size};
     struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
     union {
@@ -239,12 +246,11 @@ static ssize_t receive_retrying(int fd, struct msghdr *header)
 
 int ipc_receive(int fd, struct ipc_message *ret_message, int *ret_passed_fd)
 {
-    struct ipc_message message = {0};
     union {
         char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
         struct cmsghdr align;
     } control;
-    struct iovec iov = {.iov_base = &message, .iov_len = sizeof message};
+    struct iovec iov = {.iov_base = ret_message, .iov_len = sizeof *ret_message};
     struct msghdr header = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
     struct passed passed;
@@ -257,11 +263,10 @@ int ipc_receive(int fd, struct ipc_message *ret_message, int *ret_passed_fd)
     }
     collect_passed(&header, &passed);
     if (size == 0 || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
-        !message_valid(&message, (size_t)size, passed.n)) {
+        !message_valid(ret_message, (size_t)size, passed.n)) {
         close_passed(&passed);
         return size == 0 ? -EPIPE : -EBADMSG;
     }
-    *ret_message = message;
     *ret_passed_fd = passed.n == 1 ? passed.fds[0] : -1;
     return 1;
 }

@@ -6,6 +6,7 @@
 #define PENSTOCK_BASE_IPC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -85,12 +86,22 @@ struct ipc_message {
 /* A connected pair, CLOEXEC and NONBLOCK, with buffers that hold at least 64 messages of a usual kind. 0 or -errno. */
 int ipc_pair(int ret_fds[static 2]);
 
-/* Sends type and its payload only (not the whole union). fd_to_pass -1: none; it stays the caller's.
+/* A type and its payload alone count: a report is fifty times as large as the rest, and nobody clears, copies or sends
+ * the union for a PONG. */
+
+/* The bytes of a message that count; 0 when there is no such type. Of a report: those of its n_servers. */
+size_t ipc_size(const struct ipc_message *message);
+
+/* Sets the type and clears what can count. */
+void ipc_begin(struct ipc_message *message, enum ipc_type type);
+
+/* Sends what counts. fd_to_pass -1: none; it stays the caller's.
  * 0, -EAGAIN when the peer does not read, -EPIPE when it is gone, else -errno. */
 int ipc_send(int fd, const struct ipc_message *message, int fd_to_pass);
 
-/* 1: *ret_message is filled and valid, *ret_passed_fd is a descriptor for the caller to close, or -1.
- * 0: nothing there now. -EPIPE: the other end is gone. -EBADMSG: not a message of ours. else -errno. */
+/* 1: what counts of *ret_message is filled and valid, *ret_passed_fd is a descriptor for the caller to close, or -1.
+ * 0: nothing there now. -EPIPE: the other end is gone. -EBADMSG: not a message of ours; its bytes may be in
+ * *ret_message. else -errno. */
 int ipc_receive(int fd, struct ipc_message *ret_message, int *ret_passed_fd);
 
 #endif

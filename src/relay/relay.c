@@ -43,12 +43,13 @@ struct relay {
 /* One open session, or the end of the list. False: no room now. */
 static bool tell_next_listed(struct relay *relay)
 {
-    struct ipc_message message = {.type = IPC_SESSION};
+    struct ipc_message message;
+    ipc_begin(&message, IPC_SESSION);
     bool more = worker_list_peek(relay->worker, &message.session);
     if (more) {
         message.session.request_id = relay->list_id;
     } else {
-        message.type = IPC_SESSIONS_END;
+        ipc_begin(&message, IPC_SESSIONS_END);
         message.request.id = relay->list_id;
     }
     if (!gate_link_offer(relay->gate, &message))
@@ -70,8 +71,10 @@ static void room_cb(void *data)
 static void trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data)
 {
     struct relay *relay = data;
-    struct ipc_message message = {.type = IPC_TROUBLE,
-                                  .trouble = {.generation = generation, .reason = (uint8_t)reason}};
+    struct ipc_message message;
+    ipc_begin(&message, IPC_TROUBLE);
+    message.trouble.generation = generation;
+    message.trouble.reason = (uint8_t)reason;
     snprintf(message.trouble.detail, sizeof message.trouble.detail, "%s", detail);
     gate_link_send(relay->gate, &message);
 }

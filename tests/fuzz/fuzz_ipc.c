@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as a message: the first says how many descriptors come along. What is taken can be sent on and arrives
- * the same; every string in it has an end. */
+ * the same; every string in it has an end. Behind the bytes that came, nothing is read or written: there is no memory.
+ */
 #include "config.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,28 +66,44 @@ static void send_on(const int ends[2], const struct ipc_message *message, int pa
     int passed_again;
     if (ipc_send(ends[1], message, passed) != 0 || ipc_receive(ends[0], &again, &passed_again) != 1)
         abort();
-    if (memcmp(message, &again, sizeof again) != 0 || (passed >= 0) != (passed_again >= 0))
+    if (ipc_size(message) != ipc_size(&again) || memcmp(message, &again, ipc_size(message)) != 0 ||
+        (passed >= 0) != (passed_again >= 0))
         abort();
     if (passed_again >= 0)
         close(passed_again);
 }
 
+/* A place for a message of which size bytes exist, up to the alignment that it needs. */
+static struct ipc_message *place_for(size_t size)
+{
+    static uint8_t *memory;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), align = _Alignof(struct ipc_message);
+    const size_t room = (sizeof(struct ipc_message) + 16 + page - 1) / page * page;
+    if (!memory) {
+        memory = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED || mprotect(memory + room, page, PROT_NONE) < 0)
+            abort();
+    }
+    return (struct ipc_message *)(memory + room - (size + align - 1) / align * align);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct ipc_message message;
+    struct ipc_message *message;
     int ends[2], passed = -1, result;
-    if (size < 2 || size > sizeof message + 16)
+    if (size < 2 || size > sizeof *message + 16)
         return 0;
+    message = place_for(size - 1);
     if (ipc_pair(ends) < 0)
         abort();
     send_bytes(ends[0], data + 1, size - 1, data[0] % (FDS_MAX + 1));
-    result = ipc_receive(ends[1], &message, &passed);
+    result = ipc_receive(ends[1], message, &passed);
     if (result != 1 && result != -EBADMSG)
         abort();
     if (result == 1) {
-        if (read_strings(&message) > sizeof message)
+        if (ipc_size(message) != size - 1 || read_strings(message) > sizeof *message)
             abort();
-        send_on(ends, &message, passed);
+        send_on(ends, message, passed);
     }
     if (passed >= 0)
         close(passed);

@@ -572,7 +572,8 @@ START_TEST(a_refused_configuration_is_told)
 {
     setenv(MISBEHAVE, "refuse", 1);
     configure(1, FIRST_PORT);
-    UNTIL(t.conf_refused >= 2);
+    UNTIL(children_complaint(t.children, 0)[0] && children_complaint(t.children, 1)[0]);
+    ck_assert_int_ge(t.conf_refused, 2);
     ck_assert_str_eq(t.detail, "no such key");
     ck_assert_int_eq(t.relays_up, 0);
     /* The prober can test all the same. */

@@ -22,7 +22,9 @@ struct process {
 static void report_cb(const struct test_report *report, void *data)
 {
     struct process *process = data;
-    struct ipc_message message = {.type = IPC_REPORT, .report = *report};
+    struct ipc_message message;
+    message.type = IPC_REPORT;
+    message.report = *report;
     gate_link_send(process->gate, &message);
 }
 

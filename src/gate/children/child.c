@@ -79,9 +79,12 @@ static bool connected(const struct child *child)
 
 static int send_conf(struct child *child)
 {
-    struct ipc_message message = {.type = IPC_CONF, .conf = {.serial = child->serial, .index = child->index}};
+    struct ipc_message message;
     char path[32];
     int fd, r;
+    ipc_begin(&message, IPC_CONF);
+    message.conf.serial = child->serial;
+    message.conf.index = child->index;
     /* Opened anew, and for reading only: each child has its own file offset. */
     snprintf(path, sizeof path, "/proc/self/fd/%d", child->conf_fd);
     fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -99,20 +102,20 @@ static int send_one(struct child *child, enum due what)
     case DUE_CONF:
         return send_conf(child);
     case DUE_ROUTE:
-        message.type = IPC_ROUTE;
+        ipc_begin(&message, IPC_ROUTE);
         message.route = child->route;
         break;
     case DUE_TEST:
-        message.type = IPC_TEST;
-        message.test = (struct ipc_test){.test_id = child->test_id};
+        ipc_begin(&message, IPC_TEST);
+        message.test.test_id = child->test_id;
         break;
     case DUE_SESSIONS:
-        message.type = IPC_SESSIONS;
-        message.request = (struct ipc_request){.id = child->sessions_id};
+        ipc_begin(&message, IPC_SESSIONS);
+        message.request.id = child->sessions_id;
         break;
     case DUE_PING:
-        message.type = IPC_PING;
-        message.request = (struct ipc_request){.id = child->ping_id};
+        ipc_begin(&message, IPC_PING);
+        message.request.id = child->ping_id;
         break;
     }
     return ipc_send(child->fd, &message, -1);
