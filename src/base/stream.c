@@ -5,20 +5,50 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <ev.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/stream_fd.h"
+
+/* A peer that vanished is noticed after 60 s + 3 * 10 s of silence, or 45 s after bytes went unacknowledged. */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_INTERVAL_S 10
+#define KEEPALIVE_PROBES     3
+#define UNACKNOWLEDGED_MS    45000
+
+#define DROPPED_AT_ONCE 16384
+#define DROPS_PER_TURN  16
+
+_Static_assert(STREAM_READABLE == (int)EV_READ && STREAM_WRITABLE == (int)EV_WRITE, "the loop's own words");
+
 struct plain {
     struct stream stream;
-    int error; /* errno of the last failure, 0: none */
+    int fd;               /* owned */
+    int error;            /* errno of the last failure, 0: none */
+    struct ev_loop *loop; /* NULL: nobody has watched yet */
+    ev_io io;
+    stream_ready_cb *cb;
+    void *data;
 };
 
-static struct plain *plain_of(struct stream *stream)
+static const struct stream_ops plain_ops;
+
+static struct plain *plain_of(const struct stream *stream)
 {
+    assert(stream->ops == &plain_ops);
     return (struct plain *)stream;
 }
+
+/* ---- bytes of a socket ---- */
 
 static enum stream_status plain_failed(struct stream *stream, enum stream_status again)
 {
@@ -32,7 +62,7 @@ static enum stream_status plain_read(struct stream *stream, void *buf, size_t si
 {
     ssize_t count;
     do
-        count = recv(stream->fd, buf, size, 0);
+        count = recv(plain_of(stream)->fd, buf, size, 0);
     while (count < 0 && errno == EINTR);
     if (count < 0)
         return plain_failed(stream, STREAM_AGAIN_READ);
@@ -46,7 +76,7 @@ static enum stream_status plain_write(struct stream *stream, const void *buf, si
 {
     ssize_t count;
     do
-        count = send(stream->fd, buf, size, MSG_NOSIGNAL);
+        count = send(plain_of(stream)->fd, buf, size, MSG_NOSIGNAL);
     while (count < 0 && errno == EINTR);
     if (count < 0)
         return plain_failed(stream, STREAM_AGAIN_WRITE);
@@ -56,7 +86,7 @@ static enum stream_status plain_write(struct stream *stream, const void *buf, si
 
 static enum stream_status plain_shutdown_write(struct stream *stream)
 {
-    if (shutdown(stream->fd, SHUT_WR) == 0)
+    if (shutdown(plain_of(stream)->fd, SHUT_WR) == 0)
         return STREAM_OK;
     plain_of(stream)->error = errno;
     /* The kernel says so of a socket that was reset meanwhile. */
@@ -70,7 +100,7 @@ static bool plain_pending(const struct stream *stream)
 
 static const char *plain_error(const struct stream *stream)
 {
-    int error = ((const struct plain *)stream)->error;
+    int error = plain_of(stream)->error;
     /* strerrordesc_np() gives static strings, unlike strerror(). */
     const char *text = error != 0 ? strerrordesc_np(error) : NULL;
     return text ? text : "no error is known";
@@ -79,11 +109,125 @@ static const char *plain_error(const struct stream *stream)
 static void plain_free(struct stream *stream, bool reset)
 {
     const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    struct plain *plain = plain_of(stream);
+    if (plain->loop)
+        ev_io_stop(plain->loop, &plain->io);
     if (reset)
-        (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-    close(stream->fd);
-    free(plain_of(stream));
+        (void)setsockopt(plain->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close(plain->fd);
+    free(plain);
 }
+
+/* ---- a socket as a transport ---- */
+
+static void plain_ready_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct plain *plain = io->data;
+    /* An error of the poll itself (EV_ERROR) is found by whatever is tried next. */
+    plain->cb(events & (EV_READ | EV_WRITE), plain->data);
+}
+
+/* One watcher of the loop's for all the life of the stream: the kernel is told only of other events, never again of the
+ * same descriptor, as ev_io_set() would. */
+static void plain_watch(struct stream *stream, struct ev_loop *loop, int events, stream_ready_cb *cb, void *data)
+{
+    struct plain *plain = plain_of(stream);
+    assert((!plain->loop || plain->loop == loop) && (events == 0 || cb));
+    plain->loop = loop;
+    plain->cb = cb;
+    plain->data = data;
+    if (events == (ev_is_active(&plain->io) ? plain->io.events & (EV_READ | EV_WRITE) : 0))
+        return;
+    ev_io_stop(loop, &plain->io);
+    if (events == 0)
+        return;
+    ev_io_modify(&plain->io, events);
+    ev_io_start(loop, &plain->io);
+}
+
+static void plain_forget_ready(struct stream *stream)
+{
+    struct plain *plain = plain_of(stream);
+    if (plain->loop)
+        (void)ev_clear_pending(plain->loop, &plain->io);
+}
+
+static int plain_connect_error(struct stream *stream)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    return getsockopt(plain_of(stream)->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+static enum stream_status plain_look(struct stream *stream)
+{
+    char byte;
+    ssize_t count = recv(plain_of(stream)->fd, &byte, 1, MSG_PEEK);
+    if (count > 0)
+        return STREAM_OK;
+    if (count == 0)
+        return STREAM_EOF;
+    return errno == EINTR ? STREAM_AGAIN_READ : plain_failed(stream, STREAM_AGAIN_READ);
+}
+
+static enum stream_status plain_drop(struct stream *stream)
+{
+    char dropped[DROPPED_AT_ONCE]; /* of TCP, MSG_TRUNC copies nothing into it (tcp(7)) */
+    for (int i = 0; i < DROPS_PER_TURN; i++) {
+        ssize_t count = recv(plain_of(stream)->fd, dropped, sizeof dropped, MSG_TRUNC);
+        if (count == 0)
+            return STREAM_EOF;
+        if (count < 0)
+            return errno == EINTR ? STREAM_AGAIN_READ : plain_failed(stream, STREAM_AGAIN_READ);
+    }
+    return STREAM_AGAIN_READ;
+}
+
+static size_t plain_undelivered(const struct stream *stream)
+{
+    int left;
+    return ioctl(plain_of(stream)->fd, SIOCOUTQ, &left) == 0 ? (size_t)left : SIZE_MAX;
+}
+
+static bool plain_is_dead(const struct stream *stream)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    return getsockopt(plain_of(stream)->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
+static bool set_option(const struct stream *stream, int level, int name, int value)
+{
+    return setsockopt(plain_of(stream)->fd, level, name, &value, sizeof value) == 0;
+}
+
+static void plain_keep_alive(struct stream *stream)
+{
+    /* A connection without one of them still works. */
+    (void)set_option(stream, SOL_SOCKET, SO_KEEPALIVE, 1);
+    (void)set_option(stream, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    (void)set_option(stream, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    (void)set_option(stream, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    (void)set_option(stream, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+}
+
+static bool plain_set_low_water(struct stream *stream, size_t bytes)
+{
+    assert(bytes > 0 && bytes <= INT_MAX);
+    return set_option(stream, SOL_SOCKET, SO_RCVLOWAT, (int)bytes);
+}
+
+static const struct stream_transport plain_transport = {
+    .watch = plain_watch,
+    .forget_ready = plain_forget_ready,
+    .connect_error = plain_connect_error,
+    .look = plain_look,
+    .drop = plain_drop,
+    .undelivered = plain_undelivered,
+    .is_dead = plain_is_dead,
+    .keep_alive = plain_keep_alive,
+    .set_low_water = plain_set_low_water,
+};
 
 static const struct stream_ops plain_ops = {
     .read = plain_read,
@@ -92,6 +236,7 @@ static const struct stream_ops plain_ops = {
     .pending = plain_pending,
     .error = plain_error,
     .free = plain_free,
+    .transport = &plain_transport,
 };
 
 struct stream *stream_new_plain(int fd)
@@ -102,15 +247,29 @@ struct stream *stream_new_plain(int fd)
         close(fd);
         return NULL;
     }
-    plain->stream.ops = &plain_ops;
-    plain->stream.fd = fd;
+    plain->stream = (struct stream){.ops = &plain_ops, .splices_in = true, .splices_out = true};
+    plain->fd = fd;
+    ev_io_init(&plain->io, plain_ready_cb, fd, 0);
+    plain->io.data = plain;
     return &plain->stream;
 }
 
-bool stream_can_splice(const struct stream *stream)
+bool stream_is_plain(const struct stream *stream)
 {
-    return stream->ops == &plain_ops && !stream->unread;
+    return stream->ops == &plain_ops;
 }
+
+bool stream_can_splice_in(const struct stream *stream)
+{
+    return stream->splices_in && !stream->unread;
+}
+
+bool stream_can_splice_out(const struct stream *stream)
+{
+    return stream->splices_out;
+}
+
+/* ---- bytes of any stream ---- */
 
 static size_t take_unread(struct stream *stream, void *buf, size_t size)
 {
@@ -179,4 +338,75 @@ int stream_unread(struct stream *stream, const void *buf, size_t size)
     stream->unread_at = 0;
     stream->unread_end = size;
     return 0;
+}
+
+/* ---- what carries it ---- */
+
+/* A filter has none of its own. */
+static struct stream *carrier(const struct stream *stream)
+{
+    while (!stream->ops->transport) {
+        assert(stream->below);
+        stream = stream->below;
+    }
+    return (struct stream *)stream;
+}
+
+void stream_watch(struct stream *stream, struct ev_loop *loop, int events, stream_ready_cb *cb, void *data)
+{
+    stream = carrier(stream);
+    stream->ops->transport->watch(stream, loop, events, cb, data);
+}
+
+void stream_forget_ready(struct stream *stream)
+{
+    stream = carrier(stream);
+    stream->ops->transport->forget_ready(stream);
+}
+
+int stream_connect_error(struct stream *stream)
+{
+    stream = carrier(stream);
+    return stream->ops->transport->connect_error(stream);
+}
+
+enum stream_status stream_look(struct stream *stream)
+{
+    stream = carrier(stream);
+    return stream->ops->transport->look(stream);
+}
+
+enum stream_status stream_drop(struct stream *stream)
+{
+    stream = carrier(stream);
+    return stream->ops->transport->drop(stream);
+}
+
+size_t stream_undelivered(const struct stream *stream)
+{
+    stream = carrier(stream);
+    return stream->ops->transport->undelivered(stream);
+}
+
+bool stream_is_dead(const struct stream *stream)
+{
+    stream = carrier(stream);
+    return stream->ops->transport->is_dead(stream);
+}
+
+void stream_keep_alive(struct stream *stream)
+{
+    stream = carrier(stream);
+    stream->ops->transport->keep_alive(stream);
+}
+
+bool stream_set_low_water(struct stream *stream, size_t bytes)
+{
+    stream = carrier(stream);
+    return stream->ops->transport->set_low_water(stream, bytes);
+}
+
+int stream_fd(const struct stream *stream)
+{
+    return plain_of(carrier(stream))->fd;
 }

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/stream_fd.h"
 #include "channel/tls/device.h"
 #include "channel/tls/tls.h"
 
@@ -152,7 +153,7 @@ static struct tls_context *client_context(void)
 
 static void wait_for(struct stream *stream, enum stream_status status)
 {
-    struct pollfd poll_fd = {.fd = stream->fd, .events = status == STREAM_AGAIN_READ ? POLLIN : POLLOUT};
+    struct pollfd poll_fd = {.fd = stream_fd(stream), .events = status == STREAM_AGAIN_READ ? POLLIN : POLLOUT};
     poll(&poll_fd, 1, -1);
 }
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/stream_fd.h"
+
 #define GUARD_S 20. /* a test that hangs is ended and fails */
 
 struct run run;
@@ -159,7 +161,7 @@ void read_text(struct stream *stream, char *buf, size_t size)
         size_t count;
         enum stream_status status = stream_read(stream, buf + length, size - 1 - length, &count);
         if (status == STREAM_AGAIN_READ) {
-            ck_assert_int_eq(poll(&(struct pollfd){.fd = stream->fd, .events = POLLIN}, 1, 10000), 1);
+            ck_assert_int_eq(poll(&(struct pollfd){.fd = stream_fd(stream), .events = POLLIN}, 1, 10000), 1);
             continue;
         }
         if (status != STREAM_OK)

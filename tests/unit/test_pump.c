@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/stream_fd.h"
+
 #define PATTERN  65521 /* a prime: no block size divides it */
 #define MEGABYTE (1024 * 1024)
 
@@ -93,7 +95,7 @@ static enum stream_status fake_read(struct stream *stream, void *buf, size_t siz
     if (fake->at == fake->end) {
         if (fake_random(fake, 8) == 0)
             return fake_random(fake, 4) ? STREAM_AGAIN_READ : STREAM_AGAIN_WRITE;
-        ssize_t n = recv(stream->fd, fake->in, 1 + fake_random(fake, sizeof fake->in), 0);
+        ssize_t n = recv(stream_fd(stream), fake->in, 1 + fake_random(fake, sizeof fake->in), 0);
         if (n <= 0)
             return n == 0 ? STREAM_EOF : fake_error(STREAM_AGAIN_READ);
         fake->at = 0;
@@ -123,9 +125,9 @@ static enum stream_status fake_write(struct stream *stream, const void *buf, siz
     if (fake_random(fake, 8) == 0)
         return STREAM_AGAIN_WRITE;
     /* As in a key update: something must be read first, and it is there. */
-    if (fake_random(fake, 8) == 0 && recv(stream->fd, &byte, 1, MSG_PEEK) > 0)
+    if (fake_random(fake, 8) == 0 && recv(stream_fd(stream), &byte, 1, MSG_PEEK) > 0)
         return STREAM_AGAIN_READ;
-    ssize_t n = send(stream->fd, buf, 1 + fake_random(fake, (unsigned)size), MSG_NOSIGNAL);
+    ssize_t n = send(stream_fd(stream), buf, 1 + fake_random(fake, (unsigned)size), MSG_NOSIGNAL);
     if (n < 0)
         return fake_error(STREAM_AGAIN_WRITE);
     fake->promised = 0;
@@ -139,7 +141,7 @@ static enum stream_status fake_shutdown(struct stream *stream)
     if (fake_random(fake, 2))
         return STREAM_AGAIN_WRITE;
     ck_assert_int_eq(fake->shut++, 0);
-    return shutdown(stream->fd, SHUT_WR) == 0 ? STREAM_OK : STREAM_RESET;
+    return shutdown(stream_fd(stream), SHUT_WR) == 0 ? STREAM_OK : STREAM_RESET;
 }
 
 static bool fake_pending(const struct stream *stream)
@@ -155,14 +157,16 @@ static const char *fake_text(const struct stream *stream)
 
 static void fake_free(struct stream *stream, bool reset)
 {
-    if (reset)
-        close_with_reset(stream->fd);
-    else
-        close(stream->fd);
+    stream_free(stream->below, reset);
     free(stream);
 }
 
-static const struct stream_ops fake_ops = {fake_read, fake_write, fake_shutdown, fake_pending, fake_text, fake_free};
+static const struct stream_ops fake_ops = {.read = fake_read,
+                                           .write = fake_write,
+                                           .shutdown_write = fake_shutdown,
+                                           .pending = fake_pending,
+                                           .error = fake_text,
+                                           .free = fake_free};
 
 static struct stream *make_stream(int fd, bool fake, unsigned seed)
 {
@@ -171,9 +175,124 @@ static struct stream *make_stream(int fd, bool fake, unsigned seed)
         return stream_new_plain(fd);
     struct fake *stream = calloc(1, sizeof *stream);
     stream->stream.ops = &fake_ops;
-    stream->stream.fd = fd;
+    stream->stream.below = stream_new_plain(fd);
     stream->state = seed;
     return &stream->stream;
+}
+
+/* ---- a stream without a descriptor ---- */
+
+/* As one of many on a connection may be: it gives so many bytes of the pattern, takes all that is written, and says
+ * "again" every third time. */
+struct queue {
+    struct stream stream;
+    struct ev_loop *loop;
+    ev_timer ready; /* runs while somebody watches */
+    int events;
+    stream_ready_cb *cb;
+    void *data;
+    size_t total, given, taken;
+    unsigned calls;
+    bool shut, wrong;
+};
+
+static enum stream_status queue_read(struct stream *stream, void *buf, size_t size, size_t *ret_count)
+{
+    struct queue *queue = (struct queue *)stream;
+    size_t at = queue->given % PATTERN, n = PATTERN - at;
+    if (queue->calls++ % 3 == 0)
+        return STREAM_AGAIN_READ;
+    n = n < size ? n : size;
+    n = n < queue->total - queue->given ? n : queue->total - queue->given;
+    if (n == 0)
+        return STREAM_EOF;
+    memcpy(buf, pattern + at, n);
+    queue->given += n;
+    *ret_count = n;
+    return STREAM_OK;
+}
+
+static enum stream_status queue_write(struct stream *stream, const void *buf, size_t size, size_t *ret_count)
+{
+    struct queue *queue = (struct queue *)stream;
+    size_t at = queue->taken % PATTERN, n = size < PATTERN - at ? size : PATTERN - at;
+    ck_assert(!queue->shut);
+    if (queue->calls++ % 3 == 0)
+        return STREAM_AGAIN_WRITE;
+    queue->wrong |= memcmp(buf, pattern + at, n) != 0;
+    queue->taken += n;
+    *ret_count = n;
+    return STREAM_OK;
+}
+
+static enum stream_status queue_shutdown(struct stream *stream)
+{
+    struct queue *queue = (struct queue *)stream;
+    ck_assert(!queue->shut);
+    queue->shut = true;
+    return STREAM_OK;
+}
+
+static bool queue_pending(const struct stream *stream)
+{
+    return false;
+}
+
+static void queue_free(struct stream *stream, bool reset)
+{
+    struct queue *queue = (struct queue *)stream;
+    ev_timer_stop(queue->loop, &queue->ready);
+    free(queue);
+}
+
+static void queue_ready_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct queue *queue = timer->data;
+    queue->cb(queue->events, queue->data);
+}
+
+static void queue_watch(struct stream *stream, struct ev_loop *loop, int events, stream_ready_cb *cb, void *data)
+{
+    struct queue *queue = (struct queue *)stream;
+    ev_timer_stop(loop, &queue->ready);
+    queue->events = events;
+    queue->cb = cb;
+    queue->data = data;
+    if (events)
+        ev_timer_start(loop, &queue->ready);
+}
+
+static void queue_forget_ready(struct stream *stream)
+{
+    struct queue *queue = (struct queue *)stream;
+    ev_clear_pending(queue->loop, &queue->ready);
+}
+
+static bool queue_set_low_water(struct stream *stream, size_t bytes)
+{
+    return false;
+}
+
+static const struct stream_transport queue_transport = {
+    .watch = queue_watch, .forget_ready = queue_forget_ready, .set_low_water = queue_set_low_water};
+static const struct stream_ops queue_ops = {.read = queue_read,
+                                            .write = queue_write,
+                                            .shutdown_write = queue_shutdown,
+                                            .pending = queue_pending,
+                                            .error = fake_text,
+                                            .free = queue_free,
+                                            .transport = &queue_transport};
+
+static struct queue *queue_new(struct ev_loop *loop, size_t total)
+{
+    struct queue *queue = calloc(1, sizeof *queue);
+    ck_assert_ptr_nonnull(queue);
+    queue->stream.ops = &queue_ops;
+    queue->loop = loop;
+    queue->total = total;
+    ev_timer_init(&queue->ready, queue_ready_cb, 0., 0.);
+    queue->ready.data = queue;
+    return queue;
 }
 
 /* ---- the ends ---- */
@@ -396,6 +515,31 @@ START_TEST(both_directions_arrive_whole)
 }
 END_TEST
 
+START_TEST(a_stream_without_a_descriptor_is_pumped_as_any_other)
+{
+    struct rig rig;
+    struct transfer transfer;
+    rig_init(&rig, _i & 1, false, 64);
+    pump_fini(&rig.pump);
+    stream_free(rig.proxy, true);
+    struct queue *queue = queue_new(rig.loop, 5 * MEGABYTE + 17);
+    rig.proxy = &queue->stream;
+    pump_init(&rig.pump, rig.loop, rig.buffers, &rig.stats, rig.client, rig.proxy, rig_pump_cb, NULL, &rig);
+    transfer_init(&transfer, &rig, 3 * MEGABYTE + 5, 0);
+    pthread_create(&transfer.up_writer.thread, NULL, writer_main, &transfer.up_writer);
+    pthread_create(&transfer.down_reader.thread, NULL, reader_main, &transfer.down_reader);
+    rig_run(&rig);
+    ck_assert_int_eq(rig.event, PUMP_DONE);
+    ck_assert_uint_eq(queue->taken, 3 * MEGABYTE + 5);
+    ck_assert(queue->shut && !queue->wrong);
+    rig_fini(&rig, false);
+    pthread_join(transfer.up_writer.thread, NULL);
+    pthread_join(transfer.down_reader.thread, NULL);
+    assert_whole(&transfer.down_reader, 5 * MEGABYTE + 17);
+    close(rig.proxy_end);
+}
+END_TEST
+
 /* The answer begins only after the question has ended, whichever side asks. _i: bit 0, 1 as above, bit 2 proxy asks. */
 START_TEST(half_close_passes_and_the_other_direction_goes_on)
 {
@@ -544,7 +688,7 @@ START_TEST(a_reset_is_a_failure_of_its_side_behind_the_bytes_before_it)
     ck_assert_int_eq(rig.pump.fault_side, _i & 4 ? PUMP_CLIENT : PUMP_PROXY);
     ck_assert_int_eq(rig.pump.fault_status, STREAM_RESET);
     ck_assert_uint_eq(rig.pump.up.delivered + rig.pump.down.delivered, 200000);
-    wait_delivered(_i & 4 ? rig.proxy->fd : rig.client->fd);
+    wait_delivered(stream_fd(_i & 4 ? rig.proxy : rig.client));
     rig_fini(&rig, true);
     pthread_join(writer->thread, NULL);
     pthread_join(reader->thread, NULL);
@@ -569,7 +713,7 @@ START_TEST(a_write_that_fails_leaves_the_answer_alive)
     rig_run(&rig);
     ck_assert_int_eq(rig.event, PUMP_FAILED);
     ck_assert_int_eq(rig.pump.fault_side, PUMP_PROXY);
-    wait_delivered(rig.client->fd);
+    wait_delivered(stream_fd(rig.client));
     rig_fini(&rig, true);
     pthread_join(reader.thread, NULL);
     ck_assert(!reader.wrong);
@@ -651,6 +795,7 @@ int main(void)
     TCase *tcase = tcase_create("pump");
     tcase_set_timeout(tcase, 200);
     tcase_add_loop_test(tcase, both_directions_arrive_whole, 0, 8);
+    tcase_add_loop_test(tcase, a_stream_without_a_descriptor_is_pumped_as_any_other, 0, 2);
     tcase_add_loop_test(tcase, half_close_passes_and_the_other_direction_goes_on, 0, 8);
     tcase_add_loop_test(tcase, a_slow_reader_gets_everything, 0, 2);
     tcase_add_loop_test(tcase, nothing_at_all_is_an_end_in_order, 0, 4);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/stream_fd.h"
 #include "channel/net/tcp.h"
 
 START_TEST(the_kernel_chooses_until_many_ports_were_lost)
@@ -55,17 +56,17 @@ static void connect_once(int listener, const struct addr *address, uint16_t port
 {
     struct addr local;
     socklen_t length = sizeof local;
-    int fd;
+    struct stream *stream;
     char byte;
-    ck_assert_int_eq(tcp_connect(address, port, &fd), 0);
+    ck_assert_int_eq(tcp_connect(address, port, &stream), 0);
     int server = accept(listener, NULL, NULL);
     ck_assert_int_ge(server, 0);
-    ck_assert_int_eq(getsockname(fd, &local.sa, &length), 0);
+    ck_assert_int_eq(getsockname(stream_fd(stream), &local.sa, &length), 0);
     *ret_port = addr_port(&local);
-    shutdown(fd, SHUT_WR);
+    ck_assert_int_eq(stream_shutdown_write(stream), STREAM_OK);
     ck_assert_int_eq(recv(server, &byte, 1, 0), 0);
     close(server);
-    close(fd);
+    stream_free(stream, false);
 }
 
 START_TEST(a_chosen_port_may_be_used_again_at_once)
@@ -94,16 +95,17 @@ START_TEST(a_port_in_use_is_no_failure)
 {
     struct addr address;
     socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0), fds[2];
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct stream *streams[2];
     ck_assert(addr_parse("127.0.0.1", 0, &address));
     ck_assert_int_eq(bind(listener, &address.sa, addr_length(&address)), 0);
     ck_assert_int_eq(listen(listener, 2), 0);
     ck_assert_int_eq(getsockname(listener, &address.sa, &length), 0);
     uint16_t wanted = (uint16_t)(21000 + getpid() % 5000);
-    ck_assert_int_eq(tcp_connect(&address, wanted, &fds[0]), 0);
-    ck_assert_int_eq(tcp_connect(&address, wanted, &fds[1]), 0);
-    close(fds[0]);
-    close(fds[1]);
+    ck_assert_int_eq(tcp_connect(&address, wanted, &streams[0]), 0);
+    ck_assert_int_eq(tcp_connect(&address, wanted, &streams[1]), 0);
+    stream_free(streams[0], false);
+    stream_free(streams[1], false);
     close(listener);
 }
 END_TEST

@@ -109,7 +109,7 @@ enum exchange_result exchange_step(struct exchange *exchange, struct stream *str
     enum exchange_result result;
     *ret_want_write = false;
     /* A plain proxy has nothing to say before it is asked. */
-    if (exchange->request && !exchange->answer && stream_can_splice(stream))
+    if (exchange->request && !exchange->answer && stream_is_plain(stream))
         result = EXCHANGE_AGAIN;
     else
         result = read_answer(exchange, stream, ret_want_write, ret_answer);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "channel/net/tcp.h"
 
@@ -25,13 +24,12 @@ struct link {
     const struct conf *conf;
     link_cb *cb;
     void *data;
-    ev_io io;
     ev_timer timer;
     struct tls_context *tls_context;
     struct stream *stream; /* the socket, later the TLS above it */
     struct tls *tls;       /* inside stream; NULL: none (yet) */
     enum link_state state;
-    int wants; /* EV_READ, EV_WRITE: what the last attempt has to wait for */
+    int wants; /* STREAM_READABLE, STREAM_WRITABLE: what the last attempt has to wait for */
     int error; /* errno of a connect that failed at once */
     struct addr address;
     bool resume;
@@ -58,7 +56,7 @@ static int link_interest(const struct link *link)
 {
     switch (link->state) {
     case LINK_TCP:
-        return link->error ? 0 : EV_WRITE;
+        return link->error ? 0 : STREAM_WRITABLE;
     case LINK_TLS:
         return link->wants;
     case LINK_DOWN:
@@ -68,17 +66,12 @@ static int link_interest(const struct link *link)
     return 0;
 }
 
-/* The one place that decides what the descriptor is polled for. */
+static void link_ready_cb(int events, void *data);
+
 static void link_watch(struct link *link)
 {
-    int interest = link_interest(link);
-    if (ev_is_active(&link->io) && interest == (link->io.events & (EV_READ | EV_WRITE)))
-        return;
-    ev_io_stop(link->loop, &link->io);
-    if (interest) {
-        ev_io_set(&link->io, link->stream->fd, interest);
-        ev_io_start(link->loop, &link->io);
-    }
+    if (link->stream)
+        stream_watch(link->stream, link->loop, link_interest(link), link_ready_cb, link);
 }
 
 static void link_enter(struct link *link, enum link_state state)
@@ -180,11 +173,11 @@ static void link_shake(struct link *link)
         link_up(link);
         return;
     case STREAM_AGAIN_READ:
-        link->wants = EV_READ;
+        link->wants = STREAM_READABLE;
         link_watch(link);
         return;
     case STREAM_AGAIN_WRITE:
-        link->wants = EV_WRITE;
+        link->wants = STREAM_WRITABLE;
         link_watch(link);
         return;
     case STREAM_EOF:
@@ -209,22 +202,20 @@ static void link_connected(struct link *link)
         link_fail(link, REASON_NO_MEMORY, false, "out of memory");
         return;
     }
-    link->wants = EV_WRITE;
+    link->wants = STREAM_WRITABLE;
     link_enter(link, LINK_TLS);
     link_shake(link);
 }
 
 /* ---- events ---- */
 
-static void link_io_cb(struct ev_loop *loop, ev_io *io, int events)
+static void link_ready_cb(int events, void *data)
 {
-    struct link *link = io->data;
-    int error = 0;
-    socklen_t length = sizeof error;
+    struct link *link = data;
+    int error;
     switch (link->state) {
     case LINK_TCP:
-        if (getsockopt(link->stream->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
-            error = errno;
+        error = stream_connect_error(link->stream);
         /* A connection that was refused says ECONNREFUSED; these two say that there was one (RFC 9293, 3.10.7.3-4). */
         if (error && error != ECONNRESET && error != EPIPE)
             link_fail_tcp(link, error);
@@ -279,21 +270,15 @@ static struct link *link_new(struct ev_loop *loop, const struct link_request *re
     link->tls_context = request->tls;
     link->address = request->address;
     link->resume = request->resume;
-    ev_init(&link->io, link_io_cb);
     ev_init(&link->timer, link_timer_cb);
-    link->io.data = link->timer.data = link;
+    link->timer.data = link;
     return link;
 }
 
 /* 0 when the connection is under way, else errno. */
 static int link_connect(struct link *link, uint16_t local_port)
 {
-    int fd;
-    int result = tcp_connect(&link->address, local_port, &fd);
-    if (result < 0)
-        return -result;
-    link->stream = stream_new_plain(fd);
-    return link->stream ? 0 : ENOMEM;
+    return -tcp_connect(&link->address, local_port, &link->stream);
 }
 
 struct link *link_start(struct ev_loop *loop, const struct link_request *request, link_cb *cb, void *data)
@@ -325,7 +310,6 @@ void link_free(struct link *link)
 {
     if (!link)
         return;
-    ev_io_stop(link->loop, &link->io);
     ev_timer_stop(link->loop, &link->timer);
     stream_free(link->stream, true);
     free(link);

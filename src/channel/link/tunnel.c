@@ -15,6 +15,7 @@
 #define ANSWER_LIMIT_MS 30000
 
 enum tunnel_state {
+    TUNNEL_BEGIN,  /* until the loop goes on */
     TUNNEL_LISTEN, /* what does the proxy say unasked? */
     TUNNEL_ASK,    /* request being written, answer being read */
     TUNNEL_OPEN,
@@ -27,11 +28,10 @@ struct tunnel {
     struct link *link; /* NULL: failed */
     tunnel_cb *cb;
     void *data;
-    ev_io io;
     ev_timer timer;
     struct exchange exchange;
     enum tunnel_state state;
-    int wants; /* EV_READ, EV_WRITE: what the last attempt has to wait for */
+    int wants; /* STREAM_READABLE, STREAM_WRITABLE: what the last attempt has to wait for */
     int http_status;
     uint32_t listen_ms, answer_ms;
     uint16_t port;
@@ -53,6 +53,7 @@ static uint32_t tunnel_limit_ms(const struct tunnel *tunnel)
         return tunnel->listen_ms;
     case TUNNEL_ASK:
         return tunnel->answer_ms ? tunnel->answer_ms : ANSWER_LIMIT_MS;
+    case TUNNEL_BEGIN:
     case TUNNEL_OPEN:
     case TUNNEL_FAILED:
         break;
@@ -60,17 +61,17 @@ static uint32_t tunnel_limit_ms(const struct tunnel *tunnel)
     return 0;
 }
 
-/* The one place that decides what the descriptor is polled for. */
+static bool tunnel_is_under_way(const struct tunnel *tunnel)
+{
+    return tunnel->state == TUNNEL_LISTEN || tunnel->state == TUNNEL_ASK;
+}
+
+static void tunnel_ready_cb(int events, void *data);
+
 static void tunnel_watch(struct tunnel *tunnel)
 {
-    int interest = tunnel->state == TUNNEL_LISTEN || tunnel->state == TUNNEL_ASK ? tunnel->wants : 0;
-    if (ev_is_active(&tunnel->io) && interest == (tunnel->io.events & (EV_READ | EV_WRITE)))
-        return;
-    ev_io_stop(tunnel->loop, &tunnel->io);
-    if (interest) {
-        ev_io_set(&tunnel->io, link_stream(tunnel->link)->fd, interest);
-        ev_io_start(tunnel->loop, &tunnel->io);
-    }
+    stream_watch(link_stream(tunnel->link), tunnel->loop, tunnel_is_under_way(tunnel) ? tunnel->wants : 0,
+                 tunnel_ready_cb, tunnel);
 }
 
 static void tunnel_enter(struct tunnel *tunnel, enum tunnel_state state)
@@ -170,7 +171,7 @@ static void tunnel_exchange(struct tunnel *tunnel)
     addr_text(link_address(tunnel->link), address);
     switch (result) {
     case EXCHANGE_AGAIN:
-        tunnel->wants = want_write ? EV_READ | EV_WRITE : EV_READ;
+        tunnel->wants = want_write ? STREAM_READABLE | STREAM_WRITABLE : STREAM_READABLE;
         tunnel_watch(tunnel);
         return;
     case EXCHANGE_DONE:
@@ -212,9 +213,18 @@ static void tunnel_ask(struct tunnel *tunnel)
 
 /* ---- events ---- */
 
-static void tunnel_io_cb(struct ev_loop *loop, ev_io *io, int events)
+static void tunnel_ready_cb(int events, void *data)
 {
-    tunnel_exchange(io->data);
+    struct tunnel *tunnel = data;
+    assert(tunnel_is_under_way(tunnel));
+    tunnel_exchange(tunnel);
+}
+
+/* What came behind a handshake may sit inside the TLS library already, where no poll sees it. */
+static void tunnel_listen(struct tunnel *tunnel)
+{
+    tunnel_enter(tunnel, TUNNEL_LISTEN);
+    tunnel_exchange(tunnel);
 }
 
 static void tunnel_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
@@ -222,6 +232,12 @@ static void tunnel_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     struct tunnel *tunnel = timer->data;
     char address[ADDR_TEXT_MAX];
     switch (tunnel->state) {
+    case TUNNEL_BEGIN:
+        if (tunnel->listen_ms)
+            tunnel_listen(tunnel);
+        else
+            tunnel_ask(tunnel);
+        return;
     case TUNNEL_LISTEN:
         tunnel_ask(tunnel);
         return;
@@ -265,17 +281,11 @@ struct tunnel *tunnel_start(struct ev_loop *loop, struct link *link, const struc
     tunnel->link = link;
     tunnel->cb = cb;
     tunnel->data = data;
-    tunnel->wants = EV_READ;
-    ev_init(&tunnel->io, tunnel_io_cb);
+    tunnel->wants = STREAM_READABLE;
     ev_init(&tunnel->timer, tunnel_timer_cb);
-    tunnel->io.data = tunnel->timer.data = tunnel;
-    tunnel_enter(tunnel, TUNNEL_LISTEN);
-    /* In this round of the loop, but not inside this call. What came behind a handshake may sit inside the TLS library
-     * already, where no poll sees it. */
-    if (tunnel->listen_ms)
-        ev_feed_event(loop, &tunnel->io, EV_READ);
-    else
-        ev_feed_event(loop, &tunnel->timer, EV_TIMER);
+    tunnel->timer.data = tunnel;
+    /* In this round of the loop, but not inside this call. */
+    ev_feed_event(loop, &tunnel->timer, EV_TIMER);
     return tunnel;
 }
 
@@ -294,7 +304,6 @@ void tunnel_free(struct tunnel *tunnel)
 {
     if (!tunnel)
         return;
-    ev_io_stop(tunnel->loop, &tunnel->io);
     ev_timer_stop(tunnel->loop, &tunnel->timer);
     exchange_fini(&tunnel->exchange);
     link_free(tunnel->link);

@@ -11,12 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A peer that vanished is noticed after 60 s + 3 * 10 s of silence, or 45 s after bytes went unacknowledged. */
-#define KEEPALIVE_IDLE_S     60
-#define KEEPALIVE_INTERVAL_S 10
-#define KEEPALIVE_PROBES     3
-#define UNACKNOWLEDGED_MS    45000
-
 static void set_option(int fd, int level, int name, int value)
 {
     (void)setsockopt(fd, level, name, &value, sizeof value); /* a connection without it still works */
@@ -30,7 +24,7 @@ static bool bind_port(int fd, int family, uint16_t port)
     return bind(fd, &any.sa, addr_length(&any)) == 0;
 }
 
-int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd)
+int tcp_connect(const struct addr *address, uint16_t local_port, struct stream **ret_stream)
 {
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
     if (fd < 0)
@@ -43,19 +37,13 @@ int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd)
 
         close(fd);
         /* The port has a connection to this address that lives. */
-        return bound && error == EADDRNOTAVAIL ? tcp_connect(address, 0, ret_fd) : -error;
+        return bound && error == EADDRNOTAVAIL ? tcp_connect(address, 0, ret_stream) : -error;
     }
-    *ret_fd = fd;
+    struct stream *stream = stream_new_plain(fd);
+    if (!stream)
+        return -ENOMEM;
+    *ret_stream = stream;
     return 0;
-}
-
-void tcp_keep_alive(int fd)
-{
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
 }
 
 const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX])

@@ -6,18 +6,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/stream.h"
 #include "model/addr.h"
 
 #define TCP_WORDS_MAX 96
 
 /* local_port 0: any; else that one if it is free for this address (TIME_WAIT does not count: SO_REUSEADDR), or any.
- * Non-blocking connect() with TCP_NODELAY. 0: under way, *ret_fd becomes writable when
- * it has ended and SO_ERROR tells how; else -errno. */
-int tcp_connect(const struct addr *address, uint16_t local_port, int *ret_fd);
-
-/* Asks a silent peer now and then whether it is still there, and gives up one that acknowledges nothing any more
- * (TCP_USER_TIMEOUT); for connections that turn out to live long, the first seconds have timers of their own. */
-void tcp_keep_alive(int fd);
+ * Non-blocking connect() with TCP_NODELAY. 0: under way, *ret_stream becomes writable when it has ended and
+ * stream_connect_error() tells how; else -errno. */
+int tcp_connect(const struct addr *address, uint16_t local_port, struct stream **ret_stream);
 
 /* An errno in the middle of a sentence: "connection refused"; returns buf. */
 const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX]);

@@ -99,7 +99,7 @@ int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data)
     if (!tls->ahead.buf)
         take_buffer(tls);
     if (!tls->ahead.buf) {
-        status = stream_read(tls->below, buf, (size_t)size, &count);
+        status = stream_read(tls->stream.below, buf, (size_t)size, &count);
         tls->below_status = status;
         if (status != STREAM_OK)
             return recv_error(tls);
@@ -107,7 +107,7 @@ int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data)
         return (int)count;
     }
     tls->ahead.at = tls->ahead.end = 0;
-    status = stream_read(tls->below, tls->ahead.buf, tls->ahead.size, &tls->ahead.end);
+    status = stream_read(tls->stream.below, tls->ahead.buf, tls->ahead.size, &tls->ahead.end);
     tls->below_status = status;
     if (status != STREAM_OK)
         return recv_error(tls);
@@ -134,7 +134,7 @@ void tls_gather(struct tls *tls)
 
 static enum stream_status send_some(struct tls *tls, const void *buf, size_t size, size_t *ret_count)
 {
-    enum stream_status status = stream_write(tls->below, buf, size, ret_count);
+    enum stream_status status = stream_write(tls->stream.below, buf, size, ret_count);
     if (status != STREAM_OK) {
         tls->below_status = status;
         tls->send_broken = status != STREAM_AGAIN_READ && status != STREAM_AGAIN_WRITE;

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/stream_fd.h"
+
 static struct tls *tls_of(const struct stream *stream)
 {
     return (struct tls *)stream;
@@ -71,8 +73,7 @@ struct tls *tls_new(struct tls_context *context, struct stream *below, const cha
     if (length > 1 && tls->name[length - 1] == '.')
         tls->name[length - 1] = '\0';
     tls->stream.ops = &tls_ops;
-    tls->stream.fd = below->fd;
-    tls->below = below;
+    tls->stream.below = below;
     tls->resume = resume;
     (void)addr_parse(tls->name, 0, &tls->numeric);
     note_peer(tls);
@@ -91,7 +92,8 @@ static void note_peer(struct tls *tls)
 {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
-    if (tls->below->ops != &tls_ops && getpeername(tls->below->fd, (struct sockaddr *)&peer, &length) == 0)
+    if (stream_is_plain(tls->stream.below) &&
+        getpeername(stream_fd(tls->stream.below), (struct sockaddr *)&peer, &length) == 0)
         (void)addr_from_sockaddr((struct sockaddr *)&peer, length, &tls->peer);
 }
 
@@ -104,7 +106,7 @@ static void tls_free(struct stream *stream, bool reset)
     }
     wolfSSL_free(tls->ssl);
     tls_device_forget(tls->context->engine, tls);
-    stream_free(tls->below, reset);
+    stream_free(tls->stream.below, reset);
     tls_drop_ahead(tls);
     tls_drop_behind(tls);
     tls_context_free(tls->context);

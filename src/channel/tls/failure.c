@@ -256,7 +256,7 @@ void tls_fail(struct tls *tls, int error)
     else if (tls->below_status == STREAM_RESET)
         fail_closed(tls, "reset");
     else if (tls->below_status == STREAM_FAILED)
-        say(tls, TLS_FAILURE_CLOSED, "%s", stream_error(tls->below));
+        say(tls, TLS_FAILURE_CLOSED, "%s", stream_error(tls->stream.below));
     else
         fail_protocol(tls, error);
 }

@@ -53,7 +53,6 @@ struct tls {
     struct stream stream; /* first: a struct stream * is a struct tls * */
     struct tls_context *context;
     WOLFSSL *ssl;
-    struct stream *below;
     struct {
         unsigned char *buf; /* read ahead of wolfSSL, which asks for five bytes at a time; NULL: nothing */
         size_t size, at, end;
@@ -102,7 +101,7 @@ int tls_load_identity(struct tls_context *context, const struct conf *conf, char
 /* Writes the sentence and returns error. */
 __attribute__((format(printf, 3, 4))) int tls_complain(char *text, int error, const char *format, ...);
 
-/* ---- below.c ---- */
+/* ---- bytes.c ---- */
 /* wolfSSL's way to the stream below; the connection is the callbacks' context. */
 int tls_recv_cb(WOLFSSL *ssl, char *buf, int size, void *data);
 int tls_send_cb(WOLFSSL *ssl, char *buf, int size, void *data);

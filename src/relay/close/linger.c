@@ -4,31 +4,21 @@
 #include "relay/close/linger.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <limits.h>
-#include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
 
-#define END_LIMIT_S     2.    /* for the FIN of a peer that has everything */
-#define RESET_FIRST_S   0.005 /* then doubling */
-#define LOOK_S          1.    /* at most from one look at what is left to the next */
-#define DROPPED_AT_ONCE 16384
-#define DROPS_PER_TURN  16
+#define END_LIMIT_S   2.    /* for the FIN of a peer that has everything */
+#define RESET_FIRST_S 0.005 /* then doubling */
+#define LOOK_S        1.    /* at most from one look at what is left to the next */
 
 struct linger_entry {
     TAILQ_ENTRY(linger_entry) link;
     struct lingering *all;
     struct stream *stream;
     enum linger_how how;
-    ev_io io;
     ev_timer timer;
     double step;
-    int left; /* bytes that the peer had not acknowledged at the last look */
+    size_t left; /* bytes that the peer had not acknowledged at the last look */
     ev_tstamp moved_at;
 };
 
@@ -46,7 +36,6 @@ static void linger_entry_free(struct linger_entry *entry, bool reset)
 {
     struct lingering *all = entry->all;
     assert(all->n > 0);
-    ev_io_stop(all->loop, &entry->io);
     ev_timer_stop(all->loop, &entry->timer);
     stream_free(entry->stream, reset);
     TAILQ_REMOVE(&all->entries, entry, link);
@@ -54,53 +43,29 @@ static void linger_entry_free(struct linger_entry *entry, bool reset)
     free(entry);
 }
 
-/* ---- what the peer has ---- */
-
 /* True: over, *ret_reset says how to close. */
-static bool end_is_here(int fd, bool *ret_reset)
+static bool end_is_here(struct stream *stream, bool *ret_reset)
 {
-    char dropped[DROPPED_AT_ONCE]; /* of TCP, MSG_TRUNC copies nothing into it (tcp(7)) */
-    for (int i = 0; i < DROPS_PER_TURN; i++) {
-        ssize_t n = recv(fd, dropped, sizeof dropped, MSG_TRUNC);
-        if (n > 0)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return false;
-        *ret_reset = n < 0;
-        return true;
-    }
-    return false;
-}
-
-/* Bytes that the peer has not acknowledged. Who cannot say so has not delivered them. */
-static int undelivered(int fd)
-{
-    int left;
-    return ioctl(fd, SIOCOUTQ, &left) == 0 ? left : INT_MAX;
-}
-
-/* The peer has reset the connection, or its host is gone: nothing can be delivered any more, though the kernel still
- * counts it as left. */
-static bool is_dead(int fd)
-{
-    struct tcp_info info;
-    socklen_t size = sizeof info;
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
+    enum stream_status status = stream_drop(stream);
+    if (status == STREAM_AGAIN_READ || status == STREAM_AGAIN_WRITE)
+        return false;
+    *ret_reset = status != STREAM_EOF;
+    return true;
 }
 
 /* ---- waiting ---- */
 
-static void linger_io_cb(struct ev_loop *loop, ev_io *io, int events)
+static void linger_ready_cb(int events, void *data)
 {
-    struct linger_entry *entry = io->data;
+    struct linger_entry *entry = data;
     bool reset;
-    if (end_is_here(entry->stream->fd, &reset))
+    if (end_is_here(entry->stream, &reset))
         linger_entry_free(entry, reset);
 }
 
 static void linger_look(struct linger_entry *entry)
 {
-    int left = undelivered(entry->stream->fd);
+    size_t left = stream_undelivered(entry->stream);
     if (left != entry->left)
         entry->moved_at = ev_now(entry->all->loop);
     entry->left = left;
@@ -110,7 +75,7 @@ static void linger_look(struct linger_entry *entry)
 static bool linger_is_over(struct linger_entry *entry)
 {
     double still = ev_now(entry->all->loop) - entry->moved_at;
-    if (is_dead(entry->stream->fd))
+    if (stream_is_dead(entry->stream))
         return true;
     if (entry->left == 0)
         return entry->how == LINGER_THEN_RESET || still >= END_LIMIT_S;
@@ -176,15 +141,15 @@ static void lingering_make_room(struct lingering *all)
 }
 
 /* True: there is nothing to wait for, *ret_reset says how to close. */
-static bool is_over(const struct stream *stream, enum linger_how how, bool *ret_reset)
+static bool is_over(struct stream *stream, enum linger_how how, bool *ret_reset)
 {
     switch (how) {
     case LINGER_FOR_END:
         *ret_reset = false;
-        return end_is_here(stream->fd, ret_reset);
+        return end_is_here(stream, ret_reset);
     case LINGER_THEN_RESET:
         *ret_reset = true;
-        return undelivered(stream->fd) == 0 || is_dead(stream->fd);
+        return stream_undelivered(stream) == 0 || stream_is_dead(stream);
     }
     return true;
 }
@@ -199,10 +164,9 @@ static struct linger_entry *linger_entry_new(struct lingering *all, struct strea
     entry->how = how;
     entry->step = how == LINGER_FOR_END ? LOOK_S : RESET_FIRST_S;
     entry->moved_at = ev_now(all->loop);
-    entry->left = undelivered(stream->fd);
-    ev_io_init(&entry->io, linger_io_cb, stream->fd, EV_READ);
+    entry->left = stream_undelivered(stream);
     ev_timer_init(&entry->timer, linger_timer_cb, entry->step, 0.);
-    entry->io.data = entry->timer.data = entry;
+    entry->timer.data = entry;
     return entry;
 }
 
@@ -224,7 +188,7 @@ void lingering_add(struct lingering *lingering, struct stream *stream, enum ling
     TAILQ_INSERT_TAIL(&lingering->entries, entry, link);
     lingering->n++;
     if (how == LINGER_FOR_END)
-        ev_io_start(lingering->loop, &entry->io);
+        stream_watch(stream, lingering->loop, STREAM_READABLE, linger_ready_cb, entry);
     ev_timer_start(lingering->loop, &entry->timer);
 }
 

@@ -6,7 +6,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/socket.h>
+
+#include "base/stream_fd.h"
 
 /* A source that gives so much at a time is worth a pipe. */
 #define BULK           16384
@@ -157,7 +158,7 @@ static void fill_buffer(struct flow *flow, struct stream *source)
         }
         flow->end += n;
         /* Saves a read that would only say "again"; were it wrong, the poll would report at once. */
-        bool drained = stream_can_splice(source) ? n < room : n < RECORD_SMALL && !stream_pending(source);
+        bool drained = stream_is_plain(source) ? n < room : n < RECORD_SMALL && !stream_pending(source);
         if (drained) {
             flow->wait = FLOW_WAIT_SOURCE_READ;
             break;
@@ -184,7 +185,8 @@ static void drain_buffer(struct flow *flow, struct buffers *buffers, struct stre
 
 static void fill_pipe(struct flow *flow, struct stream *source)
 {
-    ssize_t n = splice(source->fd, NULL, flow->pipe.write_fd, NULL, flow->pipe.size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    ssize_t n =
+        splice(stream_fd(source), NULL, flow->pipe.write_fd, NULL, flow->pipe.size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n <= 0) {
         source_says(flow, n == 0 ? STREAM_EOF : splice_status(STREAM_AGAIN_READ));
         return;
@@ -199,7 +201,8 @@ static void fill_pipe(struct flow *flow, struct stream *source)
 static void drain_pipe(struct flow *flow, struct buffers *buffers, struct stream *sink)
 {
     while (flow->piped > 0) {
-        ssize_t n = splice(flow->pipe.read_fd, NULL, sink->fd, NULL, flow->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        ssize_t n =
+            splice(flow->pipe.read_fd, NULL, stream_fd(sink), NULL, flow->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         assert(n != 0);
         if (n < 0) {
             sink_says(flow, buffers, splice_status(STREAM_AGAIN_WRITE));
@@ -215,7 +218,7 @@ static void drain_pipe(struct flow *flow, struct buffers *buffers, struct stream
 static void flow_fill(struct flow *flow, struct buffers *buffers, struct stream *source, struct stream *sink)
 {
     flow->bulk |= flow->round >= BULK;
-    bool splicing = flow->bulk && stream_can_splice(source) && stream_can_splice(sink) &&
+    bool splicing = flow->bulk && stream_can_splice_in(source) && stream_can_splice_out(sink) &&
                     (flow->pipe.read_fd >= 0 || buffers_get_pipe(buffers, &flow->pipe));
     flow->wait = FLOW_WAIT_NOTHING;
     if (splicing) {
@@ -241,7 +244,7 @@ static void flow_pass_end(struct flow *flow, struct buffers *buffers, struct str
         flow->wait = FLOW_WAIT_LEAVE;
         return;
     }
-    if (flow->last && stream_can_splice(sink)) { /* for a plain socket close() does it, for TLS it does not */
+    if (flow->last && stream_is_plain(sink)) { /* for a plain socket close() does it, for TLS it does not */
         flow_finish(flow, buffers);
         return;
     }
@@ -262,9 +265,7 @@ static void flow_judge_source(struct flow *flow, struct stream *source)
     flow->round = 0;
     flow->bulk = much || flow->streak >= COALESCE_AFTER;
     bool coalesce = much && flow->streak >= COALESCE_AFTER;
-    int low_water = coalesce ? COALESCE_BYTES : 1;
-    if (coalesce != flow->coalescing &&
-        setsockopt(source->fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water) == 0)
+    if (coalesce != flow->coalescing && stream_set_low_water(source, coalesce ? COALESCE_BYTES : 1))
         flow->coalescing = coalesce;
 }
 

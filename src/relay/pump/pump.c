@@ -27,13 +27,13 @@ static int flow_interest(const struct flow *flow, enum pump_side source, enum pu
     case FLOW_WAIT_TURN:
         return 0;
     case FLOW_WAIT_SOURCE_READ:
-        return side == source ? EV_READ : 0;
+        return side == source ? STREAM_READABLE : 0;
     case FLOW_WAIT_SOURCE_WRITE:
-        return side == source ? EV_WRITE : 0;
+        return side == source ? STREAM_WRITABLE : 0;
     case FLOW_WAIT_SINK_READ:
-        return side == source ? 0 : EV_READ;
+        return side == source ? 0 : STREAM_READABLE;
     case FLOW_WAIT_SINK_WRITE:
-        return side == source ? 0 : EV_WRITE;
+        return side == source ? 0 : STREAM_WRITABLE;
     }
     return 0;
 }
@@ -44,19 +44,13 @@ static bool flow_wants_turn(const struct flow *flow)
     return flow->wait == FLOW_WAIT_TURN || (flow->coalescing && flow->wait == FLOW_WAIT_SOURCE_READ);
 }
 
+static void client_ready_cb(int events, void *data);
+static void proxy_ready_cb(int events, void *data);
+
 static void watch_side(struct pump *pump, enum pump_side side)
 {
-    ev_io *io = &pump->io[side];
     int events = flow_interest(&pump->up, PUMP_CLIENT, side) | flow_interest(&pump->down, PUMP_PROXY, side);
-    if (events == (ev_is_active(io) ? io->events & (EV_READ | EV_WRITE) : 0))
-        return;
-    ev_io_stop(pump->loop, io);
-    if (events == 0)
-        return;
-    /* Not ev_io_set(): that would register the descriptor anew with the kernel, though it is the same file. */
-    io->fd = pump->streams[side]->fd;
-    ev_io_modify(io, events);
-    ev_io_start(pump->loop, io);
+    stream_watch(pump->streams[side], pump->loop, events, side == PUMP_CLIENT ? client_ready_cb : proxy_ready_cb, pump);
 }
 
 static void pump_update_interest(struct pump *pump)
@@ -83,8 +77,8 @@ bool pump_is_delivering(const struct pump *pump)
 
 static void pump_stop(struct pump *pump)
 {
-    ev_io_stop(pump->loop, &pump->io[PUMP_CLIENT]);
-    ev_io_stop(pump->loop, &pump->io[PUMP_PROXY]);
+    stream_watch(pump->streams[PUMP_CLIENT], pump->loop, 0, NULL, NULL);
+    stream_watch(pump->streams[PUMP_PROXY], pump->loop, 0, NULL, NULL);
     ev_timer_stop(pump->loop, &pump->turn);
 }
 
@@ -186,20 +180,28 @@ static void pump_run(struct pump *pump, bool up, bool down)
     pump_settle(pump);
 }
 
-static void pump_io_cb(struct ev_loop *loop, ev_io *io, int events)
+static void pump_ready(struct pump *pump, enum pump_side side, int events)
 {
-    struct pump *pump = io->data;
-    enum pump_side side = io == &pump->io[PUMP_CLIENT] ? PUMP_CLIENT : PUMP_PROXY;
     pump_run(pump, (events & flow_interest(&pump->up, PUMP_CLIENT, side)) != 0,
              (events & flow_interest(&pump->down, PUMP_PROXY, side)) != 0);
+}
+
+static void client_ready_cb(int events, void *data)
+{
+    pump_ready(data, PUMP_CLIENT, events);
+}
+
+static void proxy_ready_cb(int events, void *data)
+{
+    pump_ready(data, PUMP_PROXY, events);
 }
 
 static void pump_turn_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct pump *pump = timer->data;
     /* What the poll has found in the same round is dealt with now; it would find nothing left. */
-    (void)ev_clear_pending(loop, &pump->io[PUMP_CLIENT]);
-    (void)ev_clear_pending(loop, &pump->io[PUMP_PROXY]);
+    stream_forget_ready(pump->streams[PUMP_CLIENT]);
+    stream_forget_ready(pump->streams[PUMP_PROXY]);
     pump_run(pump, flow_wants_turn(&pump->up), flow_wants_turn(&pump->down));
 }
 
@@ -212,10 +214,6 @@ void pump_init(struct pump *pump, struct ev_loop *loop, struct buffers *buffers,
     flow_init(&pump->up);
     flow_init(&pump->down);
     pump->up.ask_at_end = over_cb;
-    for (int side = PUMP_CLIENT; side <= PUMP_PROXY; side++) {
-        ev_init(&pump->io[side], pump_io_cb);
-        pump->io[side].data = pump;
-    }
     ev_timer_init(&pump->turn, pump_turn_cb, 0., 0.);
     pump->turn.data = pump;
 }

@@ -35,7 +35,6 @@ struct pump {
     struct stats *stats;
     struct stream *streams[2]; /* by enum pump_side */
     struct flow up, down;
-    ev_io io[2];
     ev_timer turn;
     pump_cb *cb;
     pump_over_cb *over_cb;
@@ -50,8 +49,7 @@ struct pump {
     enum stream_status fault_status;
 };
 
-/* Both descriptors must have been watched (ev_io_set) by somebody since they were opened: the pump takes the poll's
- * registration over without asking the kernel again. */
+/* From pump_start() to its end the pump is who watches both streams. */
 void pump_init(struct pump *pump, struct ev_loop *loop, struct buffers *buffers, struct stats *stats,
                struct stream *client, struct stream *proxy, pump_cb *cb, pump_over_cb *over_cb, void *data);
 void pump_start(struct pump *pump); /* begins in this round of the loop, but not inside this call */

@@ -29,7 +29,6 @@ struct session {
     struct stream *client;     /* the proxy's is in link, then in tunnel, later both are in pump */
     struct link *link;         /* NULL: none, or in the tunnel */
     struct tunnel *tunnel;
-    ev_io client_io;
     ev_timer timer;
     enum session_state state;
     enum sniff_kind kind;

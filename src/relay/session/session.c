@@ -4,7 +4,6 @@
 #include "relay/session/session.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 
 #include "base/log.h"
 #include "base/sockdiag.h"
-#include "channel/net/tcp.h"
 #include "relay/close/close.h"
 #include "relay/session/destination.h"
 #include "relay/session/private.h"
@@ -49,6 +47,13 @@ void session_set_timer(struct session *session, double after)
     ev_timer_start(session->worker->loop, &session->timer);
 }
 
+static void session_client_cb(int events, void *data);
+
+static void session_watch_client(struct session *session, bool on)
+{
+    stream_watch(session->client, session->worker->loop, on ? STREAM_READABLE : 0, session_client_cb, session);
+}
+
 void session_enter(struct session *session, enum session_state state)
 {
     log_debug("session %" PRIu64 ": %s -> %s", session->id, states[session->state].text, states[state].text);
@@ -62,7 +67,7 @@ void session_enter(struct session *session, enum session_state state)
         session_set_timer(session, states[state].limit_s);
     /* From here on the pump polls the client, or nobody does. */
     if (state == SESSION_OPEN || state == SESSION_ENDED)
-        ev_io_stop(session->worker->loop, &session->client_io);
+        session_watch_client(session, false);
 }
 
 /* ---- the end ---- */
@@ -170,7 +175,7 @@ static double session_patience(const struct session *session)
 static void session_check_idle(struct session *session)
 {
     bool half = session->pump.half_closed;
-    tcp_keep_alive(session->pump.streams[PUMP_PROXY]->fd); /* once and again, but rarely */
+    stream_keep_alive(session->pump.streams[PUMP_PROXY]); /* once and again, but rarely */
     double left = session->pump.active_at + session_patience(session) - ev_now(session->worker->loop);
     if (left > 0.)
         session_set_timer(session, left);
@@ -229,28 +234,36 @@ static void session_client_ended(struct session *session)
     else if (session->state == SESSION_SNIFF)
         session_sniff(session, true);
     else
-        ev_io_stop(session->worker->loop, &session->client_io);
+        session_watch_client(session, false);
 }
 
 /* While there is no tunnel: is the client still there? Bytes that wait in the socket hide its end, so they end the
  * watch; the dial has its limits. */
 static void session_look_after_client(struct session *session)
 {
-    char byte;
-    ssize_t n = recv(session->client->fd, &byte, 1, MSG_PEEK);
-    if (n > 0)
-        ev_io_stop(session->worker->loop, &session->client_io);
-    else if (n == 0)
+    switch (stream_look(session->client)) {
+    case STREAM_OK:
+        session_watch_client(session, false);
+        return;
+    case STREAM_AGAIN_READ:
+    case STREAM_AGAIN_WRITE:
+        return;
+    case STREAM_EOF:
+    case STREAM_TRUNCATED:
         session_client_ended(session);
-    else if (errno != EAGAIN && errno != EINTR)
-        session_close(session, REASON_CLIENT_GONE, strerrordesc_np(errno));
+        return;
+    case STREAM_RESET:
+    case STREAM_FAILED:
+        session_close(session, REASON_CLIENT_GONE, stream_error(session->client));
+        return;
+    }
 }
 
 /* ---- events ---- */
 
-static void session_client_cb(struct ev_loop *loop, ev_io *io, int events)
+static void session_client_cb(int events, void *data)
 {
-    struct session *session = io->data;
+    struct session *session = data;
     switch (session->state) {
     case SESSION_SNIFF:
         session_sniff(session, false);
@@ -308,9 +321,8 @@ static struct session *session_new(struct worker *worker, int fd, const struct a
     session->client_address = *client;
     session->destination = *destination;
     session->own = *own;
-    ev_io_init(&session->client_io, session_client_cb, fd, EV_READ);
     ev_init(&session->timer, session_timer_cb);
-    session->client_io.data = session->timer.data = session;
+    session->timer.data = session;
     return session;
 }
 
@@ -334,7 +346,7 @@ void session_begin(struct worker *worker, int fd, const struct addr *client, con
         return;
     }
     session_enter(session, SESSION_SNIFF);
-    ev_io_start(worker->loop, &session->client_io);
+    session_watch_client(session, true);
     session_sniff(session, false);
 }
 
