@@ -3,152 +3,180 @@
 
 #include "gate/gate.h"
 
+#include <assert.h>
 #include <ev.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
+#include "base/ipc.h"
 #include "base/log.h"
+#include "gate/children/children.h"
 #include "gate/control/server.h"
-#include "gate/gate_private.h"
+#include "gate/control/status.h"
+#include "gate/control/verbs.h"
+#include "gate/decide/enforce.h"
+#include "gate/decide/test_run.h"
+#include "gate/event.h"
+#include "gate/host/netwatch.h"
+#include "gate/host/notify.h"
+#include "gate/reload.h"
+#include "gate/rules/foreign.h"
+#include "gate/rules/keeper.h"
 #include "gate/rules/table.h"
 
 #define PROGRAM "/proc/self/exe"
 
-/* ---- tests ---- */
+struct gate {
+    const struct gate_options *options;
+    struct ev_loop *loop;
+    struct children *children;
+    struct keeper *keeper;
+    struct netwatch *netwatch;
+    struct foreign foreign;
+    struct enforcement enforcement;
+    struct test_run test_run;
+    struct reload reload;
+    struct status_source status;
+    struct verbs *verbs;
+    struct control *control;
+    struct notify notify;
+    bool keep_closed; /* whatever OnStop says: a restart or the host's shutdown is under way */
+    ev_signal terminate, interrupt, hangup, closing;
+    ev_prepare settle;
+};
+
+/* ---- what happens ---- */
+
+static bool has_relay(const struct gate *gate)
+{
+    unsigned ready, wanted;
+    children_count_relays(gate->children, &ready, &wanted);
+    return ready > 0;
+}
+
+/* The prober can be asked for a test, or a relay listens. */
+static void take_conf_done(struct gate *gate, const struct child *child, const struct ipc_conf_done *done)
+{
+    if (!reload_on_conf_done(&gate->reload, child, done))
+        return;
+    if (child_role(child) == CHILD_PROBER)
+        test_run_request(&gate->test_run, SCHEDULE_START);
+    else
+        enforce_relays_ready(&gate->enforcement, has_relay(gate));
+}
+
+static void take_child_lost(struct gate *gate, const struct child *child)
+{
+    if (child_role(child) == CHILD_PROBER) {
+        test_run_on_prober_lost(&gate->test_run);
+        reload_on_prober_lost(&gate->reload);
+    } else {
+        enforce_relays_ready(&gate->enforcement, has_relay(gate));
+    }
+}
+
+static void take_message(struct gate *gate, const struct child *child, const struct ipc_message *message)
+{
+    switch ((enum ipc_type)message->type) {
+    case IPC_CONF_DONE:
+        take_conf_done(gate, child, &message->conf_done);
+        return;
+    case IPC_REPORT:
+        verbs_on_report(gate->verbs, &message->report);
+        test_run_on_report(&gate->test_run, &message->report);
+        return;
+    case IPC_TROUBLE:
+        test_run_on_trouble(&gate->test_run, &message->trouble);
+        return;
+    case IPC_SESSION:
+        verbs_on_session(gate->verbs, &message->session);
+        return;
+    case IPC_SESSIONS_END:
+        verbs_on_sessions_end(gate->verbs, message->request.id);
+        return;
+    case IPC_CONF:
+    case IPC_ROUTE:
+    case IPC_TEST:
+    case IPC_SESSIONS:
+    case IPC_PING:
+    case IPC_PONG:
+        break;
+    }
+    assert(false); /* children pass nothing else on */
+}
+
+static void take_tables_changed(struct gate *gate, const struct event *event)
+{
+    if (event->foreign)
+        foreign_changed(&gate->foreign);
+    if (event->ours && !keeper_check(gate->keeper, event->culprit))
+        enforce_rules_lost(&gate->enforcement);
+}
+
+/* All that happens to the gate, but for the control socket's requests and signals. */
+static void event_cb(const struct event *event, void *data)
+{
+    struct gate *gate = data;
+    switch (event->type) {
+    case EVENT_MESSAGE:
+        take_message(gate, event->child, event->message);
+        return;
+    case EVENT_CHILD_LOST:
+        take_child_lost(gate, event->child);
+        return;
+    case EVENT_RULES_LOST:
+        enforce_rules_lost(&gate->enforcement);
+        return;
+    case EVENT_RULES_RETRY:
+        enforce_retry(&gate->enforcement);
+        return;
+    case EVENT_TABLES_CHANGED:
+        take_tables_changed(gate, event);
+        return;
+    case EVENT_NETWORK_CHANGED:
+        test_run_request(&gate->test_run, SCHEDULE_NETWORK);
+        return;
+    case EVENT_RESUMED:
+        log_info("the host was asleep, testing again");
+        test_run_request(&gate->test_run, SCHEDULE_RESUMED);
+        return;
+    }
+}
 
 /* The service manager waits for rules in the kernel and a relay behind them. */
-static void update_ready(struct gate *gate)
+static void tell_manager(struct gate *gate)
 {
+    const struct verdict *verdict = &gate->enforcement.verdict;
+    const char *warning = gate->foreign.text;
+    char text[NOTIFY_STATUS_MAX];
     struct status_rules rules;
     keeper_status(gate->keeper, &rules);
     if (rules.installed && gate->enforcement.relays_ready)
         notify_ready(&gate->notify);
+    snprintf(text, sizeof text, "%s%s%s%s%s", verdict_status(verdict->kind), verdict->detail[0] != '\0' ? ": " : "",
+             verdict->detail, warning[0] != '\0' ? "; warning: " : "", warning);
+    notify_status(&gate->notify, text);
+    notify_reload(&gate->notify, gate->reload.number, gate->reload.state != RELOAD_IDLE);
 }
 
-static void report_cb(const struct test_report *report, void *data)
+/* Before the loop sleeps: who waits for what has happened is told. */
+static void settle_cb(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
-    struct gate *gate = data;
-    if (test_run_on_report(&gate->test_run, report))
-        update_ready(gate);
-}
-
-static void prober_ready_cb(void *data)
-{
-    struct gate *gate = data;
-    test_run_request(&gate->test_run, SCHEDULE_START);
-}
-
-static void prober_lost_cb(void *data)
-{
-    struct gate *gate = data;
-    test_run_on_prober_lost(&gate->test_run);
-}
-
-static void trouble_cb(const struct ipc_trouble *trouble, void *data)
-{
-    struct gate *gate = data;
-    test_run_on_trouble(&gate->test_run, trouble);
-}
-
-/* ---- network and rules ---- */
-
-static void network_changed_cb(void *data)
-{
-    struct gate *gate = data;
-    test_run_request(&gate->test_run, SCHEDULE_NETWORK);
-}
-
-static void resumed_cb(void *data)
-{
-    struct gate *gate = data;
-    log_info("the host was asleep, testing again");
-    test_run_request(&gate->test_run, SCHEDULE_RESUMED);
-}
-
-static void table_changed_cb(const char *culprit, void *data)
-{
-    struct gate *gate = data;
-    keeper_check(gate->keeper, culprit);
-}
-
-static void rules_lost_cb(const char *why, void *data)
-{
-    struct gate *gate = data;
-    enforce_rules_lost(&gate->enforcement, why);
-}
-
-static void rules_retry_cb(void *data)
-{
-    struct gate *gate = data;
-    enforce_retry(&gate->enforcement);
-    update_ready(gate);
-}
-
-/* ---- children ---- */
-
-static void relays_ready_cb(bool ready, void *data)
-{
-    struct gate *gate = data;
-    if (!ready)
-        log_error("no relay is listening any more; redirected connections are refused until one is back");
-    enforce_relays_ready(&gate->enforcement, ready);
-    update_ready(gate);
-}
-
-static void session_cb(const struct ipc_session *session, void *data)
-{
-    struct gate *gate = data;
-    verbs_on_session(gate->verbs, session);
-}
-
-static void sessions_end_cb(uint64_t request_id, void *data)
-{
-    struct gate *gate = data;
-    verbs_on_sessions_end(gate->verbs, request_id);
-}
-
-/* All children read the same files, so one line is enough. */
-static bool is_known_warning(const struct gate *gate, const char *detail)
-{
-    for (size_t i = 0; i < gate->conf_warnings.n; i++)
-        if (strncmp(gate->conf_warnings.lines[i], detail, STATUS_TEXT_SIZE - 1) == 0)
-            return true;
-    return false;
-}
-
-/* Anew: a child that could not use its configuration may have taken it since. */
-static void collect_warnings(struct gate *gate)
-{
-    const char *text;
-    gate->conf_warnings.n = 0;
-    for (unsigned i = 0; (text = children_complaint(gate->children, i)); i++)
-        if (*text && !is_known_warning(gate, text))
-            status_add_text(&gate->conf_warnings, "%s", text);
-}
-
-static void conf_done_cb(const char *child, bool ok, const char *detail, bool settled, void *data)
-{
-    struct gate *gate = data;
-    if (!ok && detail[0] == '\0')
-        detail = "the configuration could not be taken";
-    if (detail[0] != '\0' && !is_known_warning(gate, detail))
-        log_warning("%s: %s", child, detail);
-    collect_warnings(gate);
-    if (settled)
-        verbs_on_reloaded(gate->verbs, &gate->conf_warnings);
+    struct gate *gate = watcher->data;
+    verbs_settle(gate->verbs);
+    tell_manager(gate);
 }
 
 /* ---- start and stop ---- */
 
 static void hangup_cb(struct ev_loop *loop, ev_signal *watcher, int revents)
 {
-    struct status_texts *errors = calloc(1, sizeof *errors);
-    if (errors)
-        gate_reload(errors, watcher->data);
-    free(errors);
+    struct gate *gate = watcher->data;
+    reload_request(&gate->reload);
 }
 
 static void terminate_cb(struct ev_loop *loop, ev_signal *watcher, int revents)
@@ -177,11 +205,13 @@ static void watch_signals(struct gate *gate)
     ev_signal_start(gate->loop, &gate->closing);
 }
 
-/* The control socket first: it tells of another penstockd before that one's rules are touched. */
+/* Before the rules: it tells of another penstockd before that one's are touched. */
 static int open_control(struct gate *gate)
 {
+    const struct verbs_parts parts = {
+        .test_run = &gate->test_run, .reload = &gate->reload, .children = gate->children, .status = &gate->status};
     char error[CONTROL_ERROR_MAX];
-    gate->verbs = verbs_new(gate->loop, &gate_verbs_ops, gate);
+    gate->verbs = verbs_new(&parts);
     if (!gate->verbs)
         return EX_OSERR;
     gate->control = control_new(gate->loop, gate->options->control_path, &verbs_control_cbs, gate->verbs, error);
@@ -191,11 +221,8 @@ static int open_control(struct gate *gate)
     return EX_CANTCREAT;
 }
 
-static int open_rules(struct gate *gate)
+static int open_rules(struct gate *gate, const struct event_sink *sink)
 {
-    static const struct keeper_cbs keeper_cbs = {.lost = rules_lost_cb, .retry = rules_retry_cb};
-    static const struct netwatch_cbs netwatch_cbs = {
-        .table_changed = table_changed_cb, .network_changed = network_changed_cb, .resumed = resumed_cb};
     const char *owner = getenv("PENSTOCK_TABLE_OWNER");
     char error[TABLE_ERROR_MAX];
     struct table *table = table_new(!owner || strcmp(owner, "no") != 0, error);
@@ -203,50 +230,57 @@ static int open_rules(struct gate *gate)
         log_error("%s", error);
         return strstr(error, "CAP_NET_ADMIN") ? EX_NOPERM : EX_UNAVAILABLE;
     }
-    gate->netwatch = netwatch_new(gate->loop, table_portid(table), &netwatch_cbs, gate, error, sizeof error);
+    gate->netwatch = netwatch_new(gate->loop, table_portid(table), sink, error, sizeof error);
     if (!gate->netwatch) {
         log_error("%s", error);
         table_free(table);
         return EX_OSERR;
     }
-    gate->keeper = keeper_new(gate->loop, table, gate->options->own_uid, &keeper_cbs, gate);
-    if (!gate->keeper)
-        return EX_OSERR;
-    keeper_set_conf(gate->keeper, gate->conf);
-    return EX_OK;
+    gate->keeper = keeper_new(gate->loop, table, gate->options->own_uid, sink);
+    return gate->keeper ? EX_OK : EX_OSERR;
 }
 
-static int open_children(struct gate *gate)
+/* Nothing of it acts yet. */
+static int open_parts(struct gate *gate)
 {
-    static const struct children_cbs cbs = {.report = report_cb,
-                                            .prober_ready = prober_ready_cb,
-                                            .prober_lost = prober_lost_cb,
-                                            .relays_ready = relays_ready_cb,
-                                            .trouble = trouble_cb,
-                                            .session = session_cb,
-                                            .sessions_end = sessions_end_cb,
-                                            .conf_done = conf_done_cb,
-                                            .conf_tried = gate_on_conf_tried};
-    gate->children = children_new(gate->loop, PROGRAM, &cbs, gate);
-    return gate->children ? EX_OK : EX_OSERR;
+    const struct event_sink sink = {.event_cb = event_cb, .data = gate};
+    int status;
+    gate->children = children_new(gate->loop, PROGRAM, &sink);
+    if (!gate->children)
+        return EX_OSERR;
+    status = open_control(gate);
+    return status == EX_OK ? open_rules(gate, &sink) : status;
 }
 
-static int start(struct gate *gate)
+/* Takes conf over. */
+static int start(struct gate *gate, struct conf *conf)
 {
     static const struct verdict testing = {.kind = VERDICT_TESTING};
-    int status = open_control(gate);
     int r;
-    if (status == EX_OK)
-        status = open_rules(gate);
-    if (status == EX_OK)
-        status = open_children(gate);
-    if (status != EX_OK)
-        return status;
     enforce_init(&gate->enforcement, gate->keeper, gate->children);
-    test_run_init(&gate->test_run, gate->loop, gate->children, gate->verbs, &gate->enforcement, gate->conf);
+    test_run_init(&gate->test_run, gate->loop, gate->children, &gate->enforcement, conf);
+    foreign_init(&gate->foreign, gate->loop);
+    gate->reload = (struct reload){.loop = gate->loop,
+                                   .path = gate->options->conf_path,
+                                   .foreign = &gate->foreign,
+                                   .keeper = gate->keeper,
+                                   .children = gate->children,
+                                   .enforcement = &gate->enforcement,
+                                   .test_run = &gate->test_run,
+                                   .conf = conf};
+    reload_init(&gate->reload);
+    gate->status = (struct status_source){.enforcement = &gate->enforcement,
+                                          .test_run = &gate->test_run,
+                                          .keeper = gate->keeper,
+                                          .children = gate->children,
+                                          .reload = &gate->reload,
+                                          .foreign = &gate->foreign,
+                                          .started = time(NULL)};
+    foreign_set_conf(&gate->foreign, conf);
+    keeper_set_conf(gate->keeper, conf);
     enforce_pursue(&gate->enforcement, &testing); /* the gate is closed before anything else happens */
-    gate_others_start(gate);
-    r = children_configure(gate->children, gate->conf);
+    ev_prepare_start(gate->loop, &gate->settle);
+    r = children_configure(gate->children, conf);
     if (r == 0)
         return EX_OK;
     log_error("children cannot be started: %s", strerror(-r));
@@ -256,13 +290,14 @@ static int start(struct gate *gate)
 /* Blocking: rules first. OnStop=open: the redirect stays until nobody listens behind it. */
 static void stop(struct gate *gate)
 {
-    bool block = gate->keep_closed || gate->conf->on_stop == CONF_STOP_BLOCK;
+    bool block = gate->keep_closed || gate->reload.conf->on_stop == CONF_STOP_BLOCK;
     log_notice("stopping; web traffic will be %s", gate->keep_closed ? "blocked until the next start"
                                                    : block           ? "blocked (OnStop=block)"
                                                                      : "open (OnStop=open)");
     notify_stopping();
     if (block)
         keeper_stop(gate->keeper, block);
+    verbs_stop(gate->verbs);
     control_free(gate->control);
     gate->control = NULL;
     children_free(gate->children);
@@ -271,15 +306,15 @@ static void stop(struct gate *gate)
         keeper_stop(gate->keeper, block);
 }
 
-static struct gate *gate_new(const struct gate_options *options, struct conf *conf)
+static struct gate *gate_new(const struct gate_options *options)
 {
     struct gate *gate = calloc(1, sizeof *gate);
     if (!gate)
         return NULL;
     gate->options = options;
-    gate->conf = conf;
     gate->loop = ev_default_loop(EVFLAG_NOENV);
-    gate->started = time(NULL);
+    ev_prepare_init(&gate->settle, settle_cb);
+    gate->settle.data = gate;
     notify_init(&gate->notify, gate->loop);
     return gate;
 }
@@ -288,7 +323,7 @@ static void gate_free(struct gate *gate)
 {
     if (gate->test_run.loop)
         test_run_fini(&gate->test_run);
-    gate_others_stop(gate);
+    ev_prepare_stop(gate->loop, &gate->settle);
     ev_signal_stop(gate->loop, &gate->terminate);
     ev_signal_stop(gate->loop, &gate->interrupt);
     ev_signal_stop(gate->loop, &gate->hangup);
@@ -299,14 +334,14 @@ static void gate_free(struct gate *gate)
     children_free(gate->children);
     netwatch_free(gate->netwatch);
     keeper_free(gate->keeper);
-    conf_free(gate->new_conf);
-    conf_free(gate->conf);
+    foreign_fini(&gate->foreign);
+    reload_fini(&gate->reload);
     free(gate);
 }
 
 int gate_main(const struct gate_options *options, struct conf *conf)
 {
-    struct gate *gate = gate_new(options, conf);
+    struct gate *gate = gate_new(options);
     int status;
     if (!gate) {
         log_error("out of memory");
@@ -314,7 +349,11 @@ int gate_main(const struct gate_options *options, struct conf *conf)
         return EX_OSERR;
     }
     watch_signals(gate);
-    status = start(gate);
+    status = open_parts(gate);
+    if (status == EX_OK)
+        status = start(gate, conf);
+    else
+        conf_free(conf);
     if (status == EX_OK) {
         ev_run(gate->loop, 0);
         stop(gate);

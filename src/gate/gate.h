@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The gate process: configuration, verdict, rules, children, control. See DESIGN: way down rules first, way up route
- * first. */
+/* The gate process: configuration, verdict, rules, children, control. On the way down the rules go first, on the way up
+ * the route. */
 #ifndef PENSTOCK_GATE_GATE_H
 #define PENSTOCK_GATE_GATE_H
 

@@ -1,18 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A new configuration: read by the gate, tried by the prober (which alone can tell whether key files and certificates
- * are good), then put in force everywhere. Bad in any way: the old one stays in force, everywhere as well. */
 #include "config.h"
 
+#include "gate/reload.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "gate/gate_private.h"
 
-static void take_error_cb(const char *text, void *data)
+#define TAKING_SECONDS 12. /* then it is over without waiting for the relays any longer; a prober has 10 */
+
+static void arm(struct reload *reload, double seconds)
+{
+    ev_timer_stop(reload->loop, &reload->timer);
+    ev_timer_set(&reload->timer, seconds, 0.);
+    ev_timer_start(reload->loop, &reload->timer);
+}
+
+/* The next one begins from the loop, when those who wait for this one have been told. */
+static void end(struct reload *reload)
+{
+    reload->state = RELOAD_IDLE;
+    ev_timer_stop(reload->loop, &reload->timer);
+    if (reload->again)
+        arm(reload, 0.);
+}
+
+static void error_cb(const char *text, void *data)
 {
     log_error("%s", text);
-    status_add_text(data, "%s", text);
+    texts_add(data, "%s", text);
+}
+
+/* why NULL: that was told already. */
+static void refuse(struct reload *reload, const char *why)
+{
+    if (why)
+        error_cb(why, &reload->told);
+    log_error("configuration is not reloaded, the old one stays in force");
+    reload->refused = true;
+    end(reload);
 }
 
 /* What is in force may be something that the new configuration does not allow. */
@@ -30,93 +58,163 @@ static bool is_allowed(enum verdict_kind kind, const struct conf *conf)
     return false;
 }
 
-static void take_conf(struct gate *gate, struct conf *conf)
+static void take_conf(struct reload *reload, struct conf *conf)
 {
     static const struct verdict testing = {.kind = VERDICT_TESTING};
-    struct conf *old = gate->conf;
-    gate->conf = conf;
+    struct enforcement *enforcement = reload->enforcement;
+    struct conf *old = reload->conf;
+    reload->conf = conf;
     log_set_level(conf->log_level);
-    keeper_set_conf(gate->keeper, conf);
-    test_run_set_conf(&gate->test_run, conf); /* the prober asks for a test when it has taken it, too */
-    enforce_pursue(&gate->enforcement,
-                   is_allowed(gate->enforcement.wanted.kind, conf) ? &gate->enforcement.wanted : &testing);
+    foreign_set_conf(reload->foreign, conf);
+    keeper_set_conf(reload->keeper, conf);
+    test_run_set_conf(reload->test_run, conf); /* the prober asks for a test when it has taken it, too */
+    enforce_pursue(enforcement, is_allowed(enforcement->wanted.kind, conf) ? &enforcement->wanted : &testing);
     conf_free(old);
 }
 
 /* Everywhere. Takes conf over. */
-static int put_in_force(struct gate *gate, struct conf *conf)
+static void put_in_force(struct reload *reload, struct conf *conf)
 {
-    int r = children_configure(gate->children, conf);
+    int r = children_configure(reload->children, conf);
     if (r < 0) {
         conf_free(conf);
-        return r;
+        refuse(reload, strerror(-r));
+        return;
     }
-    gate->conf_warnings = (struct status_texts){.n = 0};
-    take_conf(gate, conf);
+    texts_clear(&reload->warnings);
+    take_conf(reload, conf);
     log_notice("configuration is reloaded");
-    return 0;
+    reload->state = RELOAD_TAKING;
+    arm(reload, TAKING_SECONDS);
 }
 
-/* Takes conf over. 0 or -errno. */
-static int try(struct gate *gate, struct conf *conf)
-{
-    int r = children_try(gate->children, conf);
-    if (r == -EAGAIN)
-        return put_in_force(gate, conf); /* nobody there to try it; the next prober will do with what it finds */
-    if (r < 0)
-        conf_free(conf);
-    else
-        gate->new_conf = conf;
-    return r;
-}
-
-static bool load_and_try(struct gate *gate, struct status_texts *ret_errors)
+static void begin(struct reload *reload)
 {
     struct conf *conf;
     int r;
-    if (gate->new_conf) {
-        take_error_cb("another reload is under way", ret_errors);
-        return false;
+    assert(reload->state == RELOAD_IDLE && !reload->tried);
+    reload->again = false;
+    reload->refused = false;
+    reload->number++;
+    texts_clear(&reload->told);
+    if (conf_load(reload->path, error_cb, &reload->told, &conf) < 0) {
+        refuse(reload, NULL);
+        return;
     }
-    if (conf_load(gate->options->conf_path, take_error_cb, ret_errors, &conf) < 0)
-        return false;
-    r = try(gate, conf);
-    if (r < 0)
-        take_error_cb(strerror(-r), ret_errors);
-    return r == 0;
-}
-
-static const char refused_text[] = "configuration is not reloaded, the old one stays in force";
-
-bool gate_reload(struct status_texts *ret_errors, void *data)
-{
-    struct gate *gate = data;
-    bool tried;
-    notify_reloading(&gate->notify);
-    tried = load_and_try(gate, ret_errors);
-    if (!tried)
-        log_error(refused_text);
-    if (!gate->new_conf)
-        notify_reloaded(&gate->notify);
-    return tried;
-}
-
-void gate_on_conf_tried(bool ok, const char *detail, void *data)
-{
-    struct gate *gate = data;
-    struct conf *conf = gate->new_conf;
-    int r = 0;
-    gate->new_conf = NULL;
-    if (ok) {
-        r = put_in_force(gate, conf);
-        detail = strerror(-r);
+    r = children_try(reload->children, conf, &reload->tried_serial);
+    if (r == 0) {
+        reload->tried = conf;
+        reload->state = RELOAD_TRYING;
+    } else if (r == -EAGAIN) {
+        put_in_force(reload, conf); /* nobody there to try it; the next prober will do with what it finds */
     } else {
         conf_free(conf);
+        refuse(reload, strerror(-r));
     }
-    if (!ok || r < 0) {
-        log_error("%s", detail);
-        log_error(refused_text);
-        verbs_on_reload_refused(gate->verbs, detail);
+}
+
+uint64_t reload_request(struct reload *reload)
+{
+    if (reload->state == RELOAD_IDLE && !reload->again) {
+        begin(reload);
+        return reload->number;
     }
-    notify_reloaded(&gate->notify);
+    reload->again = true;
+    return reload->number + 1;
+}
+
+bool reload_is_over(const struct reload *reload, uint64_t number)
+{
+    return reload->state == RELOAD_IDLE && number <= reload->number;
+}
+
+const struct texts *reload_texts(const struct reload *reload)
+{
+    return reload->refused || reload->told.n > 0 ? &reload->told : &reload->warnings;
+}
+
+static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    struct reload *reload = watcher->data;
+    switch (reload->state) {
+    case RELOAD_IDLE:
+        begin(reload);
+        break;
+    case RELOAD_TRYING:
+        assert(false); /* the prober has its own time */
+        break;
+    case RELOAD_TAKING:
+        texts_add(&reload->told, "not all relays have taken the configuration yet");
+        end(reload);
+        break;
+    }
+}
+
+/* ---- what the children say ---- */
+
+static void end_try(struct reload *reload, bool ok, const char *detail)
+{
+    struct conf *conf = reload->tried;
+    assert(reload->state == RELOAD_TRYING);
+    reload->tried = NULL;
+    children_end_try(reload->children);
+    if (ok) {
+        put_in_force(reload, conf);
+        return;
+    }
+    conf_free(conf);
+    refuse(reload, detail);
+}
+
+/* Anew: a child that could not use its configuration may have taken it since. All read the same files, so one line is
+ * enough. */
+static void collect_warnings(struct reload *reload)
+{
+    const char *text;
+    texts_clear(&reload->warnings);
+    for (unsigned i = 0; (text = children_complaint(reload->children, i)); i++)
+        if (*text && !texts_contain(&reload->warnings, text))
+            texts_add(&reload->warnings, "%s", text);
+}
+
+bool reload_on_conf_done(struct reload *reload, const struct child *child, const struct ipc_conf_done *done)
+{
+    const char *detail = done->detail;
+    if (!done->ok && detail[0] == '\0')
+        detail = "the configuration could not be taken";
+    if (reload->state == RELOAD_TRYING && done->serial == reload->tried_serial) {
+        end_try(reload, done->ok, detail);
+        return false;
+    }
+    if (detail[0] != '\0' && !texts_contain(&reload->warnings, detail))
+        log_warning("%s: %s", child_name(child), detail);
+    collect_warnings(reload);
+    if (reload->state == RELOAD_TAKING && children_settled(reload->children))
+        end(reload);
+    return true;
+}
+
+void reload_on_prober_lost(struct reload *reload)
+{
+    if (reload->state == RELOAD_TRYING)
+        end_try(reload, false, "the prober ended while it read the configuration; try again");
+}
+
+/* ---- the object ---- */
+
+void reload_init(struct reload *reload)
+{
+    assert(reload->conf && reload->keeper && reload->children);
+    ev_timer_init(&reload->timer, timer_cb, 0., 0.);
+    reload->timer.data = reload;
+}
+
+void reload_fini(struct reload *reload)
+{
+    if (reload->loop)
+        ev_timer_stop(reload->loop, &reload->timer);
+    conf_free(reload->tried);
+    conf_free(reload->conf);
+    texts_clear(&reload->told);
+    texts_clear(&reload->warnings);
 }

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 
+import lab as labs
 import pytest
 from rules import Space
 
@@ -166,6 +167,16 @@ def test_the_daemon_tells_the_service_manager_of_another_redirect(lab, daemon):
         assert heard.startswith("STATUS=")
     one.wait_log("warning: table ip other, chain out redirects web connections, too")
     assert any("table ip other, chain out redirects web connections, too" in text for text in one.status()["warnings"])
+
+
+def test_the_daemon_notices_when_another_redirect_comes_and_goes(lab, daemon):
+    text = "table ip other, chain out redirects web connections, too"
+    one = daemon()
+    add(lambda *argv: lab.run("host", list(argv), check=True), THEIRS["redirect"])
+    labs.wait_for(lambda: any(text in warning for warning in one.status()["warnings"]), 15, "the warning")
+    lab.run("host", ["nft", "delete", "table", "ip", "other"], check=True)
+    labs.wait_for(lambda: one.status()["warnings"] == [], 15, "no warning")
+    one.wait_log("no other table redirects web connections any more")
 
 
 # ---- the kernel, the disk ----

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A new configuration for a running daemon, good or bad."""
 
+import json
 import os
 import signal
+import socket
+import time
 
 import lab as labs
 import pytest
@@ -54,6 +57,47 @@ def test_a_bad_one_by_sighup_is_logged(lab, daemon):
     os.kill(one.pid, signal.SIGHUP)
     one.wait_log(f"{one.path}:4: ")
     assert one.status()["status"] == SECURE
+
+
+def test_one_asked_for_during_another_follows_it(lab, daemon):
+    """The files may have changed since the first was read: nobody is sent away, and the last file wins."""
+    one = daemon()
+    asked = []
+    for server in ("gw2.example", "gw.example", "gw2.example"):
+        with open(f"{one.path}.new", "w", encoding="ascii") as file:
+            file.write(lab.config({"Proxy": {"Servers": server}}))
+        os.rename(f"{one.path}.new", one.path)  # never half of it
+        for _ in range(3):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(20)
+            sock.connect(one.control)
+            sock.sendall(b"reload\n")
+            asked.append(sock)
+    for sock in asked:
+        with sock, sock.makefile() as answer:
+            assert [json.loads(line) for line in answer] == [{"ok": True}]
+    labs.wait_for(lambda: (one.status()["proxy"] or {}).get("server") == "gw2.example", 10, "gw2.example")
+
+
+def test_the_service_manager_hears_of_begin_and_end(lab, daemon):
+    path = f"{lab.dir}/notify-{os.getpid()}-{time.monotonic_ns()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        os.chmod(path, 0o666)
+        manager.settimeout(10)
+
+        def next_but_status():
+            while True:
+                heard = manager.recv(4096).decode()
+                if not heard.startswith("STATUS="):
+                    return heard.partition("\n")[0]
+
+        one = daemon(prefix=["env", f"NOTIFY_SOCKET={path}"])
+        assert next_but_status() == "READY=1"
+        for text, ok in ((lab.config(), True), ("[Proxy]\nServers=\n", False)):
+            one.write(text)
+            assert one.ask("reload")[0]["ok"] is ok
+            assert [next_but_status(), next_but_status()] == ["RELOADING=1", "READY=1"]
 
 
 def test_a_file_that_is_gone_keeps_the_old(lab, daemon):

@@ -2,8 +2,13 @@
 /* Events of a network namespace of the test's own; without the right to make one the tests that need it say so. */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -55,7 +60,7 @@ static void fire_clock(void)
 struct seen {
     struct ev_loop *loop;
     struct netwatch *netwatch;
-    int table_changes, network_changes, resumes;
+    int table_changes, foreign_changes, network_changes, resumes;
     bool named;
     char culprit[128];
     bool free_in_callback;
@@ -70,31 +75,30 @@ static void end_callback(struct seen *seen)
     ev_break(seen->loop, EVBREAK_ALL);
 }
 
-static void on_table(const char *culprit, void *data)
+static void note(const struct event *event, void *data)
 {
     struct seen *seen = data;
-    seen->table_changes++;
-    seen->named = culprit;
-    snprintf(seen->culprit, sizeof seen->culprit, "%s", culprit ? culprit : "");
+    switch (event->type) {
+    case EVENT_TABLES_CHANGED:
+        seen->table_changes += event->ours;
+        seen->foreign_changes += event->foreign;
+        seen->named = event->culprit;
+        snprintf(seen->culprit, sizeof seen->culprit, "%s", event->culprit ? event->culprit : "");
+        break;
+    case EVENT_NETWORK_CHANGED:
+        seen->network_changes++;
+        break;
+    case EVENT_RESUMED:
+        seen->resumes++;
+        break;
+    case EVENT_MESSAGE:
+    case EVENT_CHILD_LOST:
+    case EVENT_RULES_LOST:
+    case EVENT_RULES_RETRY:
+        ck_abort_msg("event %d", event->type);
+    }
     end_callback(seen);
 }
-
-static void on_network(void *data)
-{
-    struct seen *seen = data;
-    seen->network_changes++;
-    end_callback(seen);
-}
-
-static void on_resumed(void *data)
-{
-    struct seen *seen = data;
-    seen->resumes++;
-    end_callback(seen);
-}
-
-static const struct netwatch_cbs cbs = {
-    .table_changed = on_table, .network_changed = on_network, .resumed = on_resumed};
 
 static void give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
@@ -130,7 +134,8 @@ static struct seen start(void)
 static void watch(struct seen *seen, uint32_t own_portid)
 {
     char error[256] = "";
-    seen->netwatch = netwatch_new(seen->loop, own_portid, &cbs, seen, error, sizeof error);
+    const struct event_sink sink = {.event_cb = note, .data = seen};
+    seen->netwatch = netwatch_new(seen->loop, own_portid, &sink, error, sizeof error);
     ck_assert_msg(seen->netwatch, "%s", error);
 }
 
@@ -192,12 +197,59 @@ START_TEST(foreign_change_of_our_table_names_the_culprit)
     apply(other, conf);
     run(&seen, 5);
     ck_assert_int_eq(seen.table_changes, 1);
+    ck_assert_int_eq(seen.foreign_changes, 0);
     snprintf(expected, sizeof expected, "a culprit (pid %d)", getpid());
     ck_assert_str_eq(seen.culprit, expected);
     table_free(other);
     table_free(ours);
     stop(&seen);
     conf_free(conf);
+}
+END_TEST
+
+/* A batch of one message about a table of that name; family and name are all that netwatch looks at. */
+static void change_foreign_table(struct mnl_socket *socket, uint16_t type, uint8_t family, const char *name)
+{
+    unsigned char buf[4096] = {0};
+    struct mnl_nlmsg_batch *batch = mnl_nlmsg_batch_start(buf, sizeof buf);
+    struct nlmsghdr *message;
+    nftnl_batch_begin(mnl_nlmsg_batch_current(batch), 0);
+    mnl_nlmsg_batch_next(batch);
+    message = nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(batch), type, family,
+                                    NLM_F_ACK | (type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), 1);
+    mnl_attr_put_strz(message, NFTA_TABLE_NAME, name);
+    mnl_nlmsg_batch_next(batch);
+    nftnl_batch_end(mnl_nlmsg_batch_current(batch), 2);
+    mnl_nlmsg_batch_next(batch);
+    ck_assert_int_ge((int)mnl_socket_sendto(socket, mnl_nlmsg_batch_head(batch), mnl_nlmsg_batch_size(batch)), 0);
+    ck_assert_int_gt((int)mnl_socket_recvfrom(socket, buf, sizeof buf), 0);
+    ck_assert_int_eq(((const struct nlmsgerr *)mnl_nlmsg_get_payload((struct nlmsghdr *)buf))->error, 0);
+    mnl_nlmsg_batch_stop(batch);
+}
+
+START_TEST(change_of_another_table_is_told_apart)
+{
+    struct seen seen = start();
+    struct mnl_socket *socket;
+    if (!enter_namespace())
+        return;
+    socket = mnl_socket_open(NETLINK_NETFILTER);
+    ck_assert_ptr_nonnull(socket);
+    ck_assert_int_eq(mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID), 0);
+    watch(&seen, 0);
+    change_foreign_table(socket, NFT_MSG_NEWTABLE, NFPROTO_INET, "other");
+    run(&seen, 5);
+    ck_assert_int_eq(seen.foreign_changes, 1);
+    ck_assert_int_eq(seen.table_changes, 0);
+    change_foreign_table(socket, NFT_MSG_NEWTABLE, NFPROTO_IPV4, RULESET_TABLE); /* our name, another family */
+    run(&seen, 5);
+    ck_assert_int_eq(seen.foreign_changes, 2);
+    change_foreign_table(socket, NFT_MSG_DELTABLE, NFPROTO_INET, "other");
+    run(&seen, 5);
+    ck_assert_int_eq(seen.foreign_changes, 3);
+    ck_assert_int_eq(seen.table_changes, 0);
+    mnl_socket_close(socket);
+    stop(&seen);
 }
 END_TEST
 
@@ -233,6 +285,7 @@ START_TEST(lost_events_count_as_a_change_by_nobody_known)
         apply(ours, conf);
     run(&seen, 5);
     ck_assert_int_eq(seen.table_changes, 1);
+    ck_assert_int_eq(seen.foreign_changes, 1);
     ck_assert(!seen.named);
     table_free(ours);
     stop(&seen);
@@ -339,10 +392,11 @@ END_TEST
 START_TEST(without_the_right_an_error_says_why)
 {
     struct seen seen = start();
+    const struct event_sink sink = {.event_cb = note, .data = &seen};
     char error[256] = "";
     if (getuid() == 0)
         ck_assert_int_eq(seteuid(65534), 0);
-    seen.netwatch = netwatch_new(seen.loop, 0, &cbs, &seen, error, sizeof error);
+    seen.netwatch = netwatch_new(seen.loop, 0, &sink, error, sizeof error);
     if (getuid() == 0)
         ck_assert_int_eq(seteuid(0), 0);
     ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0); /* for the leak check at the end */
@@ -360,6 +414,7 @@ int main(void)
     int failed;
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, foreign_change_of_our_table_names_the_culprit);
+    tcase_add_test(tcase, change_of_another_table_is_told_apart);
     tcase_add_test(tcase, own_change_is_not_reported);
     tcase_add_test(tcase, lost_events_count_as_a_change_by_nobody_known);
     tcase_add_test(tcase, network_events_are_reported_once_after_silence);

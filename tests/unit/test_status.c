@@ -13,6 +13,7 @@ static struct status_info info;
 
 static void set_up(void)
 {
+    texts_clear(&info.warnings);
     memset(&info, 0, sizeof info);
     info.verdict.kind = VERDICT_SECURE;
     snprintf(info.verdict.server, sizeof info.verdict.server, "gw2.example");
@@ -103,7 +104,7 @@ START_TEST(a_blocked_status_names_reason_and_detail)
                                     .detail = "certificate of 192.0.2.7 is for \"gw.example\""};
     info.verdict.tcp = (struct test_stage){.outcome = TEST_PASSED, .us = 100};
     info.verdict.mutual_auth.outcome = TEST_FAILED;
-    status_add_text(&info.warnings, "only %d of %d", 1, 2);
+    texts_add(&info.warnings, "only %d of %d", 1, 2);
     status = parse(status_json(&info));
     TEXT("status", "Blocked - Mutual Auth Failed");
     TEXT("mode", "blocked");
@@ -227,30 +228,29 @@ END_TEST
 
 START_TEST(small_answers)
 {
-    struct status_texts *texts = calloc(1, sizeof *texts);
+    struct texts texts = {.n = 0};
     json_t *status;
     char *line;
-    ck_assert_ptr_nonnull(texts);
-    line = status_reload_json(true, texts);
+    line = status_reload_json(true, &texts);
     ck_assert_str_eq(line, "{\"ok\":true}");
     free(line);
-    for (int i = 0; i < STATUS_TEXTS_MAX + 5; i++)
-        status_add_text(texts, "FILE:%d: wrong", i);
-    status = parse(status_reload_json(false, texts));
+    for (int i = 0; i < TEXTS_MAX + 5; i++)
+        texts_add(&texts, "FILE:%d: wrong", i);
+    status = parse(status_reload_json(false, &texts));
     ck_assert(json_is_false(at(status, "ok")));
-    ck_assert_uint_eq(json_array_size(at(status, "errors")), STATUS_TEXTS_MAX + 1);
-    ck_assert_str_eq(json_string_value(json_array_get(at(status, "errors"), STATUS_TEXTS_MAX)), "and 5 more");
+    ck_assert_uint_eq(json_array_size(at(status, "errors")), TEXTS_MAX + 1);
+    ck_assert_str_eq(json_string_value(json_array_get(at(status, "errors"), TEXTS_MAX)), "and 5 more");
     json_decref(status);
-    status = parse(status_reload_json(true, texts));
-    ck_assert_uint_eq(json_array_size(at(status, "warnings")), STATUS_TEXTS_MAX + 1);
+    status = parse(status_reload_json(true, &texts));
+    ck_assert_uint_eq(json_array_size(at(status, "warnings")), TEXTS_MAX + 1);
     json_decref(status);
+    texts_clear(&texts);
     line = status_error_json("no \"way\"");
     ck_assert_str_eq(line, "{\"error\":\"no \\\"way\\\"\"}");
     free(line);
     status = parse(status_config_json("[Proxy]\nServers=a\n"));
     TEXT("config", "[Proxy]\nServers=a\n");
     json_decref(status);
-    free(texts);
 }
 END_TEST
 

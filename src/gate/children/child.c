@@ -207,6 +207,12 @@ static void disconnect(struct child *child)
     child->complaint[0] = '\0';
 }
 
+static void tell(struct child *child, enum event_type type, const struct ipc_message *message)
+{
+    const struct event event = {.type = type, .child = child, .message = message};
+    child->setup->sink.event_cb(&event, child->setup->sink.data);
+}
+
 /* Its end of the socket is gone, or it is no longer to be believed. */
 static void lose(struct child *child)
 {
@@ -214,7 +220,7 @@ static void lose(struct child *child)
     disconnect(child);
     kill(child->pid, SIGKILL);
     enter(child, CHILD_STATE_ENDING, -1);
-    child->setup->cbs.lost(child, child->setup->data);
+    tell(child, EVENT_CHILD_LOST, NULL);
 }
 
 void child_kill(struct child *child, const char *why)
@@ -238,7 +244,7 @@ static void reaped_cb(struct ev_loop *loop, ev_child *watcher, int revents)
         stats_set(&child->stats->sessions_open, 0);
     schedule_restart(child);
     if (was_connected)
-        child->setup->cbs.lost(child, child->setup->data);
+        tell(child, EVENT_CHILD_LOST, NULL);
 }
 
 static void ping(struct child *child)
@@ -278,8 +284,9 @@ static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 /* ---- from the child ---- */
 
-static bool take_conf_done(struct child *child, const struct ipc_conf_done *done)
+static bool take_conf_done(struct child *child, const struct ipc_message *message)
 {
+    const struct ipc_conf_done *done = &message->conf_done;
     if (done->serial > child->serial)
         return false;
     if (child->state != CHILD_STATE_CONFIGURING || done->serial < child->serial)
@@ -291,7 +298,7 @@ static bool take_conf_done(struct child *child, const struct ipc_conf_done *done
         enter(child, CHILD_STATE_UP, child->setup->timing.ping);
     else
         enter(child, CHILD_STATE_REFUSING, backoff_next(&child->offers) / 1000.);
-    child->setup->cbs.conf_done(child, done->ok, done->detail, child->setup->data);
+    tell(child, EVENT_MESSAGE, message);
     return true;
 }
 
@@ -304,32 +311,24 @@ static bool take_pong(struct child *child, uint64_t id)
     return true;
 }
 
+/* Beside what every child says. */
+static bool may_say(const struct child *child, uint32_t type)
+{
+    if (child->role == CHILD_PROBER)
+        return type == IPC_REPORT;
+    return type == IPC_TROUBLE || type == IPC_SESSION || type == IPC_SESSIONS_END;
+}
+
 /* False: not a message that this child may send. */
 static bool take_message(struct child *child, const struct ipc_message *message)
 {
-    switch ((enum ipc_type)message->type) {
-    case IPC_CONF_DONE:
-        return take_conf_done(child, &message->conf_done);
-    case IPC_PONG:
+    if (message->type == IPC_CONF_DONE)
+        return take_conf_done(child, message);
+    if (message->type == IPC_PONG)
         return take_pong(child, message->request.id);
-    case IPC_REPORT:
-        if (child->role != CHILD_PROBER)
-            return false;
-        break;
-    case IPC_TROUBLE:
-    case IPC_SESSION:
-    case IPC_SESSIONS_END:
-        if (child->role != CHILD_RELAY)
-            return false;
-        break;
-    case IPC_CONF:
-    case IPC_ROUTE:
-    case IPC_TEST:
-    case IPC_SESSIONS:
-    case IPC_PING:
+    if (!may_say(child, message->type))
         return false;
-    }
-    child->setup->cbs.message(child, message, child->setup->data);
+    tell(child, EVENT_MESSAGE, message);
     return true;
 }
 

@@ -11,21 +11,9 @@
 
 #include "base/ipc.h"
 #include "base/stats.h"
-
-struct child;
+#include "gate/event.h"
 
 enum child_role { CHILD_PROBER, CHILD_RELAY };
-
-/* Never called inside a child_ function. */
-struct child_cbs {
-    /* The current configuration was taken, or not (then detail says why); it is offered again later, with a back-off,
-     * until it is taken or child_set_conf() replaces it. */
-    void (*conf_done)(struct child *child, bool ok, const char *detail, void *data);
-    /* A report, trouble, session or end of sessions. */
-    void (*message)(struct child *child, const struct ipc_message *message, void *data);
-    /* It died or is about to be killed; it will be started again, unless it was retired. */
-    void (*lost)(struct child *child, void *data);
-};
 
 struct child_timing {
     uint32_t restart_first_ms, restart_max_ms; /* back-off of one that dies young or refuses its configuration */
@@ -38,8 +26,9 @@ struct child_timing {
 struct child_setup {
     struct ev_loop *loop; /* the default loop, which alone sees SIGCHLD */
     const char *program;
-    struct child_cbs cbs;
-    void *data;
+    /* Gets EVENT_CHILD_LOST and EVENT_MESSAGE. An IPC_CONF_DONE is about the current configuration; one that was not
+     * taken is offered again later, with a back-off, until it is taken or child_set_conf() replaces it. */
+    struct event_sink sink;
     struct child_timing timing;
 };
 
@@ -71,7 +60,7 @@ const struct stats *child_stats(const struct child *child); /* NULL for the prob
 void child_send_route(struct child *child, const struct route *route);
 void child_send_test(struct child *child, uint64_t test_id);
 void child_send_sessions(struct child *child, uint64_t request_id);
-/* For one that does not do what it was told: kills it; lost is called from the loop. */
+/* For one that does not do what it was told: kills it; EVENT_CHILD_LOST comes from the loop. */
 void child_kill(struct child *child, const char *why);
 
 #endif

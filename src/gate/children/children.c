@@ -19,8 +19,7 @@
 
 struct children {
     struct child_setup setup;
-    struct children_cbs cbs;
-    void *data;
+    struct event_sink sink;
     int conf_fd; /* the effective configuration, sealed */
     int try_fd;  /* the one that the prober tries; -1: none */
     uint64_t serial;
@@ -28,7 +27,6 @@ struct children {
     struct child *prober;
     struct child *relays[CONF_RELAYS_MAX]; /* those from n_relays on are retired */
     unsigned n_relays;
-    bool relays_ready; /* as last reported */
     struct route route;
 
     uint64_t list_id; /* 0: no list is being made */
@@ -46,48 +44,6 @@ static unsigned count_ready(const struct children *children)
     return ready;
 }
 
-static void report_ready(struct children *children)
-{
-    bool ready = count_ready(children) > 0;
-    if (ready == children->relays_ready)
-        return;
-    children->relays_ready = ready;
-    children->cbs.relays_ready(ready, children->data);
-}
-
-static bool is_settled(const struct children *children)
-{
-    for (unsigned i = 0; i < children->n_relays; i++)
-        if (child_configuring(children->relays[i]))
-            return false;
-    return !child_configuring(children->prober);
-}
-
-/* A prober that starts from now on gets the configuration in force. */
-static void end_try(struct children *children, bool ok, const char *detail)
-{
-    close(children->try_fd);
-    children->try_fd = -1;
-    child_set_conf(children->prober, children->conf_fd, children->serial);
-    children->cbs.conf_tried(ok, detail, children->data);
-}
-
-static void conf_done_cb(struct child *child, bool ok, const char *detail, void *data)
-{
-    struct children *children = data;
-    if (child_role(child) == CHILD_PROBER && children->try_fd >= 0) {
-        end_try(children, ok, detail);
-        return;
-    }
-    if (child_role(child) == CHILD_RELAY && child_usable(child))
-        child_send_route(child, &children->route);
-    children->cbs.conf_done(child_name(child), ok, detail, is_settled(children), children->data);
-    if (child_role(child) == CHILD_PROBER)
-        children->cbs.prober_ready(children->data);
-    else
-        report_ready(children);
-}
-
 /* CONF_RELAYS_MAX: not one of those in use. */
 static unsigned find_relay(const struct children *children, const struct child *relay)
 {
@@ -99,10 +55,11 @@ static unsigned find_relay(const struct children *children, const struct child *
 
 static void end_list(struct children *children)
 {
-    uint64_t id = children->list_id;
+    struct ipc_message message = {.type = IPC_SESSIONS_END, .request.id = children->list_id};
+    const struct event event = {.type = EVENT_MESSAGE, .message = &message};
     ev_timer_stop(children->setup.loop, &children->list_timer);
     children->list_id = 0;
-    children->cbs.sessions_end(id, children->data);
+    children->sink.event_cb(&event, children->sink.data);
 }
 
 static void end_list_of(struct children *children, const struct child *relay)
@@ -123,59 +80,43 @@ static void list_timeout_cb(struct ev_loop *loop, ev_timer *watcher, int revents
     end_list(watcher->data);
 }
 
-static void session_cb(struct children *children, const struct child *relay, const struct ipc_session *session)
+/* One of the list that is being made, from a relay that has not ended it. */
+static bool is_listed(const struct children *children, const struct child *relay, uint64_t list_id)
 {
     unsigned index = find_relay(children, relay);
-    if (children->list_id != 0 && session->request_id == children->list_id && index < CONF_RELAYS_MAX &&
-        children->list_open[index])
-        children->cbs.session(session, children->data);
+    return children->list_id != 0 && list_id == children->list_id && index < CONF_RELAYS_MAX &&
+           children->list_open[index];
 }
 
-static void message_cb(struct child *child, const struct ipc_message *message, void *data)
+/* False: it is not for the gate. */
+static bool take_message(struct children *children, struct child *child, const struct ipc_message *message)
 {
-    struct children *children = data;
-    switch ((enum ipc_type)message->type) {
-    case IPC_REPORT:
-        children->cbs.report(&message->report, children->data);
-        return;
-    case IPC_TROUBLE:
-        children->cbs.trouble(&message->trouble, children->data);
-        return;
-    case IPC_SESSION:
-        session_cb(children, child, &message->session);
-        return;
-    case IPC_SESSIONS_END:
+    if (message->type == IPC_SESSION)
+        return is_listed(children, child, message->session.request_id);
+    if (message->type == IPC_SESSIONS_END) {
         if (message->request.id == children->list_id)
             end_list_of(children, child);
-        return;
-    case IPC_CONF:
-    case IPC_ROUTE:
-    case IPC_TEST:
-    case IPC_SESSIONS:
-    case IPC_PING:
-    case IPC_CONF_DONE:
-    case IPC_PONG:
-        break;
+        return false;
     }
-    assert(false); /* child.c passes nothing else on */
+    if (message->type == IPC_CONF_DONE && child_role(child) == CHILD_RELAY && child_usable(child))
+        child_send_route(child, &children->route);
+    return true;
 }
 
-static void lost_cb(struct child *child, void *data)
+static void child_event_cb(const struct event *event, void *data)
 {
     struct children *children = data;
-    if (child_role(child) == CHILD_PROBER) {
-        children->cbs.prober_lost(children->data);
-        if (children->try_fd >= 0)
-            end_try(children, false, "the prober ended while it read the configuration; try again");
+    assert(event->type == EVENT_MESSAGE || event->type == EVENT_CHILD_LOST);
+    if (event->type == EVENT_MESSAGE && !take_message(children, event->child, event->message))
         return;
-    }
-    end_list_of(children, child);
-    report_ready(children);
+    children->sink.event_cb(event, children->sink.data);
+    if (event->type == EVENT_CHILD_LOST && child_role(event->child) == CHILD_RELAY)
+        end_list_of(children, event->child);
 }
 
 /* ---- configuration ---- */
 
-struct children *children_new(struct ev_loop *loop, const char *program, const struct children_cbs *cbs, void *data)
+struct children *children_new(struct ev_loop *loop, const char *program, const struct event_sink *sink)
 {
     struct children *children = calloc(1, sizeof *children);
     assert(ev_is_default_loop(loop));
@@ -184,12 +125,10 @@ struct children *children_new(struct ev_loop *loop, const char *program, const s
     children->setup = (struct child_setup){
         .loop = loop,
         .program = program,
-        .cbs = {.conf_done = conf_done_cb, .message = message_cb, .lost = lost_cb},
-        .data = children,
+        .sink = {.event_cb = child_event_cb, .data = children},
         .timing = {.restart_first_ms = 100, .restart_max_ms = 10000, .young = 10., .configure = 10., .ping = 10.},
     };
-    children->cbs = *cbs;
-    children->data = data;
+    children->sink = *sink;
     children->conf_fd = children->try_fd = -1;
     children->route.mode = ROUTE_CLOSED;
     ev_timer_init(&children->list_timer, list_timeout_cb, 0., 0.);
@@ -290,7 +229,15 @@ int children_configure(struct children *children, const struct conf *conf)
     return 0;
 }
 
-int children_try(struct children *children, const struct conf *conf)
+bool children_settled(const struct children *children)
+{
+    for (unsigned i = 0; i < children->n_relays; i++)
+        if (child_configuring(children->relays[i]))
+            return false;
+    return !child_configuring(children->prober);
+}
+
+int children_try(struct children *children, const struct conf *conf, uint64_t *ret_serial)
 {
     int fd = -1, r;
     assert(children->try_fd < 0);
@@ -302,7 +249,17 @@ int children_try(struct children *children, const struct conf *conf)
     children->try_fd = fd;
     children->serial++;
     child_configure(children->prober, fd, children->serial);
+    *ret_serial = children->serial;
     return 0;
+}
+
+void children_end_try(struct children *children)
+{
+    assert(children->try_fd >= 0);
+    close(children->try_fd);
+    children->try_fd = -1;
+    /* A prober that starts from now on gets the configuration in force. */
+    child_set_conf(children->prober, children->conf_fd, children->serial);
 }
 
 /* ---- for the gate ---- */

@@ -4,28 +4,21 @@
 #include "gate/control/status.h"
 
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "gate/children/children.h"
+#include "gate/decide/enforce.h"
+#include "gate/decide/test_run.h"
+#include "gate/reload.h"
 #include "gate/rules/encode/ruleset.h"
+#include "gate/rules/foreign.h"
+#include "gate/rules/keeper.h"
 
 #define TIME_TEXT_MAX  32
 #define REAL_PRECISION 12 /* digits; enough for a tenth of a millisecond in months */
-
-void status_add_text(struct status_texts *texts, const char *format, ...)
-{
-    va_list args;
-    if (texts->n == STATUS_TEXTS_MAX) {
-        texts->more++;
-        return;
-    }
-    va_start(args, format);
-    vsnprintf(texts->lines[texts->n++], STATUS_TEXT_SIZE, format, args);
-    va_end(args);
-}
 
 /* ---- values ---- */
 
@@ -147,7 +140,7 @@ static json_t *rules_object(const struct status_rules *rules)
                      count_value(rules->repaired), "error", text_or_null(rules->error));
 }
 
-static json_t *texts_array(const struct status_texts *texts)
+static json_t *texts_array(const struct texts *texts)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < texts->n; i++)
@@ -233,9 +226,60 @@ char *status_error_json(const char *error)
     return dump(json_pack("{s:o}", "error", text_value(error)));
 }
 
-char *status_reload_json(bool ok, const struct status_texts *texts)
+char *status_reload_json(bool ok, const struct texts *texts)
 {
     if (ok && texts->n == 0)
         return dump(json_pack("{s:b}", "ok", 1));
     return dump(json_pack("{s:b, s:o}", "ok", ok, ok ? "warnings" : "errors", texts_array(texts)));
+}
+
+/* ---- what the gate is like ---- */
+
+static void add_warnings(const struct status_source *source, struct texts *warnings)
+{
+    const struct texts *children = &source->reload->warnings;
+    const char *fallback = source->enforcement->verdict.fallback_detail;
+    unsigned ready, wanted;
+    children_count_relays(source->children, &ready, &wanted);
+    if (ready == 0)
+        texts_add(warnings, "no relay is listening: redirected connections are refused");
+    else if (ready < wanted)
+        texts_add(warnings, "only %u of %u relays are listening", ready, wanted);
+    if (!test_run_can_test(source->test_run))
+        texts_add(warnings, "no test can run: the prober is being started");
+    if (fallback[0] != '\0')
+        texts_add(warnings, "the secure channel is not used: %s", fallback);
+    for (size_t i = 0; i < children->n; i++)
+        texts_add(warnings, "%s", children->lines[i]);
+    if (source->foreign->text[0] != '\0')
+        texts_add(warnings, "%s", source->foreign->text);
+}
+
+char *status_of(const struct status_source *source)
+{
+    struct status_info info = {.verdict = source->enforcement->verdict,
+                               .since = source->enforcement->since,
+                               .started = source->started,
+                               .tested_at = source->test_run->tested_at};
+    char *json;
+    keeper_status(source->keeper, &info.rules);
+    children_read_stats(source->children, &info.stats);
+    add_warnings(source, &info.warnings);
+    json = status_json(&info);
+    texts_clear(&info.warnings);
+    return json;
+}
+
+char *status_config_of(const struct conf *conf)
+{
+    char *text = NULL, *json = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream)
+        return NULL;
+    conf_print(conf, stream);
+    if (fclose(stream) == 0)
+        json = status_config_json(text);
+    free(text);
+    return json;
 }

@@ -12,16 +12,9 @@
 
 #include "base/ipc.h"
 #include "base/stats.h"
+#include "model/conf/conf.h"
+#include "model/texts.h"
 #include "model/verdict.h"
-
-#define STATUS_TEXTS_MAX 100
-#define STATUS_TEXT_SIZE (DETAIL_MAX + 64)
-
-struct status_texts {
-    char lines[STATUS_TEXTS_MAX][STATUS_TEXT_SIZE];
-    size_t n;
-    size_t more; /* that found no room */
-};
 
 struct status_rules {
     bool installed; /* the kernel's table is the one of the verdict */
@@ -37,10 +30,8 @@ struct status_info {
     time_t started;
     struct status_rules rules;
     struct stats stats;
-    struct status_texts warnings;
+    struct texts warnings;
 };
-
-void status_add_text(struct status_texts *texts, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 char *status_json(const struct status_info *info);
 
@@ -53,6 +44,27 @@ char *status_session_json(const struct ipc_session *session);
 char *status_config_json(const char *text);
 char *status_error_json(const char *error);
 /* ok: with warnings, else with errors. */
-char *status_reload_json(bool ok, const struct status_texts *texts);
+char *status_reload_json(bool ok, const struct texts *texts);
+
+struct children;
+struct enforcement;
+struct foreign;
+struct keeper;
+struct reload;
+struct test_run;
+
+/* Whom to ask for the status; all borrowed. */
+struct status_source {
+    const struct enforcement *enforcement;
+    const struct test_run *test_run;
+    const struct keeper *keeper;
+    const struct children *children;
+    const struct reload *reload;
+    const struct foreign *foreign;
+    time_t started;
+};
+
+char *status_of(const struct status_source *source);
+char *status_config_of(const struct conf *conf);
 
 #endif

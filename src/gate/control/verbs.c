@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RELOAD_SECONDS 12. /* then it is answered without waiting for the relays any longer; a prober has 10 */
+#define OUT_OF_MEMORY "{\"error\": \"out of memory\"}"
 
 enum wait { WAIT_TEST, WAIT_SESSIONS, WAIT_RELOAD };
 
@@ -16,39 +16,33 @@ struct request {
     struct request *next;
     struct control_client *client;
     enum wait wait;
-    uint64_t list_id;                           /* WAIT_SESSIONS; 0: waits for another list to end */
+    uint64_t id;                                /* of the test, list or reload; 0: waits for another list to end */
     bool sent[CONF_SERVERS_MAX][STATUS_STAGES]; /* WAIT_TEST */
 };
 
 struct verbs {
-    struct ev_loop *loop;
-    struct verbs_ops ops;
-    void *data;
+    struct verbs_parts parts;
     struct request *waiting;
     uint64_t list_id; /* of the list that is being made or was made last */
-    bool list_running;
-    ev_timer reload_timer;
+    bool listing;
 };
 
-/* Sends and frees line; NULL ends the answer with what was sent. */
-static void send_line(struct control_client *client, char *line)
+/* Takes line over, the last one; NULL: there was no memory for it. */
+static void answer(struct control_client *client, char *line)
 {
-    if (line)
-        control_send(client, line);
+    control_send(client, line ? line : OUT_OF_MEMORY);
+    control_finish(client);
     free(line);
 }
 
-static void answer(struct control_client *client, char *line)
-{
-    send_line(client, line);
-    control_finish(client);
-}
-
+/* NULL: answered already, there is no memory. */
 static struct request *add_waiting(struct verbs *verbs, struct control_client *client, enum wait wait)
 {
     struct request *request = calloc(1, sizeof *request);
-    if (!request)
+    if (!request) {
+        answer(client, NULL);
         return NULL;
+    }
     request->client = client;
     request->wait = wait;
     request->next = verbs->waiting;
@@ -77,41 +71,47 @@ static void answer_waiting(struct verbs *verbs, struct request *request, char *l
 
 /* ---- test ---- */
 
+/* False: that stage has not ended. */
+static bool send_stage(struct request *request, const struct server_report *server, enum status_stage stage)
+{
+    char *line = status_stage_json(server, stage);
+    if (!line)
+        return false;
+    control_send(request->client, line);
+    free(line);
+    return true;
+}
+
 void verbs_on_report(struct verbs *verbs, const struct test_report *report)
 {
     for (struct request *request = verbs->waiting; request; request = request->next) {
-        if (request->wait != WAIT_TEST)
+        if (request->wait != WAIT_TEST || request->id != report->test_id)
             continue;
-        for (uint32_t i = 0; i < report->n_servers; i++) {
-            for (int stage = 0; stage < STATUS_STAGES; stage++) {
-                char *line = NULL;
-
-                if (!request->sent[i][stage])
-                    line = status_stage_json(&report->servers[i], (enum status_stage)stage);
-                request->sent[i][stage] = request->sent[i][stage] || line;
-                send_line(request->client, line);
-            }
-        }
-    }
-}
-
-void verbs_on_test_end(struct verbs *verbs, const char *why)
-{
-    struct request *next;
-    for (struct request *request = verbs->waiting; request; request = next) {
-        next = request->next;
-        if (request->wait == WAIT_TEST)
-            answer_waiting(verbs, request, why ? status_error_json(why) : verbs->ops.status(verbs->data));
+        for (uint32_t i = 0; i < report->n_servers; i++)
+            for (int stage = 0; stage < STATUS_STAGES; stage++)
+                request->sent[i][stage] =
+                    request->sent[i][stage] || send_stage(request, &report->servers[i], (enum status_stage)stage);
     }
 }
 
 static void start_test(struct verbs *verbs, struct control_client *client)
 {
-    struct request *request = add_waiting(verbs, client, WAIT_TEST);
-    if (!request)
-        answer(client, NULL);
-    else if (!verbs->ops.test(verbs->data))
-        answer_waiting(verbs, request, status_error_json("the prober is being started; try again in a moment"));
+    uint64_t id = test_run_test_now(verbs->parts.test_run);
+    struct request *request;
+    if (id == 0) {
+        answer(client, status_error_json("the prober is being started; try again in a moment"));
+        return;
+    }
+    request = add_waiting(verbs, client, WAIT_TEST);
+    if (request)
+        request->id = id;
+}
+
+static void settle_test(struct verbs *verbs, struct request *request)
+{
+    const char *why;
+    if (test_run_is_over(verbs->parts.test_run, request->id, &why))
+        answer_waiting(verbs, request, why ? status_error_json(why) : status_of(verbs->parts.status));
 }
 
 /* ---- sessions ---- */
@@ -120,116 +120,76 @@ static void start_test(struct verbs *verbs, struct control_client *client)
 static void start_list(struct verbs *verbs)
 {
     bool any = false;
-    if (verbs->list_running)
+    if (verbs->listing)
         return;
     for (struct request *request = verbs->waiting; request; request = request->next) {
-        if (request->wait != WAIT_SESSIONS || request->list_id != 0)
+        if (request->wait != WAIT_SESSIONS || request->id != 0)
             continue;
-        request->list_id = verbs->list_id + 1;
+        request->id = verbs->list_id + 1;
         any = true;
     }
     if (!any)
         return;
     verbs->list_id++;
-    verbs->list_running = true;
-    verbs->ops.list_sessions(verbs->list_id, verbs->data);
+    verbs->listing = true;
+    children_list_sessions(verbs->parts.children, verbs->list_id);
 }
 
 void verbs_on_session(struct verbs *verbs, const struct ipc_session *session)
 {
     char *line = status_session_json(session);
-    for (struct request *request = verbs->waiting; line && request; request = request->next)
-        if (request->wait == WAIT_SESSIONS && request->list_id == session->request_id)
-            control_send(request->client, line);
+    for (struct request *request = verbs->waiting; request; request = request->next)
+        if (request->wait == WAIT_SESSIONS && request->id == session->request_id)
+            control_send(request->client, line ? line : OUT_OF_MEMORY);
     free(line);
 }
 
-void verbs_on_sessions_end(struct verbs *verbs, uint64_t id)
+void verbs_on_sessions_end(struct verbs *verbs, uint64_t list_id)
 {
     struct request *next;
+    assert(verbs->listing && list_id == verbs->list_id);
     for (struct request *request = verbs->waiting; request; request = next) {
+        struct control_client *client = request->client;
         next = request->next;
-        if (request->wait == WAIT_SESSIONS && request->list_id == id)
-            answer_waiting(verbs, request, NULL);
+        if (request->wait != WAIT_SESSIONS || request->id != list_id)
+            continue;
+        remove_waiting(verbs, request);
+        control_finish(client);
     }
-    verbs->list_running = false;
-    start_list(verbs);
+    verbs->listing = false;
 }
 
 static void start_sessions(struct verbs *verbs, struct control_client *client)
 {
-    if (add_waiting(verbs, client, WAIT_SESSIONS))
-        start_list(verbs);
-    else
-        answer(client, NULL);
+    add_waiting(verbs, client, WAIT_SESSIONS); /* the list begins in verbs_settle() */
 }
 
 /* ---- reload ---- */
 
-static void answer_reloads(struct verbs *verbs, bool ok, const struct status_texts *texts)
-{
-    struct request *next;
-    ev_timer_stop(verbs->loop, &verbs->reload_timer);
-    for (struct request *request = verbs->waiting; request; request = next) {
-        next = request->next;
-        if (request->wait == WAIT_RELOAD)
-            answer_waiting(verbs, request, status_reload_json(ok, texts));
-    }
-}
-
-void verbs_on_reloaded(struct verbs *verbs, const struct status_texts *warnings)
-{
-    answer_reloads(verbs, true, warnings);
-}
-
-void verbs_on_reload_refused(struct verbs *verbs, const char *error)
-{
-    struct status_texts *errors = calloc(1, sizeof *errors);
-    if (!errors)
-        return;
-    status_add_text(errors, "%s", error);
-    answer_reloads(verbs, false, errors);
-    free(errors);
-}
-
-static void reload_timeout_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
-{
-    struct status_texts *warnings = calloc(1, sizeof *warnings);
-    if (!warnings)
-        return;
-    status_add_text(warnings, "not all relays have taken the configuration yet");
-    verbs_on_reloaded(watcher->data, warnings);
-    free(warnings);
-}
-
 static void start_reload(struct verbs *verbs, struct control_client *client)
 {
-    struct status_texts *errors = calloc(1, sizeof *errors);
-    if (!errors)
-        answer(client, NULL);
-    else if (!verbs->ops.reload(errors, verbs->data))
-        answer(client, status_reload_json(false, errors));
-    else if (!add_waiting(verbs, client, WAIT_RELOAD))
-        answer(client, status_reload_json(true, errors));
-    else if (!ev_is_active(&verbs->reload_timer)) {
-        ev_timer_set(&verbs->reload_timer, RELOAD_SECONDS, 0.);
-        ev_timer_start(verbs->loop, &verbs->reload_timer);
-    }
-    free(errors);
+    struct request *request = add_waiting(verbs, client, WAIT_RELOAD);
+    if (request)
+        request->id = reload_request(verbs->parts.reload);
+}
+
+static void settle_reload(struct verbs *verbs, struct request *request)
+{
+    const struct reload *reload = verbs->parts.reload;
+    if (reload_is_over(reload, request->id))
+        answer_waiting(verbs, request, status_reload_json(!reload->refused, reload_texts(reload)));
 }
 
 /* ---- verbs ---- */
 
 static void do_status(struct verbs *verbs, struct control_client *client)
 {
-    answer(client, verbs->ops.status(verbs->data));
+    answer(client, status_of(verbs->parts.status));
 }
 
 static void do_config(struct verbs *verbs, struct control_client *client)
 {
-    char *text = verbs->ops.config(verbs->data);
-    answer(client, text ? status_config_json(text) : NULL);
-    free(text);
+    answer(client, status_config_of(verbs->parts.reload->conf));
 }
 
 static const struct {
@@ -264,16 +224,36 @@ static void gone_cb(struct control_client *client, void *data)
 
 const struct control_cbs verbs_control_cbs = {.request = request_cb, .gone = gone_cb};
 
-struct verbs *verbs_new(struct ev_loop *loop, const struct verbs_ops *ops, void *data)
+void verbs_settle(struct verbs *verbs)
+{
+    struct request *next;
+    for (struct request *request = verbs->waiting; request; request = next) {
+        next = request->next;
+        switch (request->wait) {
+        case WAIT_TEST:
+            settle_test(verbs, request);
+            break;
+        case WAIT_RELOAD:
+            settle_reload(verbs, request);
+            break;
+        case WAIT_SESSIONS: /* ends by a message */
+            break;
+        }
+    }
+    start_list(verbs);
+}
+
+void verbs_stop(struct verbs *verbs)
+{
+    while (verbs->waiting)
+        answer_waiting(verbs, verbs->waiting, status_error_json("penstockd is stopping"));
+}
+
+struct verbs *verbs_new(const struct verbs_parts *parts)
 {
     struct verbs *verbs = calloc(1, sizeof *verbs);
-    if (!verbs)
-        return NULL;
-    verbs->loop = loop;
-    verbs->ops = *ops;
-    verbs->data = data;
-    ev_timer_init(&verbs->reload_timer, reload_timeout_cb, 0., 0.);
-    verbs->reload_timer.data = verbs;
+    if (verbs)
+        verbs->parts = *parts;
     return verbs;
 }
 
@@ -281,7 +261,6 @@ void verbs_free(struct verbs *verbs)
 {
     if (!verbs)
         return;
-    ev_timer_stop(verbs->loop, &verbs->reload_timer);
     while (verbs->waiting) {
         struct request *request = verbs->waiting;
         verbs->waiting = request->next;

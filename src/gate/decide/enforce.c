@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "gate/host/message_id.h"
-#include "gate/host/notify.h"
 
 static bool redirects(enum verdict_kind kind)
 {
@@ -67,27 +66,15 @@ static void log_change(const struct enforcement *enforcement, const struct verdi
 
 /* ---- the door ---- */
 
-static void tell_manager(const struct enforcement *enforcement)
-{
-    const char *detail = enforcement->verdict.detail;
-    char text[DETAIL_MAX + TABLE_ERROR_MAX + 64];
-    snprintf(text, sizeof text, "%s%s%s%s%s", verdict_status(enforcement->verdict.kind), detail[0] != '\0' ? ": " : "",
-             detail, enforcement->warning[0] != '\0' ? "; warning: " : "", enforcement->warning);
-    notify_status(text);
-}
-
-/* The only writer of state->verdict. */
+/* The only writer of enforcement->verdict. */
 static void gate_enter(struct enforcement *enforcement, const struct verdict *verdict)
 {
     bool changed = !enforcement->entered || enforcement->verdict.kind != verdict->kind;
-    bool news = changed || strcmp(enforcement->verdict.detail, verdict->detail) != 0;
     log_change(enforcement, verdict);
     enforcement->verdict = *verdict;
     enforcement->entered = true;
     if (changed)
         enforcement->since = time(NULL);
-    if (news)
-        tell_manager(enforcement);
 }
 
 static void send_route(struct enforcement *enforcement, const struct verdict *verdict)
@@ -176,24 +163,20 @@ void enforce_retry(struct enforcement *enforcement)
     enforce_pursue(enforcement, &enforcement->wanted);
 }
 
-void enforce_warn(struct enforcement *enforcement, const char *text)
+void enforce_rules_lost(struct enforcement *enforcement)
 {
-    snprintf(enforcement->warning, sizeof enforcement->warning, "%s", text);
-    if (enforcement->entered)
-        tell_manager(enforcement);
-}
-
-void enforce_rules_lost(struct enforcement *enforcement, const char *why)
-{
-    /* in keeper_status() */
     if (verdict_mode(enforcement->verdict.kind) != VERDICT_MODE_BLOCKED)
         enter_refused(enforcement);
 }
 
 void enforce_relays_ready(struct enforcement *enforcement, bool ready)
 {
+    if (ready == enforcement->relays_ready)
+        return;
     enforcement->relays_ready = ready;
-    if (ready && enforcement->verdict.kind != enforcement->wanted.kind)
+    if (!ready)
+        log_error("no relay is listening any more; redirected connections are refused until one is back");
+    else if (enforcement->verdict.kind != enforcement->wanted.kind)
         enforce_pursue(enforcement, &enforcement->wanted);
 }
 

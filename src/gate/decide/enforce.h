@@ -11,17 +11,15 @@
 
 #include "gate/children/children.h"
 #include "gate/rules/keeper.h"
-#include "gate/rules/table.h"
 #include "model/verdict.h"
 
 struct enforcement {
     struct keeper *keeper;     /* borrowed */
     struct children *children; /* borrowed */
-    struct verdict verdict;    /* in force; read only outside of state.c */
+    struct verdict verdict;    /* in force; read only outside of enforce.c */
     struct verdict wanted;     /* by the tests; another one only while the kernel or the relays are not ready for it */
     bool entered;              /* verdict holds one */
     bool relays_ready;
-    char warning[TABLE_ERROR_MAX]; /* beside the verdict; empty: none */
     time_t since;
     uint64_t generation; /* of the last route */
 };
@@ -34,12 +32,10 @@ void enforce_init(struct enforcement *enforcement, struct keeper *keeper, struct
  * wanted); enforce_retry() later tries again. Every call gives the relays a new generation. */
 void enforce_pursue(struct enforcement *enforcement, const struct verdict *wanted);
 void enforce_retry(struct enforcement *enforcement);
-/* Something else that an administrator should know; empty: not any more. */
-void enforce_warn(struct enforcement *enforcement, const char *text);
-/* The kernel's table is not ours any more, and cannot be repaired now. */
-void enforce_rules_lost(struct enforcement *enforcement, const char *why);
+/* The kernel's table is not ours any more, and cannot be repaired now; keeper_status() says why. */
+void enforce_rules_lost(struct enforcement *enforcement);
 /* The redirect needs at least one relay that listens. One that was there and is gone changes nothing: the closed port
- * refuses what is redirected to it. */
+ * refuses what is redirected to it. The same again is no news. */
 void enforce_relays_ready(struct enforcement *enforcement, bool ready);
 
 #endif

@@ -37,7 +37,10 @@ static void end(struct test_run *test_run, const char *why)
         return;
     test_run->phase = TEST_RUN_IDLE;
     ev_timer_stop(test_run->loop, &test_run->bound);
-    verbs_on_test_end(test_run->verbs, why);
+    if (!why)
+        return;
+    test_run->failed_id = test_run->id;
+    test_run->why = why;
 }
 
 /* The most that the stages of a test may take one after the other, and some more. */
@@ -73,14 +76,22 @@ static void bound_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     children_kill_prober(test_run->children, "its test does not end"); /* test_run_on_prober_lost() follows */
 }
 
-bool test_run_test_now(struct test_run *test_run)
+uint64_t test_run_test_now(struct test_run *test_run)
 {
     if (test_run->phase == TEST_RUN_UNDECIDED)
-        return true; /* its stages so far are told as well */
+        return test_run->id; /* its stages so far are told as well */
     if (!test_run_can_test(test_run))
-        return false;
+        return 0;
     schedule_request(&test_run->schedule, SCHEDULE_MANUAL, ev_now(test_run->loop));
-    return begin(test_run);
+    return begin(test_run) ? test_run->id : 0;
+}
+
+bool test_run_is_over(const struct test_run *test_run, uint64_t id, const char **ret_why)
+{
+    if (id == test_run->id && test_run->phase != TEST_RUN_IDLE)
+        return false;
+    *ret_why = id == test_run->failed_id ? test_run->why : NULL;
+    return true;
 }
 
 bool test_run_can_test(const struct test_run *test_run)
@@ -111,16 +122,13 @@ static void take_verdict(struct test_run *test_run, const struct verdict *verdic
 bool test_run_on_report(struct test_run *test_run, const struct test_report *report)
 {
     struct verdict verdict;
-    bool decided;
     if (test_run->phase == TEST_RUN_IDLE || report->test_id != test_run->id)
         return false;
-    verbs_on_report(test_run->verbs, report);
-    decided = test_run->phase == TEST_RUN_UNDECIDED && verdict_decide(report, test_run->conf, &verdict);
-    if (decided)
+    if (test_run->phase == TEST_RUN_UNDECIDED && verdict_decide(report, test_run->conf, &verdict))
         take_verdict(test_run, &verdict);
     if (report->complete)
         end(test_run, NULL);
-    return decided;
+    return true;
 }
 
 void test_run_on_prober_lost(struct test_run *test_run)
@@ -151,15 +159,11 @@ void test_run_set_conf(struct test_run *test_run, const struct conf *conf)
     hold(test_run);
 }
 
-void test_run_init(struct test_run *test_run, struct ev_loop *loop, struct children *children, struct verbs *verbs,
+void test_run_init(struct test_run *test_run, struct ev_loop *loop, struct children *children,
                    struct enforcement *enforcement, const struct conf *conf)
 {
-    *test_run = (struct test_run){.loop = loop,
-                                  .children = children,
-                                  .verbs = verbs,
-                                  .enforcement = enforcement,
-                                  .conf = conf,
-                                  .phase = TEST_RUN_IDLE};
+    *test_run = (struct test_run){
+        .loop = loop, .children = children, .enforcement = enforcement, .conf = conf, .phase = TEST_RUN_IDLE};
     schedule_init(&test_run->schedule, conf->interval_ms, conf->retry_max_ms);
     ev_timer_init(&test_run->due, due_cb, 0., 0.);
     ev_timer_init(&test_run->bound, bound_cb, 0., 0.);

@@ -10,7 +10,6 @@
 #include <time.h>
 
 #include "gate/children/children.h"
-#include "gate/control/verbs.h"
 #include "gate/decide/enforce.h"
 #include "gate/decide/schedule.h"
 
@@ -22,31 +21,34 @@ enum test_run_phase {
 
 struct test_run {
     struct ev_loop *loop;
-    struct children *children; /* these three are borrowed */
-    struct verbs *verbs;
+    struct children *children; /* these two are borrowed */
     struct enforcement *enforcement;
     const struct conf *conf;
     struct schedule schedule;
     enum test_run_phase phase;
-    uint64_t id; /* of the last test */
+    uint64_t id;        /* of the last test */
+    uint64_t failed_id; /* of the last test without a result */
+    const char *why;    /* it has none */
     ev_timer due, bound;
     uint64_t trouble_generation; /* last logged */
     time_t tested_at;            /* when the last verdict came out; 0: none yet */
 };
 
-void test_run_init(struct test_run *test_run, struct ev_loop *loop, struct children *children, struct verbs *verbs,
+void test_run_init(struct test_run *test_run, struct ev_loop *loop, struct children *children,
                    struct enforcement *enforcement, const struct conf *conf);
 void test_run_fini(struct test_run *test_run);
 /* At a reload: the running test is abandoned, and there is none until the prober has taken the configuration. */
 void test_run_set_conf(struct test_run *test_run, const struct conf *conf);
 
 void test_run_request(struct test_run *test_run, enum schedule_cause cause);
-/* For penstock test: starts one or joins the one that runs. False: there is no prober now. */
-bool test_run_test_now(struct test_run *test_run);
+/* For penstock test: starts one or joins the one that runs. Its id; 0: there is no prober now. */
+uint64_t test_run_test_now(struct test_run *test_run);
+/* True: the test of that id runs no more; ret_why is NULL, or says why it has no result. */
+bool test_run_is_over(const struct test_run *test_run, uint64_t id, const char **ret_why);
 bool test_run_can_test(const struct test_run *test_run);
 
 void test_run_on_prober_lost(struct test_run *test_run);
-/* True: a verdict was entered. */
+/* False: it is not of the test that runs. */
 bool test_run_on_report(struct test_run *test_run, const struct test_report *report);
 void test_run_on_trouble(struct test_run *test_run, const struct ipc_trouble *trouble);
 

@@ -32,14 +32,13 @@
 
 struct netwatch {
     struct ev_loop *loop;
-    struct netwatch_cbs cbs;
-    void *data;
+    struct event_sink sink;
     uint32_t own_portid;
 
     struct mnl_socket *rules;
     ev_io rules_watcher;
     bool table_touched; /* by a transaction whose end has not been seen yet */
-    bool table_changed;
+    bool table_changed, foreign_changed;
     char culprit[CULPRIT_MAX];
 
     struct mnl_socket *network;
@@ -53,6 +52,12 @@ struct netwatch {
 
     unsigned char buf[RECEIVE_MAX];
 };
+
+/* May free netwatch. */
+static void tell(struct netwatch *netwatch, const struct event *event)
+{
+    netwatch->sink.event_cb(event, netwatch->sink.data);
+}
 
 /* What a socket has, message by message; bounded. False when the kernel dropped some. */
 static bool read_messages(struct netwatch *netwatch, struct mnl_socket *socket,
@@ -131,21 +136,25 @@ static void take_rules_event(struct netwatch *netwatch, const struct nlmsghdr *m
         finish_transaction(netwatch, message);
     else if (is_ours(message))
         netwatch->table_touched = true;
+    else if ((message->nlmsg_type & 0xff) <= NFT_MSG_DELRULE) /* tables, chains and rules; not elements of sets */
+        netwatch->foreign_changed = true;
 }
 
 static void rules_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
+    struct event event = {.type = EVENT_TABLES_CHANGED};
     if (!read_messages(netwatch, netwatch->rules, take_rules_event)) {
         netwatch->table_touched = false;
-        netwatch->table_changed = true;
+        netwatch->table_changed = netwatch->foreign_changed = true;
         netwatch->culprit[0] = '\0';
     }
-    if (!netwatch->table_changed)
-        return;
-    netwatch->table_changed = false;
-    /* May free netwatch. */
-    netwatch->cbs.table_changed(netwatch->culprit[0] != '\0' ? netwatch->culprit : NULL, netwatch->data);
+    event.ours = netwatch->table_changed;
+    event.foreign = netwatch->foreign_changed;
+    event.culprit = netwatch->culprit[0] != '\0' ? netwatch->culprit : NULL;
+    netwatch->table_changed = netwatch->foreign_changed = false;
+    if (event.ours || event.foreign)
+        tell(netwatch, &event);
 }
 
 /* ---- network ---- */
@@ -195,7 +204,7 @@ static void network_quiet(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct netwatch *netwatch = watcher->data;
     netwatch->first_event = 0;
-    netwatch->cbs.network_changed(netwatch->data); /* may free netwatch */
+    tell(netwatch, &(const struct event){.type = EVENT_NETWORK_CHANGED});
 }
 
 /* ---- sleep ---- */
@@ -232,7 +241,7 @@ static void clock_jumped(struct ev_loop *loop, ev_io *watcher, int revents)
         ev_io_stop(loop, watcher); /* rather no notice of sleeping than a loop that spins */
     netwatch->slept_ms = slept_ms();
     if (netwatch->slept_ms - before >= SLEEP_SECONDS * 1000)
-        netwatch->cbs.resumed(netwatch->data); /* may free netwatch */
+        tell(netwatch, &(const struct event){.type = EVENT_RESUMED});
 }
 
 /* ---- the object ---- */
@@ -296,8 +305,8 @@ static void close_all(struct netwatch *netwatch)
     free(netwatch);
 }
 
-struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const struct netwatch_cbs *cbs, void *data,
-                              char *ret_error, size_t error_size)
+struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const struct event_sink *sink, char *ret_error,
+                              size_t error_size)
 {
     struct netwatch *netwatch = calloc(1, sizeof *netwatch);
     const char *failed;
@@ -306,8 +315,7 @@ struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const s
         return NULL;
     }
     netwatch->loop = loop;
-    netwatch->cbs = *cbs;
-    netwatch->data = data;
+    netwatch->sink = *sink;
     netwatch->own_portid = own_portid;
     netwatch->clock_fd = -1;
     netwatch->slept_ms = slept_ms();

@@ -4,7 +4,8 @@
 #include "gate/host/notify.h"
 
 #include <inttypes.h>
-#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -37,25 +38,34 @@ void notify_ready(struct notify *notify)
     sd_notify(0, "READY=1");
 }
 
-void notify_status(const char *text)
+void notify_status(struct notify *notify, const char *text)
 {
-    sd_notifyf(0, "STATUS=%s", text);
+    if (strncmp(notify->status, text, sizeof notify->status - 1) == 0)
+        return;
+    snprintf(notify->status, sizeof notify->status, "%s", text);
+    sd_notifyf(0, "STATUS=%s", notify->status);
 }
 
-void notify_reloading(struct notify *notify)
+static void tell_reloading(void)
 {
     struct timespec now;
-    if (!notify->ready)
-        return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
                (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 }
 
-void notify_reloaded(struct notify *notify)
+void notify_reload(struct notify *notify, uint64_t number, bool under_way)
 {
     if (!notify->ready)
         return;
+    if (number != notify->reload) {
+        notify->reload = number;
+        notify->reloading = true;
+        tell_reloading();
+    }
+    if (under_way || !notify->reloading)
+        return;
+    notify->reloading = false;
     sd_notify(0, "READY=1");
 }
 

@@ -16,13 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "gate/host/message_id.h"
 #include "gate/rules/nfsocket.h"
 #include "model/conf/conf.h"
 
 #define TIMEOUT_MS    5000
 #define BASES_MAX     64 /* with more of them the first ones must do */
 #define NFT_NAME_SIZE 64
-#define DPORT         2 /* offset in the transport header */
+#define DPORT         2  /* offset in the transport header */
+#define DELAY_SECONDS 1. /* others change their rules in several transactions */
+#define PAUSE_SECONDS 5. /* a look reads all rules of the host */
 
 /* A base chain: it sees the packets of one hook. */
 struct base {
@@ -217,4 +221,56 @@ int foreign_redirects(const struct conf *conf, char ret_text[static TABLE_ERROR_
     if (r < 0)
         table_explain(r, "reading nf_tables", ret_text);
     return r < 0 ? r : found;
+}
+
+/* ---- whenever they change ---- */
+
+static void arm(struct foreign *foreign, double seconds)
+{
+    ev_timer_stop(foreign->loop, &foreign->timer);
+    ev_timer_set(&foreign->timer, seconds, 0.);
+    ev_timer_start(foreign->loop, &foreign->timer);
+}
+
+static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_OTHERS}, {NULL, NULL}};
+    struct foreign *foreign = watcher->data;
+    char text[TABLE_ERROR_MAX] = "";
+    int r = foreign_redirects(foreign->conf, text);
+    foreign->looked = ev_now(loop);
+    /* An error is no news: the rules of our own meet it, too. */
+    if (r < 0 || strcmp(text, foreign->text) == 0)
+        return;
+    if (text[0] != '\0')
+        log_event(LOG_LEVEL_WARNING, fields, "%s", text);
+    else
+        log_notice("no other table redirects web connections any more");
+    memcpy(foreign->text, text, sizeof text);
+}
+
+void foreign_set_conf(struct foreign *foreign, const struct conf *conf)
+{
+    foreign->conf = conf;
+    arm(foreign, 0.);
+}
+
+void foreign_changed(struct foreign *foreign)
+{
+    double pause = foreign->looked + PAUSE_SECONDS - ev_now(foreign->loop);
+    if (!ev_is_active(&foreign->timer))
+        arm(foreign, pause > DELAY_SECONDS ? pause : DELAY_SECONDS);
+}
+
+void foreign_init(struct foreign *foreign, struct ev_loop *loop)
+{
+    *foreign = (struct foreign){.loop = loop, .looked = -PAUSE_SECONDS};
+    ev_timer_init(&foreign->timer, timer_cb, 0., 0.);
+    foreign->timer.data = foreign;
+}
+
+void foreign_fini(struct foreign *foreign)
+{
+    if (foreign->loop)
+        ev_timer_stop(foreign->loop, &foreign->timer);
 }

@@ -27,8 +27,7 @@ struct keeper {
     struct ev_loop *loop;
     struct table *table;
     uid_t own_uid;
-    struct keeper_cbs cbs;
-    void *data;
+    struct event_sink sink;
     const struct conf *conf;
     bool conf_changed;
     enum verdict_kind kind; /* last set */
@@ -132,69 +131,74 @@ static void note_repair(struct keeper *keeper)
     keeper->next_repair = (keeper->next_repair + 1) % REPAIRS_MAX;
 }
 
-static void lose(struct keeper *keeper, const char *why)
-{
-    note_refusal(keeper, why);
-    keeper->cbs.lost(why, keeper->data);
-}
-
 /* The table of the verdict once more; false: it is lost. */
 static bool write_again(struct keeper *keeper)
 {
     char error[TABLE_ERROR_MAX];
     if (apply(keeper, verdict_mode(keeper->kind), verdict_status(keeper->kind), error) == 0)
         return true;
-    lose(keeper, error);
+    note_refusal(keeper, error);
     return false;
 }
 
-static void repair(struct keeper *keeper, const char *culprit)
+static bool repair(struct keeper *keeper, const char *culprit)
 {
     const struct log_field fields[] = {
         {"MESSAGE_ID", MESSAGE_ID_REPAIRED}, {"PENSTOCK_CULPRIT", culprit}, {NULL, NULL}};
     note_repair(keeper);
     if (!write_again(keeper))
-        return;
+        return false;
     note_installed(keeper);
     log_event(LOG_LEVEL_WARNING, fields, "rules were changed by %s and are repaired", culprit);
+    return true;
 }
 
-void keeper_check(struct keeper *keeper, const char *culprit)
+bool keeper_check(struct keeper *keeper, const char *culprit)
 {
     char error[TABLE_ERROR_MAX], fight[TABLE_ERROR_MAX];
     int r;
     /* One that is not installed is written as a whole at the next retry. */
     if (!keeper->status.installed)
-        return;
+        return true;
     r = table_verify(keeper->table, error);
     if (r == 1)
-        return;
+        return true;
     if (r == -EAGAIN && !culprit) { /* nobody was seen to touch it */
         compare_soon(keeper);
-        return;
+        return true;
     }
     if (!culprit)
         culprit = "unknown";
     keeper->damaged = true;
     if (r < 0 && r != -EAGAIN) {
-        lose(keeper, error);
+        note_refusal(keeper, error);
     } else if (is_fight(keeper)) {
         snprintf(fight, sizeof fight, "another program changes them again and again, last %.150s; two managers fight",
                  culprit);
-        lose(keeper, fight);
+        note_refusal(keeper, fight);
     } else {
-        repair(keeper, culprit);
+        return repair(keeper, culprit);
     }
+    return false;
+}
+
+static void tell(struct keeper *keeper, enum event_type type)
+{
+    const struct event event = {.type = type};
+    keeper->sink.event_cb(&event, keeper->sink.data);
 }
 
 static void compare_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct keeper *keeper = watcher->data;
+    bool kept = true;
     compare_every(keeper, keeper->conf->interval_ms / 1000.);
     if (table_known(keeper->table))
-        keeper_check(keeper, NULL);
+        kept = keeper_check(keeper, NULL);
     else if (keeper->status.installed) /* nobody is known to have touched it, nobody is known not to have */
-        (void)write_again(keeper);
+        kept = write_again(keeper);
+    if (!kept)
+        tell(keeper, EVENT_RULES_LOST);
 }
 
 static void retry_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
@@ -202,13 +206,12 @@ static void retry_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     struct keeper *keeper = watcher->data;
     if (keeper->damaged)
         note_repair(keeper);
-    keeper->cbs.retry(keeper->data);
+    tell(keeper, EVENT_RULES_RETRY);
 }
 
 /* ---- the object ---- */
 
-struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_uid, const struct keeper_cbs *cbs,
-                          void *data)
+struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_uid, const struct event_sink *sink)
 {
     struct keeper *keeper = calloc(1, sizeof *keeper);
     if (!keeper) {
@@ -218,8 +221,7 @@ struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_u
     keeper->loop = loop;
     keeper->table = table;
     keeper->own_uid = own_uid;
-    keeper->cbs = *cbs;
-    keeper->data = data;
+    keeper->sink = *sink;
     for (unsigned i = 0; i < REPAIRS_MAX; i++)
         keeper->repairs[i] = -FIGHT_OVER;
     backoff_init(&keeper->backoff, RETRY_FIRST_MS, RETRY_MAX_MS);

@@ -9,32 +9,26 @@
 #include <sys/types.h>
 
 #include "gate/control/status.h"
+#include "gate/event.h"
 #include "gate/rules/table.h"
 #include "model/conf/conf.h"
 #include "model/verdict.h"
 
 struct keeper;
 
-/* Of rules_ functions only keeper_check() calls lost. */
-struct keeper_cbs {
-    /* The table is not what was set, and repairing it failed or has to wait; retry follows. */
-    void (*lost)(const char *why, void *data);
-    void (*retry)(void *data); /* call keeper_set() again */
-};
-
-/* Takes netfilter over. NULL: out of memory. cbs is copied. */
-struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_uid, const struct keeper_cbs *cbs,
-                          void *data);
+/* Takes table over. NULL: out of memory. sink gets EVENT_RULES_LOST and EVENT_RULES_RETRY. */
+struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_uid, const struct event_sink *sink);
 void keeper_free(struct keeper *keeper); /* takes NULL; leaves the kernel's table as it is */
 
 /* Before the first keeper_set(), and at reload: the next keeper_set() writes the table. conf stays the caller's and
  * must outlive its use here. */
 void keeper_set_conf(struct keeper *keeper, const struct conf *conf);
 /* The table becomes that of the verdict; nothing is done when it is that already. False: the kernel refuses, which was
- * logged and shows in keeper_status(); retry will be called. */
+ * logged and shows in keeper_status(); EVENT_RULES_RETRY follows. */
 bool keeper_set(struct keeper *keeper, enum verdict_kind kind);
-/* Compares our table and repairs it: culprit was seen to touch it, or, when it is NULL, somebody may have. */
-void keeper_check(struct keeper *keeper, const char *culprit);
+/* Compares our table and repairs it: culprit was seen to touch it, or, when it is NULL, somebody may have.
+ * False: it is not ours any more, as when the rules are lost. */
+bool keeper_check(struct keeper *keeper, const char *culprit);
 /* Leaves blocking rules behind, or none. False: the kernel refuses (logged). */
 bool keeper_stop(struct keeper *keeper, bool block);
 void keeper_status(const struct keeper *keeper, struct status_rules *ret_status);
