@@ -36,6 +36,24 @@ static bool match_loop(const struct conf *conf, const struct subject *subject, s
     return is_set(&subject->proxy) && addr_equal(&subject->destination, &subject->proxy);
 }
 
+static bool in_ports(const uint16_t *ports, size_t count, const struct addr *addr, size_t *ret_entry)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ports[i] == addr_port(addr)) {
+            *ret_entry = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Before all that is exempt: the address that is seen is not where it ends. */
+static bool match_source_route(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    size_t entry;
+    return subject->source_routed && in_ports(conf->ports, conf->n_ports, &subject->destination, &entry);
+}
+
 static bool match_own(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
 {
     return subject->own;
@@ -71,17 +89,6 @@ static bool in_networks(const struct prefix *networks, size_t count, const struc
 static bool match_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
 {
     return in_networks(conf->bypass_networks, conf->n_bypass_networks, &subject->destination, ret_entry);
-}
-
-static bool in_ports(const uint16_t *ports, size_t count, const struct addr *addr, size_t *ret_entry)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (ports[i] == addr_port(addr)) {
-            *ret_entry = i;
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool match_bypass_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
@@ -124,6 +131,7 @@ static const struct row {
 } rows[] = {
     [POLICY_ROW_NOT_REDIRECTED] = {POLICY_REFUSED, false, match_not_redirected, "not redirected"},
     [POLICY_ROW_LOOP] = {POLICY_REFUSED, false, match_loop, "the proxy or penstock itself"},
+    [POLICY_ROW_SOURCE_ROUTE] = {POLICY_REFUSED, true, match_source_route, "source route"},
     [POLICY_ROW_OWN] = {POLICY_DIRECT, true, match_own, "penstock's own traffic"},
     [POLICY_ROW_HOST] = {POLICY_DIRECT, true, match_host, "service of this host"},
     [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_users, "[Bypass] Users"},
@@ -171,6 +179,7 @@ const char *policy_rule_text(const struct conf *conf, const struct policy_rule *
         return buf;
     case POLICY_ROW_NOT_REDIRECTED:
     case POLICY_ROW_LOOP:
+    case POLICY_ROW_SOURCE_ROUTE:
     case POLICY_ROW_OWN:
     case POLICY_ROW_HOST:
     case POLICY_ROW_LOCAL_NETWORKS:

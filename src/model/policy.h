@@ -23,6 +23,7 @@ enum policy_decision {
 enum policy_row {
     POLICY_ROW_NOT_REDIRECTED, /* made to the relay's port itself */
     POLICY_ROW_LOOP,           /* would come back to a relay, or go to the proxy through the proxy */
+    POLICY_ROW_SOURCE_ROUTE,   /* its packets name other hosts on their way */
     POLICY_ROW_OWN,            /* penstock's own */
     POLICY_ROW_HOST,           /* to a service of this host */
     POLICY_ROW_BYPASS_USERS,
@@ -41,6 +42,7 @@ struct subject {
     struct addr acceptor;    /* the relay's address that accepted it; family 0: no relay did */
     struct addr proxy;       /* where the relay would go with it; family 0: nowhere */
     uint8_t protocol;        /* IPPROTO_TCP, … */
+    bool source_routed;      /* by an IPv6 routing header or an IPv4 option */
     bool own;                /* a socket of penstock */
     bool local;              /* the destination is an address of this host */
     bool has_uid;

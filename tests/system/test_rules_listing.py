@@ -149,9 +149,10 @@ def test_what_is_configured_twice_is_listed_once(space, rules):
 def test_quic_passes_only_when_allowed_and_not_blocked(space, rules):
     one = rules(conf=lib.CONF + "[Redirect]\nQUIC=pass\n")
     one.apply("secure")
-    assert "udp dport @web" not in space.listing()
+    assert 'udp dport @web counter name "direct_packets" accept comment "QUIC=pass"' in space.listing()
     one.apply("blocked")
-    assert 'udp dport @web counter name "rejected_udp" reject' in space.listing()
+    assert "QUIC=pass" not in space.listing()
+    assert 'th dport @web counter name "rejected_udp" reject' in space.listing()
 
 
 def test_largest_configuration_fits(space, rules):
@@ -193,7 +194,7 @@ def test_change_of_verdict_keeps_counters_and_sets(space, rules):
     one.apply("secure")
     count_something(space)
     sets = re.findall(r"set \w+ \{ # handle \d+", space.listing("--handle"))
-    assert len(sets) == 7
+    assert len(sets) == 8
     for mode in ("blocked", "plain", "direct", "secure"):
         one.apply(mode)
         assert one.ask("verify") == "same"

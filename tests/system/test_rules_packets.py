@@ -28,6 +28,8 @@ LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 ANY = {4: "0.0.0.0", 6: "::"}
 BOTH = pytest.mark.parametrize("ip", [4, 6], ids=["IPv4", "IPv6"])
 CLOSED = pytest.mark.parametrize("mode", ["secure", "blocked"])
+# Every table that closes the gate.
+TABLES = pytest.mark.parametrize("table", ["secure", "plain", "blocked", "last resort", "lockdown"])
 AT_ONCE = 0.8  # seconds; a packet that is dropped in silence costs at least one
 OTHER_UID = 65501
 MPTCP = 262
@@ -35,10 +37,12 @@ SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40
 WEB_COUNTER = """
 table inet count {
     counter web { }
+    counter elsewhere { }
     chain arriving {
         type filter hook prerouting priority -300; policy accept;
         tcp dport { 80, 443, 15443 } counter name web
-        udp dport { 80, 443 } counter name web
+        meta l4proto { udp, udplite, sctp, dccp } th dport { 80, 443 } counter name web
+        th dport 8443 counter name elsewhere
         ip frag-off & 0x1fff != 0 counter name web
         iif "up0" ip daddr 127.0.0.0/8 counter name web
         iif "up0" ip6 daddr ::1 counter name web
@@ -140,6 +144,16 @@ class World:
         self.rules = lib.Rules(self.host, self.helper, self.directory, conf=conf, **kwargs)
         self.rules.apply(mode)
 
+    def start_table(self, table):
+        """The table of a verdict, or one that stands where there is none; for the default configuration."""
+        if table == "lockdown":
+            self.host.run("nft", "-f", f"{lib.TOP}/nft/lockdown.nft")
+        elif table == "last resort":
+            self.start("blocked")
+            assert self.rules.ask("close for this test") == "ok"
+        else:
+            self.start(table)
+
     def close(self):
         self.servers.close()
         if self.rules is not None:
@@ -147,10 +161,17 @@ class World:
         self.host.close()
         self.web.close()
 
+    def count(self, name):
+        text = self.web.run("nft", "list", "counter", "inet", "count", name).stdout
+        return int(re.search(r"packets (\d+)", text).group(1))
+
     def arrived(self):
         """Packets at the web's ports 80 and 443, and pieces of packets."""
-        text = self.web.run("nft", "list", "counter", "inet", "count", "web").stdout
-        return int(re.search(r"packets (\d+)", text).group(1))
+        return self.count("web")
+
+    def reached(self):
+        """Packets at a port that is not redirected."""
+        return self.count("elsewhere")
 
     def socket(self, ip, kind=socket.SOCK_STREAM, protocol=0, uid=OTHER_UID, space=None):
         """Of that user, in the host's namespace."""
@@ -492,6 +513,68 @@ def test_ipv6_extension_headers_hide_nothing(world, mode):
         else:
             sock.connect((WEB[6], 443))
             assert sock.recv(100).startswith(b"relay")
+    assert world.arrived() == 0
+
+
+# To the web by way of a host in a local network, which is bypassed.
+FIRST_HOP = {4: "10.9.9.9", 6: "fd00::9"}
+
+
+def make_first_hop(world):
+    """A strict route needs it on the link."""
+    world.host.batch(f"route add {FIRST_HOP[4]} dev up0", f"neigh add {FIRST_HOP[4]} lladdr {MAC['web']} dev up0")
+
+
+def set_source_route(sock, ip, option):
+    """No privilege is needed for either."""
+    if ip == 4:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([1, option, 7, 4]) + socket.inet_aton(FIRST_HOP[4]))
+    else:  # RFC 8754: the last segment first; the kernel fills in the destination
+        segments = bytes(16) + socket.inet_pton(socket.AF_INET6, FIRST_HOP[6])
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, bytes([0, 4, option, 1, 1, 0, 0, 0]) + segments)
+
+
+@TABLES
+@pytest.mark.parametrize("ip, option", [(6, 4), (4, 131), (4, 137)], ids=["SRH", "LSRR", "SSRR"])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
+def test_source_routes_by_way_of_a_bypassed_network_reach_no_web_port(world, table, ip, option, kind):
+    world.start_table(table)
+    make_first_hop(world)
+    with world.socket(ip, kind) as sock:
+        set_source_route(sock, ip, option)
+        sock.settimeout(0.1)
+        with contextlib.suppress(OSError):
+            sock.connect((WEB[ip], 443))
+            sock.send(b"x")
+    assert world.arrived() == 0
+    with world.socket(ip, kind) as sock, contextlib.suppress(OSError):  # elsewhere they may go
+        set_source_route(sock, ip, option)
+        sock.settimeout(0.1)
+        before = world.reached()
+        sock.connect((WEB[ip], 8443))
+        sock.send(b"x")
+    assert world.reached() > before
+
+
+@TABLES
+@BOTH
+@pytest.mark.parametrize("protocol", [17, 33, 132, 136], ids=["UDP", "DCCP", "SCTP", "UDP-Lite"])
+def test_every_protocol_with_ports_is_refused(world, table, ip, protocol):
+    world.start_table(table)
+    for port, leaves in ((80, False), (443, False), (8443, True)):
+        before = world.arrived(), world.reached()
+        with world.socket(ip, socket.SOCK_RAW, protocol, uid=0) as sock, contextlib.suppress(PermissionError):
+            sock.sendto(struct.pack("!HHHH", 40000, port, 8, 0), (WEB[ip], 0))
+        assert world.arrived() == before[0]
+        assert (world.reached() > before[1]) == leaves
+
+
+@CLOSED
+@BOTH
+def test_an_unprivileged_udp_lite_socket_is_refused(world, ip, mode):
+    world.start(mode)
+    with world.socket(ip, socket.SOCK_DGRAM, 136) as sock, pytest.raises(OSError):
+        sock.sendto(b"x", (WEB[ip], 443))
     assert world.arrived() == 0
 
 

@@ -108,6 +108,17 @@ START_TEST(the_first_of_several_wins)
 }
 END_TEST
 
+START_TEST(source_routes_are_refused_before_anything_is_exempt)
+{
+    struct subject subject = to("198.51.100.7", 8443);
+    read_conf(ALL);
+    subject.own = subject.source_routed = true;
+    decides(&subject, POLICY_REFUSED, "source route");
+    addr_set_port(&subject.destination, 22);
+    decides(&subject, POLICY_DIRECT, "penstock's own traffic");
+}
+END_TEST
+
 START_TEST(what_is_not_tcp_is_refused_on_redirected_ports)
 {
     struct subject subject = to("203.0.113.7", 443);
@@ -157,6 +168,7 @@ int main(void)
     tcase_add_test(tcase, bypass_goes_past_the_proxy);
     tcase_add_test(tcase, local_networks_can_be_sent_to_the_proxy);
     tcase_add_test(tcase, the_first_of_several_wins);
+    tcase_add_test(tcase, source_routes_are_refused_before_anything_is_exempt);
     tcase_add_test(tcase, what_is_not_tcp_is_refused_on_redirected_ports);
     tcase_add_test(tcase, only_udp_may_pass_as_quic);
     tcase_add_test(tcase, a_relay_refuses_itself_and_the_proxy);

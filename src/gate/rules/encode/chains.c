@@ -7,6 +7,7 @@
 #include <linux/netfilter_ipv4.h>
 
 #include "gate/rules/encode/rule.h"
+#include "gate/rules/encode/sets.h"
 
 #define CHAIN_GUARD_CLOSING "guard_closing"
 
@@ -64,6 +65,15 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
         return;
     case STEP_MATCH_UDP_IN:
         rule_dport_set(rule, IPPROTO_UDP, match->set);
+        return;
+    case STEP_MATCH_PORTS_IN:
+        rule_th_dport_set(rule, SET_PROTOCOLS, match->set);
+        return;
+    case STEP_MATCH_ROUTING_HEADER:
+        rule_routing_header(rule);
+        return;
+    case STEP_MATCH_IP_OPTION:
+        rule_ip_option(rule, (uint8_t)match->bits);
         return;
     case STEP_MATCH_LISTEN_PORT:
         rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);

@@ -8,6 +8,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <stdio.h>
 
 #include "gate/rules/encode/batch.h"
@@ -19,9 +20,6 @@
 #define COMMENT_MAX   NFTNL_UDATA_COMMENT_MAXLEN
 #define TABLE_COMMENT "penstock cannot run: web traffic is refused, see penstockd(8)"
 #define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
-
-/* All with the destination port at the same place; a program needs no right for any of them. */
-static const uint8_t silent_protocols[] = {IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_SCTP, IPPROTO_DCCP};
 
 static struct rule *begin(struct ruleset_batch *batch)
 {
@@ -50,10 +48,7 @@ static void fill_exempt(struct ruleset_batch *batch)
     rule_daddr_set(rule, AF_INET6, SET_BYPASS6);
     exempt(rule, "bypassed network");
     rule = begin(batch);
-    rule_dport_set(rule, IPPROTO_TCP, SET_BYPASS_PORTS);
-    exempt(rule, "bypassed port");
-    rule = begin(batch);
-    rule_dport_set(rule, IPPROTO_UDP, SET_BYPASS_PORTS);
+    rule_th_dport_set(rule, SET_PROTOCOLS, SET_BYPASS_PORTS);
     exempt(rule, "bypassed port");
     rule = begin(batch);
     rule_daddr_set(rule, AF_INET, SET_LOCAL4);
@@ -63,18 +58,42 @@ static void fill_exempt(struct ruleset_batch *batch)
     exempt(rule, "local network");
 }
 
-static void refuse(struct ruleset_batch *batch, uint8_t protocol, bool drop, const char *comment)
+static void answer(struct rule *rule, bool reset, bool drop, const char *comment)
 {
-    struct rule *rule = begin(batch);
-    rule_dport_set(rule, protocol, SET_WEB);
     rule_count(rule);
     if (drop)
         rule_drop(rule);
-    else if (protocol == IPPROTO_TCP)
+    else if (reset)
         rule_reject_reset(rule);
     else
         rule_reject(rule);
     rule_finish(rule, comment);
+}
+
+/* What says that it ends at an exempt address may go on from there. */
+static void fill_source_routes(struct ruleset_batch *batch, bool drop)
+{
+    static const uint8_t options[] = {IPOPT_LSRR, IPOPT_SSRR};
+    struct rule *rule = begin(batch);
+    rule_routing_header(rule);
+    rule_th_dport_set(rule, SET_PROTOCOLS, SET_WEB);
+    answer(rule, false, drop, "source route");
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        rule = begin(batch);
+        rule_ip_option(rule, options[i]);
+        rule_th_dport_set(rule, SET_PROTOCOLS, SET_WEB);
+        answer(rule, false, drop, "source route");
+    }
+}
+
+static void fill_web(struct ruleset_batch *batch, bool drop, const char *comment)
+{
+    struct rule *rule = begin(batch);
+    rule_dport_set(rule, IPPROTO_TCP, SET_WEB);
+    answer(rule, true, drop, comment);
+    rule = begin(batch);
+    rule_th_dport_set(rule, SET_PROTOCOLS, SET_WEB);
+    answer(rule, false, drop, comment);
 }
 
 struct ruleset_batch *closing_encode(const struct closing_spec *spec, uint32_t generation, uint32_t first_seq)
@@ -92,10 +111,9 @@ struct ruleset_batch *closing_encode(const struct closing_spec *spec, uint32_t g
     ruleset_sets_create(batch);
     ruleset_sets_fill(batch, spec->conf);
     ruleset_chain_create(batch, &chain);
+    fill_source_routes(batch, spec->drop);
     fill_exempt(batch);
-    refuse(batch, IPPROTO_TCP, spec->drop, comment);
-    for (size_t i = 0; i < COUNT_OF(silent_protocols); i++)
-        refuse(batch, silent_protocols[i], spec->drop, comment);
+    fill_web(batch, spec->drop, comment);
     if (ruleset_batch_finish(batch))
         return batch;
     ruleset_batch_free(batch);

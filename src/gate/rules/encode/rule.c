@@ -226,11 +226,15 @@ void rule_daddr_local(struct rule *rule)
     compare(rule, NFT_CMP_EQ, &type, sizeof type);
 }
 
-static void load_daddr(struct rule *rule, int family)
+static void match_family(struct rule *rule, uint8_t protocol)
 {
-    uint8_t protocol = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
     load_meta(rule, NFT_META_NFPROTO);
     compare(rule, NFT_CMP_EQ, &protocol, sizeof protocol);
+}
+
+static void load_daddr(struct rule *rule, int family)
+{
+    match_family(rule, family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
     if (family == AF_INET)
         load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), sizeof(struct in_addr));
     else
@@ -288,6 +292,41 @@ void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set)
 {
     load_dport(rule, protocol);
     lookup(rule, set);
+}
+
+void rule_th_dport_set(struct rule *rule, const char *protocols, const char *set)
+{
+    load_meta(rule, NFT_META_L4PROTO);
+    lookup(rule, protocols);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct tcphdr, dest), sizeof(in_port_t));
+    lookup(rule, set);
+}
+
+static void match_present(struct rule *rule, enum nft_exthdr_op op, uint8_t type)
+{
+    struct nftnl_expr *expr = add_expr(rule, "exthdr");
+    uint8_t present = 1;
+    if (!expr)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_DREG, NFT_REG_1);
+    nftnl_expr_set_u8(expr, NFTNL_EXPR_EXTHDR_TYPE, type);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_OFFSET, 0);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_LEN, 1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_OP, op);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_FLAGS, NFT_EXTHDR_F_PRESENT);
+    compare(rule, NFT_CMP_EQ, &present, sizeof present);
+}
+
+void rule_routing_header(struct rule *rule)
+{
+    match_family(rule, NFPROTO_IPV6);
+    match_present(rule, NFT_EXTHDR_OP_IPV6, IPPROTO_ROUTING);
+}
+
+void rule_ip_option(struct rule *rule, uint8_t option)
+{
+    match_family(rule, NFPROTO_IPV4);
+    match_present(rule, NFT_EXTHDR_OP_IPV4, option);
 }
 
 static void match_bits(struct rule *rule, uint32_t bits)

@@ -29,9 +29,13 @@ void rule_daddr_loopback(struct rule *rule, int family);             /* ip daddr
 void rule_nexthop_other(struct rule *rule, int family); /* rt ip nexthop != 127.0.0.1: its way is not loopback's */
 void rule_dport(struct rule *rule, uint8_t protocol, uint16_t port);       /* tcp dport PORT */
 void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set); /* tcp dport @SET */
-void rule_ct_mark(struct rule *rule, uint32_t bits);                       /* ct mark & BITS != 0 */
-void rule_ct_original(struct rule *rule);                                  /* ct direction original */
-void rule_ct_dnat(struct rule *rule);                                      /* ct status dnat */
+/* meta l4proto @PROTOCOLS th dport @SET */
+void rule_th_dport_set(struct rule *rule, const char *protocols, const char *set);
+void rule_routing_header(struct rule *rule);            /* exthdr rt exists */
+void rule_ip_option(struct rule *rule, uint8_t option); /* ip option OPTION exists */
+void rule_ct_mark(struct rule *rule, uint32_t bits);    /* ct mark & BITS != 0 */
+void rule_ct_original(struct rule *rule);               /* ct direction original */
+void rule_ct_dnat(struct rule *rule);                   /* ct status dnat */
 
 void rule_set_ct_mark(struct rule *rule, uint32_t bits);   /* ct mark set ct mark | BITS */
 void rule_counter(struct rule *rule, const char *counter); /* counter name "COUNTER" */

@@ -15,12 +15,13 @@
 #define TABLE_COMMENT "rules for web traffic, see penstockd(8)"
 #define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
 
-/* The first four count connections, the others packets. */
+/* The first five count connections, the others packets. */
 static const char *const counters[] = {
     "own",
     "bypassed",
     "local",
     "redirected",
+    "source_routed",
     "own_packets",
     "bypassed_packets",
     "local_packets",
@@ -30,6 +31,7 @@ static const char *const counters[] = {
     "redirected_packets",
     "relay_packets",
     "direct_packets",
+    "rejected_route",
     "rejected_bound",
     "rejected_tcp",
     "rejected_udp",

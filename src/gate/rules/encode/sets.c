@@ -17,7 +17,13 @@
 #define COUNT_OF(a) (sizeof a / sizeof((a)[0]))
 
 /* nft's own numbers for types and byte orders: the kernel only keeps them, nft prints elements by them. */
-enum nft_type { NFT_TYPE_IPV4_ADDR = 7, NFT_TYPE_IPV6_ADDR = 8, NFT_TYPE_INET_SERVICE = 13, NFT_TYPE_UID = 24 };
+enum nft_type {
+    NFT_TYPE_IPV4_ADDR = 7,
+    NFT_TYPE_IPV6_ADDR = 8,
+    NFT_TYPE_INET_PROTOCOL = 12,
+    NFT_TYPE_INET_SERVICE = 13,
+    NFT_TYPE_UID = 24
+};
 enum nft_byteorder { NFT_BYTEORDER_HOST = 1, NFT_BYTEORDER_NETWORK = 2 };
 
 struct set_type {
@@ -31,6 +37,7 @@ struct set_type {
 
 static const struct set_type types[] = {
     {SET_WEB, NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, "[Redirect] Ports"},
+    {SET_PROTOCOLS, NFT_TYPE_INET_PROTOCOL, 1, NFT_BYTEORDER_NETWORK, 0, "all that have ports"},
     {SET_BYPASS_PORTS, NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, "[Bypass] Ports"},
     {SET_BYPASS_USERS, NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0, "[Bypass] Users"},
     {SET_BYPASS4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
@@ -166,6 +173,16 @@ static bool port_elements(const uint16_t *ports, size_t count, struct elements *
     return ret_elements->items;
 }
 
+/* A program needs no right for any of them. */
+static bool protocol_elements(struct elements *ret_elements)
+{
+    static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_SCTP, IPPROTO_DCCP};
+    ret_elements->items = calloc(sizeof protocols, sizeof *ret_elements->items);
+    for (size_t i = 0; i < sizeof protocols && ret_elements->items; i++)
+        append(ret_elements, &protocols[i], sizeof protocols[i], false);
+    return ret_elements->items;
+}
+
 static bool user_elements(const struct conf *conf, struct elements *ret_elements)
 {
     ret_elements->items = calloc(conf->n_bypass_users + 1, sizeof *ret_elements->items);
@@ -186,6 +203,8 @@ static bool elements_of(const struct set_type *type, const struct conf *conf, st
         return network_elements(conf->bypass_networks, conf->n_bypass_networks, type->key_length, ret_elements);
     case NFT_TYPE_UID:
         return user_elements(conf, ret_elements);
+    case NFT_TYPE_INET_PROTOCOL:
+        return protocol_elements(ret_elements);
     case NFT_TYPE_INET_SERVICE:
         if (strcmp(type->name, SET_WEB) == 0)
             return port_elements(conf->ports, conf->n_ports, ret_elements);

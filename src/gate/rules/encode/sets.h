@@ -6,6 +6,7 @@
 #include "gate/rules/encode/batch.h"
 
 #define SET_WEB          "web"
+#define SET_PROTOCOLS    "protocols" /* that have ports */
 #define SET_BYPASS_PORTS "bypass_ports"
 #define SET_BYPASS_USERS "bypass_users"
 #define SET_BYPASS4      "bypass4"

@@ -3,6 +3,7 @@
 
 #include "gate/rules/encode/steps.h"
 
+#include <netinet/ip.h>
 #include <sys/socket.h>
 
 #include "gate/rules/encode/sets.h"
@@ -11,13 +12,14 @@
 #define REDIRECTED (MODE(SECURE) | MODE(PLAIN))
 #define BLOCKED    MODE(BLOCKED)
 #define DIRECT     MODE(DIRECT)
+#define CLOSED     (REDIRECTED | BLOCKED)
 #define ALWAYS     (REDIRECTED | BLOCKED | DIRECT)
 #define BOTH_SIDES (STEP_LOCAL | STEP_FORWARDED)
 #define BOTH_KINDS (STEP_REDIRECT | STEP_GUARD)
 
-static bool quic_passes(const struct ruleset_spec *spec)
+static bool quic_rejected(const struct ruleset_spec *spec)
 {
-    return spec->conf->quic == CONF_QUIC_PASS && spec->mode != VERDICT_MODE_BLOCKED;
+    return spec->conf->quic == CONF_QUIC_REJECT;
 }
 
 /* clang-format off */
@@ -33,6 +35,9 @@ static bool quic_passes(const struct ruleset_spec *spec)
 #define NEXTHOP_OTHER(version) {.kind = STEP_MATCH_NEXTHOP_OTHER, .family = (version)}
 #define TCP_IN(name)           {.kind = STEP_MATCH_TCP_IN, .set = (name)}
 #define UDP_IN(name)           {.kind = STEP_MATCH_UDP_IN, .set = (name)}
+#define PORTS_IN(name)         {.kind = STEP_MATCH_PORTS_IN, .set = (name)}
+#define ROUTING_HEADER         {.kind = STEP_MATCH_ROUTING_HEADER}
+#define IP_OPTION(option)      {.kind = STEP_MATCH_IP_OPTION, .bits = (option)}
 #define LISTEN_PORT            {.kind = STEP_MATCH_LISTEN_PORT}
 #define ORIGINAL               {.kind = STEP_MATCH_ORIGINAL}
 #define DNAT                   {.kind = STEP_MATCH_DNAT}
@@ -43,6 +48,21 @@ static bool quic_passes(const struct ruleset_spec *spec)
 #define MATCHES(...) .matches = {__VA_ARGS__}
 
 static const struct step steps[] = {
+    /* ---- source routes: the address that is seen is not where they end. The guard refuses them; what was redirected would
+     * keep its route. ---- */
+    STEP(STEP_REDIRECT, BOTH_SIDES, CLOSED, SOURCE_ROUTE, RETURN, MATCHES(ROUTING_HEADER, PORTS_IN(SET_WEB)),
+         .first_counter = "source_routed", .comment = "source route, left to the guard"),
+    STEP(STEP_GUARD, BOTH_SIDES, CLOSED, SOURCE_ROUTE, REJECT, MATCHES(ROUTING_HEADER, PORTS_IN(SET_WEB)),
+         .packet_counter = "rejected_route", .comment = "source route"),
+    STEP(STEP_REDIRECT, BOTH_SIDES, CLOSED, SOURCE_ROUTE, RETURN, MATCHES(IP_OPTION(IPOPT_LSRR), PORTS_IN(SET_WEB)),
+         .first_counter = "source_routed", .comment = "source route, left to the guard"),
+    STEP(STEP_GUARD, BOTH_SIDES, CLOSED, SOURCE_ROUTE, REJECT, MATCHES(IP_OPTION(IPOPT_LSRR), PORTS_IN(SET_WEB)),
+         .packet_counter = "rejected_route", .comment = "source route"),
+    STEP(STEP_REDIRECT, BOTH_SIDES, CLOSED, SOURCE_ROUTE, RETURN, MATCHES(IP_OPTION(IPOPT_SSRR), PORTS_IN(SET_WEB)),
+         .first_counter = "source_routed", .comment = "source route, left to the guard"),
+    STEP(STEP_GUARD, BOTH_SIDES, CLOSED, SOURCE_ROUTE, REJECT, MATCHES(IP_OPTION(IPOPT_SSRR), PORTS_IN(SET_WEB)),
+         .packet_counter = "rejected_route", .comment = "source route"),
+
     /* ---- penstock's own ---- */
     STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN),
          .mark = RULESET_OWN_MARK, .first_counter = "own", .packet_counter = "own_packets",
@@ -88,10 +108,8 @@ static const struct step steps[] = {
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed network"),
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET6, SET_BYPASS6)),
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed network"),
-    STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_PORTS, EXEMPT, MATCHES(TCP_IN(SET_BYPASS_PORTS)),
+    STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_PORTS, EXEMPT, MATCHES(PORTS_IN(SET_BYPASS_PORTS)),
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed port"),
-    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BYPASS_PORTS, ACCEPT, MATCHES(UDP_IN(SET_BYPASS_PORTS)),
-         .packet_counter = "bypassed_packets", .comment = "bypassed port"),
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, LOCAL_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET, SET_LOCAL4)),
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "local network"),
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, LOCAL_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET6, SET_LOCAL6)),
@@ -106,12 +124,13 @@ static const struct step steps[] = {
          .packet_counter = "rejected_tcp", .comment = "web traffic that was not redirected"),
     STEP(STEP_GUARD, BOTH_SIDES, BLOCKED, PORTS, RESET, MATCHES(TCP_IN(SET_WEB)),
          .packet_counter = "rejected_tcp"),
-    STEP(STEP_GUARD, BOTH_SIDES, DIRECT, QUIC, ACCEPT, MATCHES(UDP_IN(SET_WEB)),
+    STEP(STEP_GUARD, BOTH_SIDES, DIRECT, QUIC, ACCEPT, MATCHES(PORTS_IN(SET_WEB)),
          .packet_counter = "direct_packets"),
-    STEP(STEP_GUARD, BOTH_SIDES, REDIRECTED, QUIC, REJECT, MATCHES(UDP_IN(SET_WEB)),
-         .packet_counter = "rejected_udp", .unless = quic_passes,
-         .comment = "QUIC, which cannot go through the proxy"),
-    STEP(STEP_GUARD, BOTH_SIDES, BLOCKED, QUIC, REJECT, MATCHES(UDP_IN(SET_WEB)),
+    STEP(STEP_GUARD, BOTH_SIDES, REDIRECTED, QUIC, ACCEPT, MATCHES(UDP_IN(SET_WEB)),
+         .packet_counter = "direct_packets", .unless = quic_rejected, .comment = "QUIC=pass"),
+    STEP(STEP_GUARD, BOTH_SIDES, REDIRECTED, QUIC, REJECT, MATCHES(PORTS_IN(SET_WEB)),
+         .packet_counter = "rejected_udp", .comment = "QUIC, or what else is not TCP: cannot go through the proxy"),
+    STEP(STEP_GUARD, BOTH_SIDES, BLOCKED, QUIC, REJECT, MATCHES(PORTS_IN(SET_WEB)),
          .packet_counter = "rejected_udp"),
 
     /* ---- the relay's port: a connection that was not redirected has no destination. One that left this host from the

@@ -37,6 +37,9 @@ enum step_match_kind {
     STEP_MATCH_NEXTHOP_OTHER,
     STEP_MATCH_TCP_IN, /* .set of ports */
     STEP_MATCH_UDP_IN,
+    STEP_MATCH_PORTS_IN, /* of whatever protocol has ports: .set */
+    STEP_MATCH_ROUTING_HEADER,
+    STEP_MATCH_IP_OPTION, /* .bits: its number */
     STEP_MATCH_LISTEN_PORT,
     STEP_MATCH_ORIGINAL, /* the direction of the connection's first packet */
     STEP_MATCH_DNAT,
