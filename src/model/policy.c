@@ -47,11 +47,16 @@ static bool in_ports(const uint16_t *ports, size_t count, const struct addr *add
     return false;
 }
 
+bool policy_is_web(const struct conf *conf, const struct subject *subject)
+{
+    size_t entry;
+    return in_ports(conf->ports, conf->n_ports, &subject->destination, &entry);
+}
+
 /* Before all that is exempt: the address that is seen is not where it ends. */
 static bool match_source_route(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
 {
-    size_t entry;
-    return subject->source_routed && in_ports(conf->ports, conf->n_ports, &subject->destination, &entry);
+    return subject->source_routed && policy_is_web(conf, subject);
 }
 
 static bool match_own(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
@@ -110,10 +115,8 @@ static bool match_ports(const struct conf *conf, const struct subject *subject, 
 
 static bool match_quic(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
 {
-    size_t entry;
     bool passes = subject->protocol == IPPROTO_UDP && conf->quic == CONF_QUIC_PASS;
-    return subject->protocol != IPPROTO_TCP && !passes &&
-           in_ports(conf->ports, conf->n_ports, &subject->destination, &entry);
+    return subject->protocol != IPPROTO_TCP && !passes && policy_is_web(conf, subject);
 }
 
 static bool match_all(const struct conf *conf, const struct subject *subject, size_t *ret_entry)

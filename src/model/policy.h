@@ -58,6 +58,9 @@ struct policy_rule {
 enum policy_decision policy_decide(const struct conf *conf, const struct subject *subject,
                                    struct policy_rule *ret_rule);
 
+/* To a redirected port, whatever decides about it. */
+bool policy_is_web(const struct conf *conf, const struct subject *subject);
+
 #define POLICY_RULE_TEXT_MAX 320
 /* "[Bypass] Networks=192.0.2.0/24", or words for a row that no key makes; returns buf. The rule must be of conf. */
 const char *policy_rule_text(const struct conf *conf, const struct policy_rule *rule,

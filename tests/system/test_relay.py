@@ -411,6 +411,18 @@ def test_a_protocol_in_which_the_server_speaks_first(lab, daemon, proxy):
     assert fake.connects() == [f"{labs.RAW4}:80"]
 
 
+@pytest.mark.parametrize("destination", [labs.RAW4, "10.9.9.9"], ids=["web", "bypassed"])
+def test_a_redirect_of_others_makes_the_relay_connect_to_no_other_port(lab, daemon, proxy, destination):
+    fake = proxy(tunnel(lambda sock: sock.sendall(b"reached")))
+    one = start(daemon, "secure")
+    lab.nft("host", "table ip other { chain out { type nat hook output priority -150; "
+                    "tcp dport 2222 redirect to :15443; }; }")
+    with contextlib.suppress(ConnectionResetError), lab.connect("host", destination, 2222) as sock:
+        assert sock.recv(100) == b""
+    one.wait_log(f"-> {destination}:2222 via none: 0 up, 0 down, 0.000 s, destination port is not one of the redirected")
+    assert fake.connects() == []
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_500_sessions_at_once_keep_their_bytes_apart(lab, daemon, proxy, route):
     def echo(sock):

@@ -47,6 +47,16 @@ START_TEST(the_web_goes_to_the_proxy)
 }
 END_TEST
 
+START_TEST(other_ports_are_nobodys_business_of_ours)
+{
+    ck_assert_str_eq(decide("198.51.100.7", 8443), "port");
+    ck_assert_str_eq(decide("2001:db8::1", 25), "port");
+    ck_assert_str_eq(decide("198.51.100.7", 15443), "port");
+    ck_assert_str_eq(decide("10.0.0.1", 22), "port"); /* bypassed, but there by another's redirect */
+    ck_assert_str_eq(decide("10.0.0.1", 443), "proxy");
+}
+END_TEST
+
 START_TEST(a_connection_to_the_relay_itself_is_not_redirected)
 {
     struct addr own = address("127.0.0.1", 15443), proxy = address("192.0.2.7", 8081);
@@ -88,6 +98,7 @@ int main(void)
     Suite *suite = suite_create("destination");
     TCase *tcase = tcase_create("destination");
     tcase_add_test(tcase, the_web_goes_to_the_proxy);
+    tcase_add_test(tcase, other_ports_are_nobodys_business_of_ours);
     tcase_add_test(tcase, a_connection_to_the_relay_itself_is_not_redirected);
     tcase_add_test(tcase, loops_are_seen);
     tcase_add_test(tcase, without_a_route_only_our_own_addresses_are_loops);

@@ -81,6 +81,10 @@ static struct conf *make_conf(bool secure)
     conf->log_sessions = true;
     conf->log_level = LOG_LEVEL_INFO;
     conf->secure = secure;
+    conf->ports[0] = 80;
+    conf->ports[1] = 443;
+    conf->ports[2] = 25;
+    conf->n_ports = 3;
     if (secure) {
         conf->ca_paths[0] = strdup(peer_pki("ca.pem"));
         conf->n_ca_paths = 1;
@@ -652,6 +656,7 @@ static void begin_http_local(void)
     ck_assert_int_eq(getsockname(fds[0], &client.sa, &length), 0);
     length = sizeof destination;
     ck_assert_int_eq(getpeername(fds[0], &destination.sa, &length), 0);
+    rig.worker->settings->conf->ports[0] = addr_port(&destination);
     ck_assert_int_eq(send(fds[0], HTTP_HELLO, sizeof HTTP_HELLO - 1, 0), sizeof HTTP_HELLO - 1);
     app_watch(fds[0]);
     session_begin(rig.worker, fds[1], &client, &destination, &own);

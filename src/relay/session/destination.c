@@ -14,9 +14,15 @@ bool destination_judge(const struct conf *conf, const struct addr *destination, 
     struct policy_rule rule;
     switch (policy_decide(conf, &subject, &rule)) {
     case POLICY_PROXY:
-    case POLICY_DIRECT: /* the kernel redirected it all the same, by older rules: the proxy is the way that is there */
-    case POLICY_UNTOUCHED:
         return true;
+    case POLICY_DIRECT: /* the kernel redirected it all the same, by older rules: the proxy is the way that is there */
+        if (policy_is_web(conf, &subject))
+            return true;
+        *ret_reason = REASON_PORT;
+        return false;
+    case POLICY_UNTOUCHED:
+        *ret_reason = REASON_PORT;
+        return false;
     case POLICY_REFUSED:
         *ret_reason = rule.row == POLICY_ROW_NOT_REDIRECTED ? REASON_NOT_REDIRECTED : REASON_LOOP;
         return false;
