@@ -119,7 +119,7 @@ def test_every_rule_has_a_counter_and_a_comment(space, rules):
         lines = re.findall(r"^\t\t(?!type |flags |comment |elements |packets )(?=\S).*$", space.listing(), flags=re.M)
         assert len(lines) > 15
         for line in lines:
-            assert re.search(r' counter name "\w+" .*comment "[^"]+"$', line), line
+            assert re.search(r'\bcounter name "\w+" .*comment "[^"]+"$', line), line
 
 
 def test_blocked_rules_carry_the_status_text(space, rules):

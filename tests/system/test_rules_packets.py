@@ -22,6 +22,7 @@ import rules as lib
 
 HOST = {4: "203.0.113.1", 6: "2001:db8:cb::1"}
 WEB = {4: "203.0.113.2", 6: "2001:db8:cb::2"}
+SECOND = {4: "203.0.113.3", 6: "2001:db8:cb::3"}  # of the web, where nobody listens
 MAC = {"host": "02:00:00:00:00:01", "web": "02:00:00:00:00:02"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
@@ -114,12 +115,15 @@ class World:
         self.host.run("ip", "link", "add", "up0", "index", "10", "address", MAC["host"], "type", "veth",
                       "peer", "name", "up0", "index", "20", "address", MAC["web"], "netns", self.web.path)
         # Neighbours are given: finding an IPv6 one takes a second on an interface that has just come up.
-        self.web.batch(f"addr add {WEB[4]}/24 dev up0", f"addr add {WEB[6]}/64 dev up0 nodad", "link set up0 up",
+        self.web.batch(f"addr add {WEB[4]}/24 dev up0", f"addr add {WEB[6]}/64 dev up0 nodad",
+                       f"addr add {SECOND[4]}/24 dev up0", f"addr add {SECOND[6]}/64 dev up0 nodad", "link set up0 up",
                        f"neigh add {HOST[4]} lladdr {MAC['host']} dev up0",
                        f"neigh add {HOST[6]} lladdr {MAC['host']} dev up0")
         self.host.batch(f"addr add {HOST[4]}/24 dev up0", f"addr add {HOST[6]}/64 dev up0 nodad", "link set up0 up",
                         f"neigh add {WEB[4]} lladdr {MAC['web']} dev up0",
                         f"neigh add {WEB[6]} lladdr {MAC['web']} dev up0",
+                        f"neigh add {SECOND[4]} lladdr {MAC['web']} dev up0",
+                        f"neigh add {SECOND[6]} lladdr {MAC['web']} dev up0",
                         f"route add default via {WEB[4]}", f"route add ::/0 via {WEB[6]}")
         for space in (self.web, self.host):
             lib.wait_until(lambda: self.running(space), "running interface")
@@ -354,25 +358,54 @@ def test_last_bytes_of_a_closed_socket_arrive(world, ip, mode, uid):
     assert world.host.counter("closing_packets") > 0
 
 
+FOREIGN = {"mark": "ct mark set 0x30000000", "label of penstock": "ct label set 21",
+           "label of a bypassed user": "ct label set 22", "label of a service": "ct label set 23"}
+
+
 @BOTH
 @CLOSED
-def test_foreign_connection_marks_open_nothing(world, ip, mode):
-    world.host.nft("table inet other { chain out { type filter hook output priority -50; "
-                   "tcp dport 443 ct mark set 0x30000000; }; }")
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_what_others_say_of_a_connection_opens_nothing(world, ip, mode, foreign):
+    """A mark never, a label not while the socket has an owner."""
+    world.host.nft("table inet other { chain out { type filter hook output priority -150; "
+                   f"tcp dport 443 {FOREIGN[foreign]}; }}; }}")
     world.start(mode)
     if mode == "blocked":
         world.refused(ip)
-        assert world.host.counter("foreign_mark") > 0
     else:
         assert world.get(ip).startswith(b"relay")
     assert world.arrived() == 0
 
 
 @BOTH
-def test_other_bits_of_the_connection_mark_are_left_alone(world, ip):
-    world.host.nft("table inet other { counter both { }; chain out { type filter hook output priority -150; ct mark set 0x12345; }; "
+@CLOSED
+@pytest.mark.parametrize("owner", ["closed", "open"])
+def test_what_a_socket_from_before_the_rules_still_has_to_send_stays_here(world, ip, mode, owner):
+    """Its connection may carry whatever mark others give to theirs."""
+    world.host.nft("table inet other { chain out { type filter hook output priority -50; ct mark set 0x30000000; }; }")
+    sock = world.socket(ip)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    sock.connect((WEB[ip], 443))
+    assert sock.recv(100) == b"web"
+    assert sock.send(bytes(1 << 22), socket.MSG_DONTWAIT) > 1000000
+    if owner == "closed":
+        sock.close()
+    world.start(mode, f"Users={OTHER_UID + 1}")
+    before, server = world.arrived(), world.servers.kept[-1]
+    server.settimeout(0.3)
+    with contextlib.suppress(OSError):  # it makes room, and more would come
+        while server.recv(1 << 20):
+            pass
+    assert world.arrived() == before
+    sock.close()
+
+
+@BOTH
+def test_marks_and_other_labels_are_left_alone(world, ip):
+    world.host.nft("table inet other { counter both { }; "
+                   "chain out { type filter hook output priority -150; ct mark set 0x12345 ct label set 100; }; "
                    "chain late { type filter hook output priority 50; "
-                   "ct mark 0x10012345 counter name both; }; }")
+                   "ct mark 0x12345 ct label 100 ct label 21 counter name both; }; }")
     world.start("secure")
     assert world.get(ip, uid=lib.OWN_UID) == b"web"
     assert "packets 0 " not in world.host.run("nft", "list", "counter", "inet", "other", "both").stdout
@@ -491,6 +524,19 @@ def test_services_of_this_host_are_reachable(world, ip, mode):
     with world.socket(ip, space=world.web) as outsider:
         outsider.connect((HOST[ip], 443))
         assert outsider.recv(100) == b"own service"
+
+
+@BOTH
+@CLOSED
+@pytest.mark.parametrize("port", [80, 443])
+def test_services_of_this_host_answer_clients_from_web_ports(world, ip, mode, port):
+    world.start(mode)
+    with world.socket(ip, space=world.web, uid=0) as outsider:
+        outsider.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        outsider.bind((SECOND[ip], port))
+        outsider.connect((HOST[ip], 443))
+        assert outsider.recv(100) == b"own service"
+    assert world.host.counter("served") == 1
 
 
 @BOTH

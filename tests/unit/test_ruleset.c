@@ -223,7 +223,7 @@ START_TEST(messages_are_described)
     struct conf *conf = read_conf("");
     struct ruleset_batch *batch = encode(conf, RULESET_CREATE, VERDICT_MODE_BLOCKED);
     uint32_t seq = ruleset_batch_last_seq(batch);
-    ck_assert_str_eq(ruleset_batch_describe(batch, seq), "rule 'not redirected' in chain relay_port");
+    ck_assert_str_eq(ruleset_batch_describe(batch, seq), "rule 'begins at a web port outside' in chain relay_port");
     ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ + 1), "table inet penstock");
     ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ), "the transaction");
     ck_assert_str_eq(ruleset_batch_describe(batch, FIRST_SEQ - 1), "the transaction");

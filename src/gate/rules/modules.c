@@ -46,6 +46,10 @@ static void fill_ct(struct rule *rule)
 {
     rule_ct_original(rule);
 }
+static void fill_label(struct rule *rule)
+{
+    rule_ct_label(rule, 1);
+}
 static void fill_redirect(struct rule *rule)
 {
     rule_dport(rule, IPPROTO_TCP, 1);
@@ -62,9 +66,13 @@ static const struct part {
     const struct ruleset_chain *chain;
     void (*fill)(struct rule *rule);
 } parts[] = {
-    {"nft_fib_inet", &filter_chain, fill_fib}, {"nft_reject_inet", &filter_chain, fill_reject},
-    {"nft_ct", &filter_chain, fill_ct},        {"nft_chain_nat", &nat_chain, fill_nothing},
-    {"nft_redir", &nat_chain, fill_redirect},  {"nft_objref", &filter_chain, fill_objref},
+    {"nft_fib_inet", &filter_chain, fill_fib},
+    {"nft_reject_inet", &filter_chain, fill_reject},
+    {"nft_ct", &filter_chain, fill_ct},
+    {"nft_chain_nat", &nat_chain, fill_nothing},
+    {"nft_redir", &nat_chain, fill_redirect},
+    {"nft_objref", &filter_chain, fill_objref},
+    {"connection labels (CONFIG_NF_CONNTRACK_LABELS)", &filter_chain, fill_label},
 };
 
 /* The kernel's error for a table of its own with one rule. Without an end the transaction is rolled back, whatever the

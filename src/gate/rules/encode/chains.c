@@ -39,8 +39,8 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
     case STEP_MATCH_OWNER_IN:
         rule_skuid_set(rule, match->set);
         return;
-    case STEP_MATCH_MARK:
-        rule_ct_mark(rule, match->bits);
+    case STEP_MATCH_LABEL:
+        rule_ct_label(rule, match->bits);
         return;
     case STEP_MATCH_OUT_LOOPBACK:
         rule_oif_loopback(rule);
@@ -77,6 +77,12 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
         return;
     case STEP_MATCH_LISTEN_PORT:
         rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
+        return;
+    case STEP_MATCH_SYN_FROM_IN:
+        rule_syn_sport_set(rule, match->set);
+        return;
+    case STEP_MATCH_REPLY:
+        rule_ct_reply(rule);
         return;
     case STEP_MATCH_ORIGINAL:
         rule_ct_original(rule);
@@ -128,8 +134,8 @@ static void add_rule(struct ruleset_batch *batch, const struct step *step, const
     bool first = chain->kind == STEP_REDIRECT;
     for (const struct step_match *match = step->matches; match->kind != STEP_MATCH_END; match++)
         add_match(rule, match, spec);
-    if (first && step->mark != 0)
-        rule_set_ct_mark(rule, step->mark);
+    if (step->label != 0 && chain->kind != STEP_GUARD)
+        rule_set_ct_label(rule, step->label);
     rule_counter(rule, first ? step->first_counter : step->packet_counter);
     add_verdict(rule, step->verdict, chain->kind, spec);
     rule_finish(rule, step->comment ? step->comment : spec->status);

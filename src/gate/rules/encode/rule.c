@@ -21,7 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOPBACK_IFINDEX 1 /* in every network namespace */
+#define FLAGS_OFFSET     13 /* in the TCP header */
+#define LABEL_WORDS      4  /* of a connection label */
+#define LOOPBACK_IFINDEX 1  /* in every network namespace */
 
 struct rule {
     struct ruleset_batch *batch;
@@ -126,16 +128,16 @@ static void load_ct(struct rule *rule, uint32_t key)
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, NFT_REG_1);
 }
 
-static void bitwise(struct rule *rule, uint32_t mask, uint32_t xor)
+static void bitwise(struct rule *rule, const void *mask, const void * xor, uint32_t length)
 {
     struct nftnl_expr *expr = add_expr(rule, "bitwise");
     if (!expr)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof mask);
-    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof mask);
-    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &xor, sizeof xor);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, length);
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, mask, length);
+    nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, xor, length);
 }
 
 static void compare(struct rule *rule, enum nft_cmp_ops op, const void *value, size_t length)
@@ -224,6 +226,19 @@ void rule_daddr_local(struct rule *rule)
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
     compare(rule, NFT_CMP_EQ, &type, sizeof type);
+}
+
+void rule_syn_sport_set(struct rule *rule, const char *set)
+{
+    static const uint8_t mask = TH_FIN | TH_SYN | TH_RST | TH_ACK, zero, syn = TH_SYN;
+    uint8_t protocol = IPPROTO_TCP;
+    load_meta(rule, NFT_META_L4PROTO);
+    compare(rule, NFT_CMP_EQ, &protocol, sizeof protocol);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS_OFFSET, sizeof mask);
+    bitwise(rule, &mask, &zero, sizeof mask);
+    compare(rule, NFT_CMP_EQ, &syn, sizeof syn);
+    load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct tcphdr, source), sizeof(in_port_t));
+    lookup(rule, set);
 }
 
 static void match_family(struct rule *rule, uint8_t protocol)
@@ -332,21 +347,42 @@ void rule_ip_option(struct rule *rule, uint8_t option)
 static void match_bits(struct rule *rule, uint32_t bits)
 {
     uint32_t zero = 0;
-    bitwise(rule, bits, 0);
+    bitwise(rule, &bits, &zero, sizeof bits);
     compare(rule, NFT_CMP_NEQ, &zero, sizeof zero);
 }
 
-void rule_ct_mark(struct rule *rule, uint32_t bits)
+/* As the kernel numbers them: in words of the host's byte order. */
+static void label_of(unsigned bit, uint32_t ret_label[static LABEL_WORDS])
 {
-    load_ct(rule, NFT_CT_MARK);
-    match_bits(rule, bits);
+    assert(bit < 32 * LABEL_WORDS);
+    memset(ret_label, 0, LABEL_WORDS * sizeof *ret_label);
+    ret_label[bit / 32] = 1u << bit % 32;
+}
+
+void rule_ct_label(struct rule *rule, unsigned bit)
+{
+    static const uint32_t zero[LABEL_WORDS];
+    uint32_t label[LABEL_WORDS];
+    label_of(bit, label);
+    load_ct(rule, NFT_CT_LABELS);
+    bitwise(rule, label, zero, sizeof label);
+    compare(rule, NFT_CMP_NEQ, zero, sizeof zero);
+}
+
+static void match_direction(struct rule *rule, uint8_t direction)
+{
+    load_ct(rule, NFT_CT_DIRECTION);
+    compare(rule, NFT_CMP_EQ, &direction, sizeof direction);
 }
 
 void rule_ct_original(struct rule *rule)
 {
-    uint8_t direction = IP_CT_DIR_ORIGINAL;
-    load_ct(rule, NFT_CT_DIRECTION);
-    compare(rule, NFT_CMP_EQ, &direction, sizeof direction);
+    match_direction(rule, IP_CT_DIR_ORIGINAL);
+}
+
+void rule_ct_reply(struct rule *rule)
+{
+    match_direction(rule, IP_CT_DIR_REPLY);
 }
 
 void rule_ct_dnat(struct rule *rule)
@@ -357,15 +393,19 @@ void rule_ct_dnat(struct rule *rule)
 
 /* ---- statements and verdicts ---- */
 
-void rule_set_ct_mark(struct rule *rule, uint32_t bits)
+void rule_set_ct_label(struct rule *rule, unsigned bit)
 {
-    struct nftnl_expr *expr;
-    load_ct(rule, NFT_CT_MARK);
-    bitwise(rule, ~bits, bits);
+    struct nftnl_expr *expr = add_expr(rule, "immediate");
+    uint32_t label[LABEL_WORDS];
+    if (!expr)
+        return;
+    label_of(bit, label);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
+    nftnl_expr_set(expr, NFTNL_EXPR_IMM_DATA, label, sizeof label);
     expr = add_expr(rule, "ct");
     if (!expr)
         return;
-    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_LABELS);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_SREG, NFT_REG_1);
 }
 

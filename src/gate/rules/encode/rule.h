@@ -33,11 +33,14 @@ void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set); /* tc
 void rule_th_dport_set(struct rule *rule, const char *protocols, const char *set);
 void rule_routing_header(struct rule *rule);            /* exthdr rt exists */
 void rule_ip_option(struct rule *rule, uint8_t option); /* ip option OPTION exists */
-void rule_ct_mark(struct rule *rule, uint32_t bits);    /* ct mark & BITS != 0 */
-void rule_ct_original(struct rule *rule);               /* ct direction original */
-void rule_ct_dnat(struct rule *rule);                   /* ct status dnat */
+/* tcp flags syn / fin,syn,rst,ack tcp sport @SET */
+void rule_syn_sport_set(struct rule *rule, const char *set);
+void rule_ct_label(struct rule *rule, unsigned bit); /* ct label BIT */
+void rule_ct_original(struct rule *rule);            /* ct direction original */
+void rule_ct_reply(struct rule *rule);               /* ct direction reply */
+void rule_ct_dnat(struct rule *rule);                /* ct status dnat */
 
-void rule_set_ct_mark(struct rule *rule, uint32_t bits);   /* ct mark set ct mark | BITS */
+void rule_set_ct_label(struct rule *rule, unsigned bit);   /* ct label set BIT: the others stay */
 void rule_counter(struct rule *rule, const char *counter); /* counter name "COUNTER" */
 void rule_count(struct rule *rule);                        /* counter */
 

@@ -15,18 +15,20 @@
 #define TABLE_COMMENT "rules for web traffic, see penstockd(8)"
 #define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
 
-/* The first five count connections, the others packets. */
+/* The first six count connections, the others packets. */
 static const char *const counters[] = {
     "own",
     "bypassed",
     "local",
     "redirected",
     "source_routed",
+    "served",
     "own_packets",
     "bypassed_packets",
     "local_packets",
-    "marked_packets",
-    "foreign_mark",
+    "served_packets",
+    "labelled_packets",
+    "other_owner",
     "closing_packets",
     "redirected_packets",
     "relay_packets",

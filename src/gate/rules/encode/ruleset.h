@@ -15,9 +15,11 @@
 #define RULESET_TABLE        "penstock"
 #define RULESET_MESSAGES_MAX 1000u /* in one transaction, far above what the limits of conf.h allow */
 
-/* Bits of the connection mark; the others belong to others. */
-#define RULESET_OWN_MARK    0x10000000u /* a connection of penstock itself */
-#define RULESET_BYPASS_MARK 0x20000000u /* a connection of a user of [Bypass] Users */
+/* Bits of the connection label, by their numbers. Not the mark: that is set by so many that a connection from before
+ * our rules may carry any value. The kernel gives new connections a label when a rule asks for one. */
+#define RULESET_LABEL_OWN    21 /* a connection of penstock itself */
+#define RULESET_LABEL_BYPASS 22 /* a connection of a user of [Bypass] Users */
+#define RULESET_LABEL_SERVED 23 /* came in from a web port, to a service of this host */
 
 /* What decides about the rules. Two equal specs give the same table. */
 struct ruleset_spec {

@@ -26,7 +26,7 @@ static bool quic_rejected(const struct ruleset_spec *spec)
 #define OWNER_OWN              {.kind = STEP_MATCH_OWNER_OWN}
 #define OWNER_NOT_OWN          {.kind = STEP_MATCH_OWNER_NOT_OWN}
 #define OWNER_IN(name)         {.kind = STEP_MATCH_OWNER_IN, .set = (name)}
-#define MARK(mark)             {.kind = STEP_MATCH_MARK, .bits = (mark)}
+#define LABEL(bit)             {.kind = STEP_MATCH_LABEL, .bits = (bit)}
 #define OUT_LOOPBACK           {.kind = STEP_MATCH_OUT_LOOPBACK}
 #define OUT_OTHER              {.kind = STEP_MATCH_OUT_OTHER}
 #define TO_THIS_HOST           {.kind = STEP_MATCH_TO_THIS_HOST}
@@ -39,6 +39,8 @@ static bool quic_rejected(const struct ruleset_spec *spec)
 #define ROUTING_HEADER         {.kind = STEP_MATCH_ROUTING_HEADER}
 #define IP_OPTION(option)      {.kind = STEP_MATCH_IP_OPTION, .bits = (option)}
 #define LISTEN_PORT            {.kind = STEP_MATCH_LISTEN_PORT}
+#define SYN_FROM_IN(name)      {.kind = STEP_MATCH_SYN_FROM_IN, .set = (name)}
+#define REPLY                  {.kind = STEP_MATCH_REPLY}
 #define ORIGINAL               {.kind = STEP_MATCH_ORIGINAL}
 #define DNAT                   {.kind = STEP_MATCH_DNAT}
 
@@ -65,14 +67,26 @@ static const struct step steps[] = {
 
     /* ---- penstock's own ---- */
     STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN),
-         .mark = RULESET_OWN_MARK, .first_counter = "own", .packet_counter = "own_packets",
+         .label = RULESET_LABEL_OWN, .first_counter = "own", .packet_counter = "own_packets",
          .comment = "penstock's own traffic"),
+    /* A socket that is closing has no owner any more: the label of its connection, which its first packet got, tells
+     * whose it was. Where there is an owner he counts, not the label. */
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN, CLOSING_JUMP, MATCHES(LABEL(RULESET_LABEL_OWN)),
+         .packet_counter = "labelled_packets", .comment = "may be a closing socket of penstock"),
+    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, RETURN, MATCHES(OWNER_NOT_OWN),
+         .packet_counter = "other_owner", .comment = "has an owner, who is not exempt"),
+    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, ACCEPT, .packet_counter = "closing_packets",
+         .comment = "closing socket of who was exempt"),
 
     /* ---- what stays on this host ---- */
     STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, HOST, RETURN, MATCHES(TO_THIS_HOST),
          .first_counter = "local", .comment = "service of this host"),
     STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(OUT_LOOPBACK),
          .packet_counter = "local_packets", .comment = "stays on this host"),
+    /* What came in from a web port, to a service of this host, goes back there. Only where the connection was seen to
+     * begin outside: one from before the rules looks the same when the web server speaks first. */
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(LABEL(RULESET_LABEL_SERVED), REPLY),
+         .packet_counter = "served_packets", .comment = "answer of a service of this host"),
     /* A redirected packet of a socket that is bound to an interface keeps to it: it would leave towards a gateway, for
      * 127.0.0.1, and the client would wait for an answer. The output interface is still the old one here, the next hop
      * is the new one. */
@@ -92,18 +106,10 @@ static const struct step steps[] = {
 
     /* ---- bypassed ---- */
     STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, BYPASS_USERS, EXEMPT, MATCHES(OWNER_IN(SET_BYPASS_USERS)),
-         .mark = RULESET_BYPASS_MARK, .first_counter = "bypassed", .packet_counter = "bypassed_packets",
+         .label = RULESET_LABEL_BYPASS, .first_counter = "bypassed", .packet_counter = "bypassed_packets",
          .comment = "bypassed user"),
-    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, BYPASS_USERS, CLOSING_JUMP, MATCHES(MARK(RULESET_OWN_MARK | RULESET_BYPASS_MARK)),
-         .packet_counter = "marked_packets", .comment = "may be a closing socket"),
-    /* A socket that is closing has no owner any more: the mark of its connection tells whose it was. Where there is an
-     * owner he counts, not the mark: other software may set the same bits. */
-    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, RETURN, MATCHES(OWNER_NOT_OWN),
-         .packet_counter = "foreign_mark", .comment = "has an owner, who is not exempt"),
-    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, ACCEPT, MATCHES(MARK(RULESET_OWN_MARK)),
-         .packet_counter = "closing_packets", .comment = "closing socket of penstock"),
-    STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, BYPASS_USERS, ACCEPT, MATCHES(MARK(RULESET_BYPASS_MARK)),
-         .packet_counter = "closing_packets", .comment = "closing socket of a bypassed user"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, BYPASS_USERS, CLOSING_JUMP, MATCHES(LABEL(RULESET_LABEL_BYPASS)),
+         .packet_counter = "labelled_packets", .comment = "may be a closing socket of a bypassed user"),
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET, SET_BYPASS4)),
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed network"),
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET6, SET_BYPASS6)),
@@ -139,6 +145,8 @@ static const struct step steps[] = {
          .packet_counter = "relay_packets", .comment = "redirected connection"),
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET, MATCHES(LISTEN_PORT, ORIGINAL),
          .packet_counter = "rejected_relay", .comment = "not redirected"),
+    STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(SYN_FROM_IN(SET_WEB)), .label = RULESET_LABEL_SERVED,
+         .packet_counter = "served", .comment = "begins at a web port outside"),
 };
 /* clang-format on */
 

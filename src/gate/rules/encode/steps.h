@@ -15,7 +15,7 @@
 enum step_chain {
     STEP_REDIRECT = 1 << 0, /* nat: the first packet of a connection */
     STEP_GUARD = 1 << 1,    /* filter: every packet */
-    STEP_CLOSING = 1 << 2,  /* packets of connections that carry our mark */
+    STEP_CLOSING = 1 << 2,  /* packets of connections that carry a label of ours */
     STEP_BOUND = 1 << 3,    /* packets on the very way out */
     STEP_RELAY = 1 << 4,    /* what arrives at the relay's port */
 };
@@ -28,7 +28,7 @@ enum step_match_kind {
     STEP_MATCH_OWNER_OWN,     /* penstock's user */
     STEP_MATCH_OWNER_NOT_OWN, /* has an owner, who is another one */
     STEP_MATCH_OWNER_IN,      /* .set */
-    STEP_MATCH_MARK,          /* .bits */
+    STEP_MATCH_LABEL,         /* .bits: its number */
     STEP_MATCH_OUT_LOOPBACK,
     STEP_MATCH_OUT_OTHER,
     STEP_MATCH_TO_THIS_HOST,
@@ -41,6 +41,8 @@ enum step_match_kind {
     STEP_MATCH_ROUTING_HEADER,
     STEP_MATCH_IP_OPTION, /* .bits: its number */
     STEP_MATCH_LISTEN_PORT,
+    STEP_MATCH_SYN_FROM_IN, /* begins a connection: .set of source ports */
+    STEP_MATCH_REPLY,
     STEP_MATCH_ORIGINAL, /* the direction of the connection's first packet */
     STEP_MATCH_DNAT,
 };
@@ -71,7 +73,7 @@ struct step {
     unsigned modes;      /* 1 << enum verdict_mode */
     enum policy_row row; /* in a redirect or guard chain: which row of the policy it carries out */
     struct step_match matches[STEP_MATCHES_MAX + 1];
-    uint32_t mark;                              /* set in a redirect chain; 0: none */
+    unsigned label;                             /* that the first packet gives to its connection; 0: none */
     const char *first_counter, *packet_counter; /* in a redirect chain, in the others */
     enum step_verdict verdict;
     const char *comment;                             /* NULL: the verdict's text */
