@@ -77,15 +77,16 @@ static bool addr_valid(const struct addr *addr)
 
 static bool stage_valid(const struct test_stage *stage)
 {
-    return stage->outcome <= TEST_FAILED && TERMINATED(stage->detail);
+    return stage->outcome <= TEST_FAILED && stage->cause < CAUSE_COUNT && TERMINATED(stage->detail);
 }
 
 static bool server_valid(const struct server_report *server)
 {
-    return TERMINATED(server->server) && stage_valid(&server->secure_tcp) && stage_valid(&server->mutual_auth) &&
-           stage_valid(&server->plain_tcp) && addr_valid(&server->secure_address) &&
-           addr_valid(&server->plain_address) && TERMINATED(server->tls.version) && TERMINATED(server->tls.cipher) &&
-           bool_valid(&server->no_route);
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        if (!stage_valid(&server->stages[stage]))
+            return false;
+    return TERMINATED(server->server) && addr_valid(&server->secure_address) && addr_valid(&server->plain_address) &&
+           TERMINATED(server->tls.version) && TERMINATED(server->tls.cipher) && bool_valid(&server->no_route);
 }
 
 static bool report_valid(const struct test_report *report)
@@ -121,7 +122,8 @@ static bool payload_valid(const struct ipc_message *message)
     case IPC_REPORT:
         return report_valid(&message->report);
     case IPC_TROUBLE:
-        return message->trouble.reason < REASON_COUNT && TERMINATED(message->trouble.detail);
+        return message->trouble.reason < REASON_COUNT && message->trouble.cause < CAUSE_COUNT &&
+               TERMINATED(message->trouble.detail);
     case IPC_SESSION:
         return session_valid(&message->session);
     case IPC_CONF:

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "model/addr.h"
+#include "model/cause.h"
 #include "model/reason.h"
 #include "model/report.h"
 #include "model/route.h"
@@ -52,7 +53,8 @@ struct ipc_request {
 };
 struct ipc_trouble {
     uint64_t generation;
-    uint8_t reason;
+    uint8_t reason; /* enum reason */
+    uint8_t cause;  /* enum cause */
     char detail[DETAIL_MAX];
 };
 

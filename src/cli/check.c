@@ -99,19 +99,19 @@ static bool absent_credential(const struct conf *conf, int error)
 static void check_files(struct findings *findings, const struct conf *conf, bool as_service)
 {
     struct tls_context *context = NULL;
-    char error[TLS_TEXT_MAX];
+    struct error error;
     int r;
     if (!conf->secure)
         return;
     if (as_service)
         become_service();
-    r = tls_context_new(conf, error, &context);
+    r = tls_context_new(conf, &error, &context);
     if (as_service)
         become_root_again();
     if (r < 0 && absent_credential(conf, r))
-        warn(findings, error);
+        warn(findings, error.text);
     else if (r < 0)
-        error_cb(error, findings);
+        error_cb(error.text, findings);
     if (r < 0)
         return;
     check_expiry(findings, conf, tls_context_client_expires(context));

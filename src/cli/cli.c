@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cli/text.h"
+#include "model/verdict.h"
 
 void cli_problem(const char *format, ...)
 {
@@ -46,23 +47,28 @@ void cli_put_json(const json_t *object)
     fflush(stdout); /* whoever follows test --json or status --watch --json waits for this line */
 }
 
-static bool is(const json_t *object, const char *key, const char *text)
+/* A verdict that this version does not know has its mode. */
+static enum cli_exit exit_of_mode(const json_t *status)
 {
-    const char *value = json_string_value(json_object_get(object, key));
-    return value && strcmp(value, text) == 0;
+    enum verdict_mode mode;
+    if (!verdict_mode_of(json_string_value(json_object_get(status, "mode")), &mode))
+        return CLI_EXIT_FAILED;
+    switch (mode) {
+    case VERDICT_MODE_SECURE:
+        return CLI_EXIT_SECURE;
+    case VERDICT_MODE_PLAIN:
+    case VERDICT_MODE_DIRECT:
+        return CLI_EXIT_PLAIN;
+    case VERDICT_MODE_BLOCKED:
+        return CLI_EXIT_BLOCKED;
+    }
+    return CLI_EXIT_FAILED;
 }
 
 int cli_exit_of(const json_t *status)
 {
-    if (is(status, "mode", "secure"))
-        return CLI_EXIT_SECURE;
-    if (is(status, "mode", "plain") || is(status, "mode", "direct"))
-        return CLI_EXIT_PLAIN;
-    if (!is(status, "mode", "blocked"))
-        return CLI_EXIT_FAILED;
-    if (is(status, "reason", "Testing") || is(status, "reason", "No network"))
-        return CLI_EXIT_UNDECIDED;
-    return CLI_EXIT_BLOCKED;
+    enum verdict_kind kind = verdict_of(json_string_value(json_object_get(status, "verdict")));
+    return kind != VERDICT_COUNT ? verdict_exit(kind) : (int)exit_of_mode(status);
 }
 
 int cli_conclude(const json_t *status)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a person can do about a blocked state. */
+/* What a person can do about a state that is not the wanted one. */
 #ifndef PENSTOCK_CLI_HINT_H
 #define PENSTOCK_CLI_HINT_H
 
-/* The first hint that fits the reason and the words of the detail, static; NULL: none. Both may be NULL. */
-const char *hint_for(const char *reason, const char *detail);
+/* By slugs of cause.def and verdict.def, static; NULL: none. A cause tells more than its verdict. Both may be NULL, or
+ * be unknown to this version. */
+const char *hint_for(const char *verdict, const char *cause);
 
 #endif

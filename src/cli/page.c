@@ -9,6 +9,8 @@
 #include <time.h>
 
 #include "cli/hint.h"
+#include "model/report.h"
+#include "model/verdict.h"
 
 #define LABEL_COLUMNS 14 /* of "  Certificates" */
 #define INDENT        (LABEL_COLUMNS + 2)
@@ -42,6 +44,12 @@ static uint64_t count_at(const json_t *object, const char *key)
 {
     json_int_t value = json_integer_value(json_object_get(object, key));
     return value > 0 ? (uint64_t)value : 0;
+}
+
+static bool mode_is(const json_t *status, enum verdict_mode mode)
+{
+    enum verdict_mode known;
+    return verdict_mode_of(text_at(status, "mode"), &known) && known == mode;
 }
 
 /* ---- lines ---- */
@@ -84,12 +92,10 @@ static void field(const struct page *page, const char *label, enum text_tone ton
 
 static enum text_tone tone_of_status(const json_t *status)
 {
-    const char *mode = text_at(status, "mode");
-    const char *reason = text_at(status, "reason");
-    if (mode && strcmp(mode, "secure") == 0)
+    if (mode_is(status, VERDICT_MODE_SECURE))
         return TEXT_GOOD;
-    if (mode && strcmp(mode, "blocked") == 0)
-        return reason && strcmp(reason, "Testing") == 0 ? TEXT_WARN : TEXT_BAD;
+    if (mode_is(status, VERDICT_MODE_BLOCKED) && verdict_of(text_at(status, "verdict")) != VERDICT_TESTING)
+        return TEXT_BAD;
     return TEXT_WARN;
 }
 
@@ -148,8 +154,7 @@ static void put_reason(const struct page *page, const json_t *status)
 {
     const char *reason = text_at(status, "reason");
     const char *detail = text_at(status, "detail");
-    const char *mode = text_at(status, "mode");
-    const char *hint = hint_for(reason, detail);
+    const char *hint = hint_for(text_at(status, "verdict"), text_at(status, "cause"));
     if (!reason && !detail)
         return;
     putc('\n', page->out);
@@ -159,7 +164,7 @@ static void put_reason(const struct page *page, const json_t *status)
         field(page, "Detail", TEXT_PLAIN, "%s", detail);
     if (hint)
         field(page, "What to do", TEXT_PLAIN, "%s", hint);
-    if (mode && strcmp(mode, "direct") == 0)
+    if (mode_is(status, VERDICT_MODE_DIRECT))
         field(page, "Note", TEXT_WARN, "Web traffic passes without the proxy (OnUnavailable=direct in [Failure]).");
 }
 
@@ -204,12 +209,17 @@ static void put_proxy(const struct page *page, const json_t *status)
         put_certificate(page, "Certificates", "client", text_at(tls, "client_expires"));
 }
 
-static enum text_tone tone_of_result(const char *result)
+static enum text_tone tone_of_result(const json_t *stage)
 {
-    if (result && strcmp(result, "passed") == 0)
+    switch (outcome_of(text_at(stage, "result"))) {
+    case TEST_PASSED:
         return TEXT_GOOD;
-    if (result && strcmp(result, "failed") == 0)
+    case TEST_FAILED:
         return TEXT_BAD;
+    case TEST_NOT_DONE:
+    case TEST_RUNNING:
+        break;
+    }
     return TEXT_DIM;
 }
 
@@ -217,7 +227,7 @@ static enum text_tone tone_of_result(const char *result)
 static bool put_test(const struct page *page, const char *label, const char *name, const json_t *stage)
 {
     const char *result = text_at(stage, "result");
-    enum text_tone tone = tone_of_result(result);
+    enum text_tone tone = tone_of_result(stage);
     double ms;
     if (!result)
         return false;
@@ -230,22 +240,28 @@ static bool put_test(const struct page *page, const char *label, const char *nam
     return true;
 }
 
+/* With the secure channel off, the first one is the plain port's. */
+static const char *test_name(const json_t *status, enum stage stage)
+{
+    const json_t *plain = json_object_get(json_object_get(status, "tests"), stage_key(STAGE_PLAIN_TCP));
+    if (stage != STAGE_SECURE_TCP || plain)
+        return stage_text(stage);
+    return mode_is(status, VERDICT_MODE_PLAIN) ? stage_text(STAGE_PLAIN_TCP) : "TCP to the proxy's port";
+}
+
 static void put_tests(const struct page *page, const json_t *status)
 {
     const json_t *tests = json_object_get(status, "tests");
-    const char *mode = text_at(status, "mode");
-    bool plain = mode && strcmp(mode, "plain") == 0;
-    const char *tcp = plain ? "TCP to the plain port" : "TCP to the proxy's port";
+    const char *label = "Tests";
     char clock[32], age[64];
     int64_t at;
-    bool any;
-    any = put_test(page, "Tests", tcp, json_object_get(tests, "tcp"));
-    any |= put_test(page, any ? "" : "Tests", "mutual authentication", json_object_get(tests, "mutual_auth"));
-    any |= put_test(page, any ? "" : "Tests", "TCP to the plain port", json_object_get(tests, "plain_tcp"));
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        if (put_test(page, label, test_name(status, (enum stage)stage),
+                     json_object_get(tests, stage_key((enum stage)stage))))
+            label = "";
     if (!text_parse_time(text_at(tests, "at"), &at))
         return;
-    field(page, any ? "" : "Tests", TEXT_DIM, "at %s, %s ago", local_clock(at, clock),
-          text_duration(page->now - at, age));
+    field(page, label, TEXT_DIM, "at %s, %s ago", local_clock(at, clock), text_duration(page->now - at, age));
 }
 
 static void put_rules(const struct page *page, const json_t *status)
@@ -338,20 +354,17 @@ void page_render_verdict(FILE *out, const struct text_style *style, const json_t
     put_proxy(&page, status);
 }
 
-static const char *stage_name(const char *stage)
+static const char *stage_name(const char *key)
 {
-    if (stage && strcmp(stage, "tcp") == 0)
-        return "TCP to the secure port";
-    if (stage && strcmp(stage, "mutual_auth") == 0)
-        return "mutual authentication";
-    if (stage && strcmp(stage, "plain_tcp") == 0)
-        return "TCP to the plain port";
-    return stage ? stage : "test";
+    enum stage stage = stage_of(key);
+    if (stage != STAGE_COUNT)
+        return stage_text(stage);
+    return key ? key : "test";
 }
 
 void page_render_stage(FILE *out, const struct text_style *style, const json_t *stage)
 {
-    enum text_tone tone = tone_of_result(text_at(stage, "result"));
+    enum text_tone tone = tone_of_result(stage);
     const char *server = text_at(stage, "server");
     const char *address = text_at(stage, "address");
     const char *detail = text_at(stage, "detail");

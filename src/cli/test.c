@@ -66,11 +66,6 @@ int cli_test(const struct cli_options *options)
 
 /* ---- alone: the daemon's own prober in this process ---- */
 
-enum stage { STAGE_TCP, STAGE_MUTUAL_AUTH, STAGE_PLAIN_TCP, STAGE_COUNT };
-
-static const char *const stage_names[STAGE_COUNT] = {
-    [STAGE_TCP] = "tcp", [STAGE_MUTUAL_AUTH] = "mutual_auth", [STAGE_PLAIN_TCP] = "plain_tcp"};
-
 struct alone {
     const struct cli_options *options;
     const struct conf *conf;
@@ -80,39 +75,9 @@ struct alone {
     bool decided;
 };
 
-static const struct test_stage *stage_of(const struct server_report *server, enum stage stage)
-{
-    switch (stage) {
-    case STAGE_TCP:
-        return &server->secure_tcp;
-    case STAGE_MUTUAL_AUTH:
-        return &server->mutual_auth;
-    case STAGE_PLAIN_TCP:
-        return &server->plain_tcp;
-    case STAGE_COUNT:
-        break;
-    }
-    return NULL;
-}
-
-static const char *result_text(const struct test_stage *stage)
-{
-    switch ((enum test_outcome)stage->outcome) {
-    case TEST_NOT_DONE:
-        return "not done";
-    case TEST_RUNNING:
-        return "running";
-    case TEST_PASSED:
-        return "passed";
-    case TEST_FAILED:
-        return "failed";
-    }
-    return "not done";
-}
-
 static json_t *text_or_null(const char *text)
 {
-    return *text ? cli_json_text(text) : json_null();
+    return text && *text ? cli_json_text(text) : json_null();
 }
 
 static json_t *time_or_null(int64_t when)
@@ -127,21 +92,22 @@ static json_t *time_or_null(int64_t when)
 
 static json_t *stage_result(const struct test_stage *stage)
 {
-    bool ended = stage->outcome == TEST_PASSED || stage->outcome == TEST_FAILED;
-    return json_pack("{s:s, s:o}", "result", result_text(stage), "ms",
+    bool ended = stage_has_ended(stage);
+    return json_pack("{s:s, s:o}", "result", outcome_text(stage->outcome), "ms",
                      ended ? json_real((stage->us / 100 + (stage->us % 100 >= 50)) / 10.) : json_null());
 }
 
 static void show_stage(const struct alone *alone, const struct server_report *server, enum stage which)
 {
-    const struct test_stage *stage = stage_of(server, which);
-    const struct addr *address = which == STAGE_PLAIN_TCP ? &server->plain_address : &server->secure_address;
+    const struct test_stage *stage = &server->stages[which];
+    const struct addr *address = stage_address(server, which);
     json_t *object = json_object();
     char text[ADDR_TEXT_MAX];
-    json_object_set_new(object, "stage", json_string(stage_names[which]));
+    json_object_set_new(object, "stage", json_string(stage_key(which)));
     json_object_set_new(object, "server", text_or_null(server->server));
     json_object_set_new(object, "address", text_or_null(addr_port(address) > 0 ? addr_text(address, text) : ""));
     json_object_update_new(object, stage_result(stage));
+    json_object_set_new(object, "cause", text_or_null(cause_slug(stage->cause)));
     json_object_set_new(object, "detail", text_or_null(stage->detail));
     put_stage(alone->options, object);
     json_decref(object);
@@ -152,9 +118,7 @@ static void report_cb(const struct test_report *report, void *data)
     struct alone *alone = data;
     for (size_t i = 0; i < report->n_servers && i < CONF_SERVERS_MAX; i++)
         for (int stage = 0; stage < STAGE_COUNT; stage++) {
-            uint8_t outcome = stage_of(&report->servers[i], (enum stage)stage)->outcome;
-
-            if (alone->shown[i][stage] || (outcome != TEST_PASSED && outcome != TEST_FAILED))
+            if (alone->shown[i][stage] || !stage_has_ended(&report->servers[i].stages[stage]))
                 continue;
             alone->shown[i][stage] = true;
             show_stage(alone, &report->servers[i], (enum stage)stage);
@@ -175,6 +139,7 @@ static json_t *status_of(const struct verdict *verdict)
 {
     const char *reason = verdict_reason(verdict->kind);
     bool in_use = addr_port(&verdict->address) > 0;
+    bool off = verdict->stages[STAGE_SECURE_TCP].outcome == TEST_NOT_DONE;
     char host[ADDR_TEXT_MAX];
     json_t *status, *proxy = json_null(), *tls = json_null();
     if (*verdict->server)
@@ -185,16 +150,18 @@ static json_t *status_of(const struct verdict *verdict)
         tls = json_pack("{s:s, s:o, s:o, s:o}", "version", verdict->tls.version, "cipher",
                         text_or_null(verdict->tls.cipher), "server_expires", time_or_null(verdict->tls.server_expires),
                         "client_expires", time_or_null(verdict->tls.client_expires));
-    status =
-        json_pack("{s:s, s:s, s:s}", "status", verdict_status(verdict->kind), "connection_status",
-                  verdict_connection_status(verdict->kind), "mode", verdict_mode_text(verdict_mode(verdict->kind)));
+    status = json_pack("{s:s, s:s, s:s, s:s}", "verdict", verdict_slug(verdict->kind), "status",
+                       verdict_status(verdict->kind), "connection_status", verdict_connection_status(verdict->kind),
+                       "mode", verdict_mode_text(verdict_mode(verdict->kind)));
     json_object_set_new(status, "reason", text_or_null(reason ? reason : ""));
+    json_object_set_new(status, "cause", text_or_null(cause_slug(verdict->cause)));
     json_object_set_new(status, "detail", text_or_null(verdict->detail));
     json_object_set_new(status, "proxy", proxy);
     json_object_set_new(status, "tls", tls);
-    json_object_set_new(status, "tests",
-                        json_pack("{s:o, s:o, s:o}", "tcp", stage_result(&verdict->tcp), "mutual_auth",
-                                  stage_result(&verdict->mutual_auth), "at", time_or_null(time(NULL))));
+    json_object_set_new(
+        status, "tests",
+        json_pack("{s:o, s:o, s:o}", "tcp", stage_result(&verdict->stages[off ? STAGE_PLAIN_TCP : STAGE_SECURE_TCP]),
+                  "mutual_auth", stage_result(&verdict->stages[STAGE_MUTUAL_AUTH]), "at", time_or_null(time(NULL))));
     return status;
 }
 

@@ -22,4 +22,7 @@ struct route {
     char status[64]; /* the verdict's text, for the log */
 };
 
+/* "secure", "plain", as that of the verdict (verdict.c); NULL when closed. */
+const char *route_mode_text(enum route_mode mode);
+
 #endif

@@ -3,24 +3,27 @@
 
 #include "model/verdict.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+#define MODE_COUNT (VERDICT_MODE_DIRECT + 1)
 
 /* What is known of one server on one port. */
 enum answer { ANSWER_OPEN, ANSWER_GOOD, ANSWER_TCP_FAILED, ANSWER_AUTH_FAILED };
 
 /* A stage that a complete report leaves unfinished will never pass. */
-static enum test_outcome settled(const struct test_stage *stage, bool complete)
+static enum test_outcome settled(const struct server_report *server, enum stage stage, bool complete)
 {
-    if (stage->outcome == TEST_PASSED || stage->outcome == TEST_FAILED)
-        return stage->outcome;
+    if (stage_has_ended(&server->stages[stage]))
+        return server->stages[stage].outcome;
     return complete ? TEST_FAILED : TEST_RUNNING;
 }
 
 static enum answer secure_answer(const struct server_report *server, bool complete)
 {
-    enum test_outcome tcp = settled(&server->secure_tcp, complete);
-    enum test_outcome auth = settled(&server->mutual_auth, complete);
+    enum test_outcome tcp = settled(server, STAGE_SECURE_TCP, complete);
+    enum test_outcome auth = settled(server, STAGE_MUTUAL_AUTH, complete);
     if (tcp == TEST_FAILED)
         return ANSWER_TCP_FAILED;
     if (tcp == TEST_RUNNING || auth == TEST_RUNNING)
@@ -30,7 +33,7 @@ static enum answer secure_answer(const struct server_report *server, bool comple
 
 static enum answer plain_answer(const struct server_report *server, bool complete)
 {
-    enum test_outcome tcp = settled(&server->plain_tcp, complete);
+    enum test_outcome tcp = settled(server, STAGE_PLAIN_TCP, complete);
     if (tcp == TEST_RUNNING)
         return ANSWER_OPEN;
     return tcp == TEST_PASSED ? ANSWER_GOOD : ANSWER_TCP_FAILED;
@@ -77,42 +80,43 @@ static bool no_network(const struct test_report *report)
     return report->n_servers > 0;
 }
 
-static void set_detail(struct verdict *verdict, const struct server_report *server, const struct test_stage *stage,
-                       const char *what)
+static void set_detail(struct verdict *verdict, const struct server_report *server, enum stage stage)
 {
-    if (stage->detail[0] != '\0')
-        snprintf(verdict->detail, sizeof verdict->detail, "%s", stage->detail);
-    else
-        snprintf(verdict->detail, sizeof verdict->detail, "%s: %s did not end", server->server, what);
+    verdict->cause = server->stages[stage].cause;
+    memcpy(verdict->detail, server->stages[stage].detail, sizeof verdict->detail);
+    if (verdict->detail[0] != '\0')
+        return;
+    verdict->cause = CAUSE_TEST_UNFINISHED;
+    snprintf(verdict->detail, sizeof verdict->detail, "%s: test of %s did not end", server->server, stage_text(stage));
 }
 
-static void fill_server(struct verdict *verdict, const struct server_report *server, bool secure)
+static void fill_server(struct verdict *verdict, const struct server_report *server)
 {
     memcpy(verdict->server, server->server, sizeof verdict->server);
-    verdict->tcp = secure ? server->secure_tcp : server->plain_tcp;
-    if (secure)
-        verdict->mutual_auth = server->mutual_auth;
+    memcpy(verdict->stages, server->stages, sizeof verdict->stages);
 }
 
 static void make_secure(const struct server_report *server, struct verdict *ret_verdict)
 {
     *ret_verdict = (struct verdict){.kind = VERDICT_SECURE, .address = server->secure_address, .tls = server->tls};
-    fill_server(ret_verdict, server, true);
+    fill_server(ret_verdict, server);
 }
 
 static void make_plain(const struct server_report *server, bool fallback, struct verdict *ret_verdict)
 {
     *ret_verdict = (struct verdict){.kind = VERDICT_PLAIN, .address = server->plain_address};
-    fill_server(ret_verdict, server, false);
-    if (fallback)
-        memcpy(ret_verdict->fallback_detail, server->secure_tcp.detail, sizeof ret_verdict->fallback_detail);
+    fill_server(ret_verdict, server);
+    if (!fallback)
+        return;
+    ret_verdict->fallback_cause = server->stages[STAGE_SECURE_TCP].cause;
+    memcpy(ret_verdict->fallback_detail, server->stages[STAGE_SECURE_TCP].detail, sizeof ret_verdict->fallback_detail);
 }
 
 static void make_auth_failed(const struct server_report *server, struct verdict *ret_verdict)
 {
     *ret_verdict = (struct verdict){.kind = VERDICT_AUTH_FAILED, .tls = server->tls};
-    fill_server(ret_verdict, server, true);
-    set_detail(ret_verdict, server, &server->mutual_auth, "mutual authentication test");
+    fill_server(ret_verdict, server);
+    set_detail(ret_verdict, server, STAGE_MUTUAL_AUTH);
 }
 
 /* Nobody answers on the ports that may be used. plain: the plain port was one of them. */
@@ -128,11 +132,12 @@ static void make_unreachable(const struct test_report *report, const struct conf
 
     *ret_verdict = (struct verdict){.kind = kind};
     if (!server) {
+        ret_verdict->cause = CAUSE_TEST_UNFINISHED;
         snprintf(ret_verdict->detail, sizeof ret_verdict->detail, "no server was tested");
         return;
     }
-    fill_server(ret_verdict, server, conf->secure);
-    set_detail(ret_verdict, server, plain ? &server->plain_tcp : &server->secure_tcp, "connectivity test");
+    fill_server(ret_verdict, server);
+    set_detail(ret_verdict, server, plain ? STAGE_PLAIN_TCP : STAGE_SECURE_TCP);
 }
 
 static bool decide_plain(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
@@ -172,57 +177,109 @@ bool verdict_decide(const struct test_report *report, const struct conf *conf, s
     return true;
 }
 
-struct texts {
-    const char *status, *connection_status, *reason;
+/* ---- words ---- */
+
+static const struct {
+    const char *slug, *status, *connection_status, *reason, *cure;
     enum verdict_mode mode;
+    int exit;
+} kinds[VERDICT_COUNT] = {
+#define VERDICT(name, slug, status, connection_status, reason, mode, exit, cure)                                       \
+    [VERDICT_##name] = {slug, status, connection_status, reason, cure, VERDICT_MODE_##mode, exit},
+#include "model/verdict.def"
+#undef VERDICT
 };
 
-static const struct texts texts[] = {
-    [VERDICT_TESTING] = {"Blocked - Testing", "Testing", "Testing", VERDICT_MODE_BLOCKED},
-    [VERDICT_SECURE] = {"Connected (Secure Channel)", "Proxy Trusted", NULL, VERDICT_MODE_SECURE},
-    [VERDICT_PLAIN] = {"Connected (Non-secure)", "Proxy Connected", NULL, VERDICT_MODE_PLAIN},
-    [VERDICT_PORT_NOT_AVAILABLE] = {"Blocked - Secure channel port not available", "Proxy Unreachable",
-                                    "Secure channel port not available", VERDICT_MODE_BLOCKED},
-    [VERDICT_AUTH_FAILED] = {"Blocked - Mutual Auth Failed", "Proxy Mistrust", "Mutual Auth Failed",
-                             VERDICT_MODE_BLOCKED},
-    [VERDICT_NO_PROXY] = {"Blocked - No proxy available", "Proxy Unreachable", "No proxy available",
-                          VERDICT_MODE_BLOCKED},
-    [VERDICT_NO_PROXY_DIRECT] = {"Direct - No proxy available", "Proxy Unreachable", "No proxy available",
-                                 VERDICT_MODE_DIRECT},
-    [VERDICT_NO_NETWORK] = {"Blocked - No network", "No Connectivity", "No network", VERDICT_MODE_BLOCKED},
-};
+static const struct {
+    const char *text;
+    enum route_mode route;
+} modes[MODE_COUNT] = {[VERDICT_MODE_SECURE] = {"secure", ROUTE_SECURE},
+                       [VERDICT_MODE_PLAIN] = {"plain", ROUTE_PLAIN},
+                       [VERDICT_MODE_BLOCKED] = {"blocked", ROUTE_CLOSED},
+                       [VERDICT_MODE_DIRECT] = {"direct", ROUTE_CLOSED}};
+
+const char *verdict_slug(enum verdict_kind kind)
+{
+    assert(kind < VERDICT_COUNT);
+    return kinds[kind].slug;
+}
 
 const char *verdict_status(enum verdict_kind kind)
 {
-    return texts[kind].status;
+    assert(kind < VERDICT_COUNT);
+    return kinds[kind].status;
 }
 
 const char *verdict_connection_status(enum verdict_kind kind)
 {
-    return texts[kind].connection_status;
+    assert(kind < VERDICT_COUNT);
+    return kinds[kind].connection_status;
 }
 
 const char *verdict_reason(enum verdict_kind kind)
 {
-    return texts[kind].reason;
+    assert(kind < VERDICT_COUNT);
+    return kinds[kind].reason;
+}
+
+const char *verdict_cure(enum verdict_kind kind)
+{
+    assert(kind < VERDICT_COUNT);
+    return kinds[kind].cure;
+}
+
+int verdict_exit(enum verdict_kind kind)
+{
+    assert(kind < VERDICT_COUNT);
+    return kinds[kind].exit;
 }
 
 enum verdict_mode verdict_mode(enum verdict_kind kind)
 {
-    return texts[kind].mode;
+    assert(kind < VERDICT_COUNT);
+    return kinds[kind].mode;
+}
+
+enum verdict_kind verdict_of(const char *slug)
+{
+    int kind = 0;
+    while (kind < VERDICT_COUNT && (!slug || strcmp(kinds[kind].slug, slug) != 0))
+        kind++;
+    return (enum verdict_kind)kind;
+}
+
+enum route_mode verdict_mode_route(enum verdict_mode mode)
+{
+    assert(mode < MODE_COUNT);
+    return modes[mode].route;
+}
+
+bool verdict_redirects(enum verdict_kind kind)
+{
+    return verdict_mode_route(verdict_mode(kind)) != ROUTE_CLOSED;
 }
 
 const char *verdict_mode_text(enum verdict_mode mode)
 {
-    switch (mode) {
-    case VERDICT_MODE_SECURE:
-        return "secure";
-    case VERDICT_MODE_PLAIN:
-        return "plain";
-    case VERDICT_MODE_BLOCKED:
-        return "blocked";
-    case VERDICT_MODE_DIRECT:
-        return "direct";
+    assert(mode < MODE_COUNT);
+    return modes[mode].text;
+}
+
+bool verdict_mode_of(const char *text, enum verdict_mode *ret_mode)
+{
+    for (int mode = 0; text && mode < MODE_COUNT; mode++) {
+        if (strcmp(modes[mode].text, text) != 0)
+            continue;
+        *ret_mode = (enum verdict_mode)mode;
+        return true;
     }
-    return "blocked";
+    return false;
+}
+
+const char *route_mode_text(enum route_mode mode)
+{
+    for (int i = 0; i < MODE_COUNT && mode != ROUTE_CLOSED; i++)
+        if (modes[i].route == mode)
+            return modes[i].text;
+    return NULL;
 }

@@ -68,13 +68,14 @@ static void room_cb(void *data)
         ;
 }
 
-static void trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data)
+static void trouble_cb(uint64_t generation, enum reason reason, enum cause cause, const char *detail, void *data)
 {
     struct relay *relay = data;
     struct ipc_message message;
     ipc_begin(&message, IPC_TROUBLE);
     message.trouble.generation = generation;
     message.trouble.reason = (uint8_t)reason;
+    message.trouble.cause = (uint8_t)cause;
     snprintf(message.trouble.detail, sizeof message.trouble.detail, "%s", detail);
     gate_link_send(relay->gate, &message);
 }
@@ -124,7 +125,7 @@ static bool take_settings(struct relay *relay, struct settings *settings, char r
     const struct conf *conf = settings->conf;
     bool bad_tls = conf->secure && !settings->tls;
     if (bad_tls)
-        snprintf(ret_error, DETAIL_MAX, "%s", settings->tls_error);
+        snprintf(ret_error, DETAIL_MAX, "%s", settings->tls_error.text);
     if ((bad_tls && relay->worker->settings) || !relay_listen(relay, conf->listen_port, ret_error))
         return false;
     log_set_level(conf->log_level);

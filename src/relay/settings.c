@@ -2,7 +2,7 @@
 #include "relay/settings.h"
 
 #include <assert.h>
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 
 struct settings *settings_new(struct conf *conf)
@@ -15,9 +15,9 @@ struct settings *settings_new(struct conf *conf)
     settings->references = 1;
     settings->conf = conf;
     if (!conf->secure)
-        snprintf(settings->tls_error, sizeof settings->tls_error, "the secure channel is off in the configuration");
-    else if (tls_context_new(conf, settings->tls_error, &settings->tls) == 0)
-        settings->tls_error[0] = '\0';
+        error_set(&settings->tls_error, -EINVAL, CAUSE_NONE, "the secure channel is off in the configuration");
+    else if (tls_context_new(conf, &settings->tls_error, &settings->tls) == 0)
+        settings->tls_error.text[0] = '\0';
     return settings;
 }
 

@@ -10,8 +10,8 @@
 struct settings {
     unsigned references;
     struct conf *conf;
-    struct tls_context *tls;      /* NULL: the secure channel is off, or its files are bad */
-    char tls_error[TLS_TEXT_MAX]; /* why they are; empty: they are not */
+    struct tls_context *tls; /* NULL: the secure channel is off, or its files are bad */
+    struct error tls_error;  /* why they are; empty: they are not */
 };
 
 /* Takes conf over, reads the TLS files when the secure channel is on. NULL: out of memory (conf is freed then). */

@@ -153,12 +153,13 @@ void worker_remove(struct worker *worker, struct session *session)
     worker_tell_losses(worker);
 }
 
-void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, const char *detail)
+void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, enum cause cause,
+                           const char *detail)
 {
     if (generation <= worker->troubled_generation)
         return;
     worker->troubled_generation = generation;
-    worker->trouble_cb(generation, reason, detail, worker->data);
+    worker->trouble_cb(generation, reason, cause, detail, worker->data);
 }
 
 void worker_list_start(struct worker *worker)

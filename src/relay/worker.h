@@ -24,7 +24,8 @@
 struct session;
 
 /* The proxy could not be reached or authenticated; at most once per generation of the route. */
-typedef void worker_trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data);
+typedef void worker_trouble_cb(uint64_t generation, enum reason reason, enum cause cause, const char *detail,
+                               void *data);
 
 struct worker {
     struct ev_loop *loop;
@@ -63,7 +64,8 @@ bool worker_is_full(const struct worker *worker);
 /* What a session asks of it. */
 void worker_add(struct worker *worker, struct session *session);
 void worker_remove(struct worker *worker, struct session *session);
-void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, const char *detail);
+void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, enum cause cause,
+                           const char *detail);
 
 /* Listing in the order of their begin: start, then next until false. Sessions may come and go in between. */
 void worker_list_start(struct worker *worker);

@@ -142,12 +142,12 @@ static struct tls_context *client_context(void)
 {
     struct conf conf = {.n_ca_paths = 1};
     struct tls_context *context;
-    char error[TLS_TEXT_MAX];
+    struct error error;
     conf.ca_paths[0] = (char *)file("ca.pem");
     conf.certificate = (char *)file("client.pem");
     conf.private_key = (char *)file("client.key");
-    if (tls_context_new(&conf, error, &context) < 0)
-        die(error);
+    if (tls_context_new(&conf, &error, &context) < 0)
+        die(error.text);
     return context;
 }
 

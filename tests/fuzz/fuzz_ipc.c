@@ -48,7 +48,7 @@ static size_t read_strings(const struct ipc_message *message)
     size_t length = 0;
     if (message->type == IPC_REPORT) {
         for (uint32_t i = 0; i < report->n_servers; i++)
-            length += strlen(report->servers[i].server) + strlen(report->servers[i].mutual_auth.detail) +
+            length += strlen(report->servers[i].server) + strlen(report->servers[i].stages[STAGE_MUTUAL_AUTH].detail) +
                       strlen(report->servers[i].tls.cipher) +
                       strlen(addr_text(&report->servers[i].secure_address, buf));
     } else if (message->type == IPC_SESSION) {

@@ -27,8 +27,8 @@ PENSTOCK = "penstock"  # set by build()
 DEADLINE = 20
 
 STATUS = {
-    "status": "Connected (Secure Channel)", "connection_status": "Proxy Trusted", "mode": "secure",
-    "reason": None, "detail": None, "since": "2026-01-02T03:04:05Z",
+    "verdict": "secure", "status": "Connected (Secure Channel)", "connection_status": "Proxy Trusted", "mode": "secure",
+    "reason": None, "cause": None, "detail": None, "since": "2026-01-02T03:04:05Z",
     "proxy": {"server": "gw2.example", "address": "192.0.2.7", "port": 8081},
     "tls": {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "server_expires": "2036-01-02T03:04:05Z",
             "client_expires": "2036-01-02T03:04:05Z"},
@@ -43,20 +43,22 @@ def status(**changes):
     return {**STATUS, **changes}
 
 
-BLOCKED = status(status="Blocked - Mutual Auth Failed", connection_status="Proxy Mistrust", mode="blocked",
-                 reason="Mutual Auth Failed", detail="certificate of 192.0.2.7 expired on 2026-01-01", tls=None)
-TESTING = status(status="Blocked - Testing", mode="blocked", reason="Testing", proxy=None, tls=None)
+BLOCKED = status(verdict="auth-failed", cause="certificate-expired", status="Blocked - Mutual Auth Failed", connection_status="Proxy Mistrust",
+                 mode="blocked", reason="Mutual Auth Failed", detail="certificate of 192.0.2.7 expired on 2026-01-01", tls=None)
+TESTING = status(verdict="testing", status="Blocked - Testing", mode="blocked", reason="Testing", proxy=None, tls=None)
 
 EXITS = [
     (STATUS, 0),
-    (status(status="Connected (Non-secure)", mode="plain"), 3),
-    (status(status="Direct - No proxy available", mode="direct", reason="No proxy available"), 3),
+    (status(verdict="plain", status="Connected (Non-secure)", mode="plain"), 3),
+    (status(verdict="no-proxy-direct", status="Direct - No proxy available", mode="direct"), 3),
     (BLOCKED, 4),
-    (status(status="Blocked - No proxy available", mode="blocked", reason="No proxy available"), 4),
-    (status(status="Blocked - Secure channel port not available", mode="blocked",
-            reason="Secure channel port not available"), 4),
+    (status(verdict="no-proxy", status="Blocked - No proxy available", mode="blocked"), 4),
+    (status(verdict="port-not-available", status="Blocked - Secure channel port not available", mode="blocked"), 4),
     (TESTING, 5),
-    (status(status="Blocked - No network", mode="blocked", reason="No network"), 5),
+    (status(verdict="no-network", status="Blocked - No network", mode="blocked"), 5),
+    # of a daemon that knows more verdicts, or does not name them
+    (status(verdict="captive-portal", status="Blocked - Captive portal", mode="blocked"), 4),
+    (status(verdict=None, mode="plain"), 3),
 ]
 
 

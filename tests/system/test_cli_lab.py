@@ -30,27 +30,31 @@ def alone(lab, tmp_path):
 FALLBACK = {"SecureChannel": {"AllowFallback": "yes"}}
 
 ALONE = [
-    # (both ports refused?, changes, exit status, status, stages)
-    ([], {}, 0, SECURE, ["tcp passed", "mutual_auth passed"]),
-    ([8081], {}, 4, NO_PORT, ["tcp failed"]),
-    ([8081], FALLBACK, 3, PLAIN, ["tcp failed", "plain_tcp passed"]),
-    ([8081, 8080], FALLBACK, 4, NO_PROXY, ["tcp failed", "plain_tcp failed"]),
-    ([8081, 8080], {**FALLBACK, "Failure": {"OnUnavailable": "direct"}}, 3, DIRECT, ["tcp failed", "plain_tcp failed"]),
+    # (ports that are refused, changes, exit status, status, stages, cause)
+    ([], {}, 0, SECURE, ["tcp passed", "mutual_auth passed"], None),
+    ([8081], {}, 4, NO_PORT, ["tcp failed"], "tcp-refused"),
+    ([8081], FALLBACK, 3, PLAIN, ["tcp failed", "plain_tcp passed"], None),
+    ([8081, 8080], FALLBACK, 4, NO_PROXY, ["tcp failed", "plain_tcp failed"], "tcp-refused"),
+    ([8081, 8080], {**FALLBACK, "Failure": {"OnUnavailable": "direct"}}, 3, DIRECT, ["tcp failed", "plain_tcp failed"],
+     "tcp-refused"),
     ([], {"SecureChannel": {"ServerName": "nobody.example", "AllowFallback": "yes"}}, 4, MISTRUST,
-     ["tcp passed", "mutual_auth failed"]),
-    ([], {"SecureChannel": {"PrivateKey": "/nonexistent"}}, 4, MISTRUST, ["tcp passed", "mutual_auth failed"]),
-    ([], {"SecureChannel": {"Enabled": "no"}}, 3, PLAIN, ["plain_tcp passed"]),
+     ["tcp passed", "mutual_auth failed"], "certificate-name"),
+    ([], {"SecureChannel": {"PrivateKey": "/nonexistent"}}, 4, MISTRUST, ["tcp passed", "mutual_auth failed"],
+     "file-missing"),
+    ([], {"SecureChannel": {"Enabled": "no"}}, 3, PLAIN, ["plain_tcp passed"], None),
 ]
 
 
-@pytest.mark.parametrize("refused, changes, exit_status, status, stages", ALONE)
-def test_alone_comes_to_the_verdict_of_the_table(lab, alone, refused, changes, exit_status, status, stages):
+@pytest.mark.parametrize("refused, changes, exit_status, status, stages, cause", ALONE)
+def test_alone_comes_to_the_verdict_of_the_table(lab, alone, refused, changes, exit_status, status, stages, cause):
     for port in refused:
         lab.fault("reject", port)
     returned, objects = alone(changes)
     assert (returned, objects[-1]["status"]) == (exit_status, status)
     assert [f"{o['stage']} {o['result']}" for o in objects[:-1]] == stages
     assert (objects[-1]["detail"] is None) == status.startswith("Connected")
+    assert objects[-1]["cause"] == cause
+    assert [bool(o["cause"]) for o in objects[:-1]] == ["failed" in stage for stage in stages]
     assert [bool(o["detail"]) for o in objects[:-1]] == ["failed" in stage for stage in stages]
 
 
@@ -67,7 +71,7 @@ def test_alone_and_the_daemon_agree(alone, daemon):
     one = daemon()
     _, objects = alone()
     status = one.status()
-    for key in ("status", "connection_status", "mode", "reason", "detail", "proxy"):
+    for key in ("verdict", "status", "connection_status", "mode", "reason", "cause", "detail", "proxy"):
         assert objects[-1][key] == status[key]
     for key in ("version", "cipher", "server_expires", "client_expires"):
         assert objects[-1]["tls"][key] == status["tls"][key]

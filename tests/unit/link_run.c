@@ -180,14 +180,15 @@ void script_drain(int fd, void *data)
 
 struct tls_context *make_context(const char *client)
 {
-    char error[TLS_TEXT_MAX], certificate[64], key[64];
+    char certificate[64], key[64];
+    struct error error;
     snprintf(certificate, sizeof certificate, "%s.pem", client);
     snprintf(key, sizeof key, "%s.key", client);
     run.conf->ca_paths[0] = (char *)peer_pki("ca.pem");
     run.conf->n_ca_paths = 1;
     run.conf->certificate = (char *)peer_pki(certificate);
     run.conf->private_key = (char *)peer_pki(key);
-    ck_assert_msg(tls_context_new(run.conf, error, &run.context) == 0, "%s", error);
+    ck_assert_msg(tls_context_new(run.conf, &error, &run.context) == 0, "%s", error.text);
     return run.context;
 }
 

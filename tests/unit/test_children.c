@@ -98,7 +98,7 @@ static void say_report(uint64_t test_id)
     static struct ipc_message message;
     message.type = IPC_REPORT;
     message.report = (struct test_report){.test_id = test_id, .complete = true, .n_servers = 1};
-    message.report.servers[0].secure_tcp.outcome = TEST_PASSED;
+    message.report.servers[0].stages[STAGE_SECURE_TCP].outcome = TEST_PASSED;
     say(&message);
 }
 

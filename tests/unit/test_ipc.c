@@ -96,10 +96,10 @@ static void fill_addr(struct addr *addr, const char *text)
 static void fill_server(struct server_report *server)
 {
     strcpy(server->server, "gw.example");
-    server->secure_tcp = (struct test_stage){.outcome = TEST_PASSED, .us = 1200};
-    server->mutual_auth.outcome = TEST_FAILED;
-    memset(server->mutual_auth.detail, 'd', DETAIL_MAX - 1);
-    server->plain_tcp.outcome = TEST_RUNNING;
+    server->stages[STAGE_SECURE_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 1200};
+    server->stages[STAGE_MUTUAL_AUTH].outcome = TEST_FAILED;
+    memset(server->stages[STAGE_MUTUAL_AUTH].detail, 'd', DETAIL_MAX - 1);
+    server->stages[STAGE_PLAIN_TCP].outcome = TEST_RUNNING;
     fill_addr(&server->secure_address, "2001:db8::1");
     strcpy(server->tls.version, "TLSv1.3");
     strcpy(server->tls.cipher, "TLS_AES_128_GCM_SHA256");
@@ -148,7 +148,8 @@ START_TEST(the_larger_messages_pass)
     ck_assert_mem_eq(received(), sent, PAYLOAD + sizeof(struct ipc_conf_done));
 
     sent = message_of(IPC_TROUBLE);
-    sent->trouble = (struct ipc_trouble){.generation = 3, .reason = REASON_COUNT - 1, .detail = "why"};
+    sent->trouble =
+        (struct ipc_trouble){.generation = 3, .reason = REASON_COUNT - 1, .cause = CAUSE_COUNT - 1, .detail = "why"};
     ck_assert_int_eq(ipc_send(ends[0], sent, -1), 0);
     ck_assert_mem_eq(received(), sent, PAYLOAD + sizeof(struct ipc_trouble));
 
@@ -340,15 +341,19 @@ static void spoil_name(struct test_report *report)
 }
 static void spoil_outcome(struct test_report *report)
 {
-    report->servers[1].plain_tcp.outcome = TEST_FAILED + 1;
+    report->servers[1].stages[STAGE_PLAIN_TCP].outcome = TEST_FAILED + 1;
+}
+static void spoil_cause(struct test_report *report)
+{
+    report->servers[1].stages[STAGE_MUTUAL_AUTH].cause = CAUSE_COUNT;
 }
 static void spoil_detail(struct test_report *report)
 {
-    memset(report->servers[0].secure_tcp.detail, 'x', DETAIL_MAX);
+    memset(report->servers[0].stages[STAGE_SECURE_TCP].detail, 'x', DETAIL_MAX);
 }
 static void spoil_mutual_detail(struct test_report *report)
 {
-    memset(report->servers[0].mutual_auth.detail, 'x', DETAIL_MAX);
+    memset(report->servers[0].stages[STAGE_MUTUAL_AUTH].detail, 'x', DETAIL_MAX);
 }
 static void spoil_secure_address(struct test_report *report)
 {
@@ -368,8 +373,9 @@ static void spoil_cipher(struct test_report *report)
 }
 
 static void (*const spoilers[])(struct test_report *) = {
-    spoil_count,  spoil_count_hugely,  spoil_complete,       spoil_no_route,      spoil_name,    spoil_outcome,
-    spoil_detail, spoil_mutual_detail, spoil_secure_address, spoil_plain_address, spoil_version, spoil_cipher};
+    spoil_count,         spoil_count_hugely, spoil_complete, spoil_no_route,      spoil_name,
+    spoil_outcome,       spoil_cause,        spoil_detail,   spoil_mutual_detail, spoil_secure_address,
+    spoil_plain_address, spoil_version,      spoil_cipher};
 
 START_TEST(a_spoilt_report_is_refused)
 {
@@ -402,6 +408,10 @@ START_TEST(other_spoilt_messages_are_refused)
     assert_refused();
     message = message_of(IPC_TROUBLE);
     message->trouble.reason = REASON_COUNT;
+    send_raw(message, PAYLOAD + sizeof(struct ipc_trouble), 0);
+    assert_refused();
+    message = message_of(IPC_TROUBLE);
+    message->trouble.cause = CAUSE_COUNT;
     send_raw(message, PAYLOAD + sizeof(struct ipc_trouble), 0);
     assert_refused();
     message = message_of(IPC_TROUBLE);

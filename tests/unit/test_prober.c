@@ -67,8 +67,8 @@ static void report_cb(const struct test_report *report, void *data)
     if (run.reports++ == 0)
         run.first_id = report->test_id;
     run.report = *report;
-    run.seen_running_auth |=
-        report->servers[0].secure_tcp.outcome == TEST_PASSED && report->servers[0].mutual_auth.outcome == TEST_RUNNING;
+    run.seen_running_auth |= report->servers[0].stages[STAGE_SECURE_TCP].outcome == TEST_PASSED &&
+                             report->servers[0].stages[STAGE_MUTUAL_AUTH].outcome == TEST_RUNNING;
     if (run.free_in_callback) {
         prober_free(run.prober);
         run.prober = NULL;
@@ -126,8 +126,15 @@ static void probe_peer(const struct peer *peer)
 
 static void check_stage(const struct test_stage *stage, enum test_outcome outcome, const char *detail)
 {
+    ck_assert((stage->outcome == TEST_FAILED) == (stage->cause != CAUSE_NONE));
     ck_assert_str_eq(stage->detail, detail);
     ck_assert_int_eq(stage->outcome, outcome);
+}
+
+/* Of the first server's stage. */
+static void check_cause(enum stage stage, enum cause cause)
+{
+    ck_assert_str_eq(cause_slug(run.report.servers[0].stages[stage].cause), cause_slug(cause));
 }
 
 static void check_has(const char *text, const char *part)
@@ -198,15 +205,15 @@ START_TEST(good_proxy_passes)
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
     ck_assert_str_eq(server->server, "127.0.0.1");
-    check_stage(&server->secure_tcp, TEST_PASSED, "");
-    check_stage(&server->mutual_auth, TEST_PASSED, "");
-    check_stage(&server->plain_tcp, TEST_NOT_DONE, "");
+    check_stage(&server->stages[STAGE_SECURE_TCP], TEST_PASSED, "");
+    check_stage(&server->stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
+    check_stage(&server->stages[STAGE_PLAIN_TCP], TEST_NOT_DONE, "");
     ck_assert(addr_equal(&server->secure_address, &peer.address));
     ck_assert_str_eq(server->tls.version, "TLSv1.3");
     ck_assert_int_gt(server->tls.server_expires, 1800000000);
     ck_assert_int_gt(server->tls.client_expires, 1800000000);
-    ck_assert_uint_gt(server->secure_tcp.us, 0);
-    ck_assert_uint_gt(server->mutual_auth.us, 0);
+    ck_assert_uint_gt(server->stages[STAGE_SECURE_TCP].us, 0);
+    ck_assert_uint_gt(server->stages[STAGE_MUTUAL_AUTH].us, 0);
     ck_assert(!server->no_route);
     ck_assert(run.seen_running_auth);
     ck_assert_uint_eq(*peer.accepted, 1); /* both tests on one connection */
@@ -224,7 +231,7 @@ START_TEST(tls12_passes_over_ipv6)
     add_server("::1");
     run.conf->secure_port = addr_port(&peer.address);
     probe();
-    check_stage(&run.report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
     ck_assert_str_eq(run.report.servers[0].tls.version, "TLSv1.2");
     ck_assert(addr_equal(&run.report.servers[0].secure_address, &peer.address));
     peer_stop(&peer);
@@ -238,7 +245,7 @@ START_TEST(server_name_defaults_to_the_server)
     run.conf->server_name = NULL; /* the good certificate is for 127.0.0.1 as well */
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
-    check_stage(&run.report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
     peer_stop(&peer);
 }
 END_TEST
@@ -255,9 +262,9 @@ START_TEST(refused_port_fails_within_milliseconds)
     before = ev_time();
     probe();
     ck_assert_double_lt(ev_time() - before, peer_patience(0.5)); /* milliseconds; the rest is for a busy machine */
-    check_stage(&run.report.servers[0].secure_tcp, TEST_FAILED, text);
-    check_stage(&run.report.servers[0].mutual_auth, TEST_NOT_DONE, "");
-    check_stage(&run.report.servers[0].plain_tcp, TEST_NOT_DONE, "");
+    check_stage(&run.report.servers[0].stages[STAGE_SECURE_TCP], TEST_FAILED, text);
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_NOT_DONE, "");
+    check_stage(&run.report.servers[0].stages[STAGE_PLAIN_TCP], TEST_NOT_DONE, "");
     ck_assert(!run.report.servers[0].no_route);
     ck_assert(addr_equal(&run.report.servers[0].secure_address, &address));
 }
@@ -270,9 +277,10 @@ START_TEST(silent_port_ends_at_connect_timeout)
     add_server("127.0.0.1");
     run.conf->secure_port = addr_port(&address);
     probe();
-    ck_assert_int_eq(run.report.servers[0].secure_tcp.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].secure_tcp.detail, ": no answer within 0.1 s");
-    ck_assert_uint_ge(run.report.servers[0].secure_tcp.us, 90000);
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, TEST_FAILED);
+    check_cause(STAGE_SECURE_TCP, CAUSE_TCP_TIMEOUT);
+    check_has(run.report.servers[0].stages[STAGE_SECURE_TCP].detail, ": no answer within 0.1 s");
+    ck_assert_uint_ge(run.report.servers[0].stages[STAGE_SECURE_TCP].us, 90000);
 }
 END_TEST
 
@@ -282,11 +290,12 @@ START_TEST(other_addresses_are_counted)
     add_server("localhost");
     run.conf->secure_port = addr_port(&address);
     probe();
-    ck_assert_int_eq(run.report.servers[0].secure_tcp.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].secure_tcp.detail, ": connection refused");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, TEST_FAILED);
+    check_cause(STAGE_SECURE_TCP, CAUSE_TCP_REFUSED);
+    check_has(run.report.servers[0].stages[STAGE_SECURE_TCP].detail, ": connection refused");
     if (addr_equal(&run.report.servers[0].secure_address, &address))
         return; /* localhost has one address here */
-    check_has(run.report.servers[0].secure_tcp.detail, " (and 1 more address failed)");
+    check_has(run.report.servers[0].stages[STAGE_SECURE_TCP].detail, " (and 1 more address failed)");
 }
 END_TEST
 
@@ -298,8 +307,8 @@ START_TEST(address_that_answers_is_found_among_others)
     add_server("localhost"); /* ::1 first, where nobody listens */
     run.conf->secure_port = addr_port(&peer.address);
     probe();
-    check_stage(&run.report.servers[0].secure_tcp, TEST_PASSED, "");
-    check_stage(&run.report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_SECURE_TCP], TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
     ck_assert(addr_equal(&run.report.servers[0].secure_address, &peer.address));
     peer_stop(&peer);
 }
@@ -311,8 +320,8 @@ START_TEST(unknown_name_fails_the_first_test)
     run.conf->secure_port = 8081;
     run.conf->connect_timeout_ms = 300;
     probe();
-    ck_assert_int_eq(run.report.servers[0].secure_tcp.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].secure_tcp.detail, "resolve bad name.invalid: ");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, TEST_FAILED);
+    check_has(run.report.servers[0].stages[STAGE_SECURE_TCP].detail, "resolve bad name.invalid: ");
 }
 END_TEST
 
@@ -328,18 +337,21 @@ START_TEST(host_without_network_says_so)
     add_server("gw.example");
     probe();
     for (size_t i = 0; i < 3; i++) {
-        ck_assert_int_eq(run.report.servers[i].secure_tcp.outcome, TEST_FAILED);
+        ck_assert_int_eq(run.report.servers[i].stages[STAGE_SECURE_TCP].outcome, TEST_FAILED);
         ck_assert(run.report.servers[i].no_route);
-        ck_assert_str_eq(run.report.servers[i].plain_tcp.detail, run.report.servers[i].secure_tcp.detail);
+        ck_assert_str_eq(run.report.servers[i].stages[STAGE_PLAIN_TCP].detail,
+                         run.report.servers[i].stages[STAGE_SECURE_TCP].detail);
     }
-    check_stage(&run.report.servers[0].secure_tcp, TEST_FAILED, "connect to 192.0.2.1:8081: network is unreachable");
-    check_stage(&run.report.servers[2].secure_tcp, TEST_FAILED, "resolve gw.example: this host has no network");
+    check_stage(&run.report.servers[0].stages[STAGE_SECURE_TCP], TEST_FAILED,
+                "connect to 192.0.2.1:8081: network is unreachable");
+    check_stage(&run.report.servers[2].stages[STAGE_SECURE_TCP], TEST_FAILED,
+                "resolve gw.example: this host has no network");
 }
 END_TEST
 
 /* ---- mutual authentication ---- */
 
-static void check_mistrust(const struct proxy *proxy, const char *part)
+static void check_mistrust(const struct proxy *proxy, enum cause cause, const char *part)
 {
     struct peer peer, plain;
     /* Whatever is wrong with it: once TCP has passed, nothing leads to the plain port. */
@@ -348,21 +360,24 @@ static void check_mistrust(const struct proxy *proxy, const char *part)
     run.conf->port = addr_port(&plain.address);
     start_proxy(&peer, proxy);
     probe_peer(&peer);
-    check_stage(&run.report.servers[0].secure_tcp, TEST_PASSED, "");
-    ck_assert_int_eq(run.report.servers[0].mutual_auth.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].mutual_auth.detail, part);
-    check_stage(&run.report.servers[0].plain_tcp, TEST_NOT_DONE, "");
+    check_stage(&run.report.servers[0].stages[STAGE_SECURE_TCP], TEST_PASSED, "");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].outcome, TEST_FAILED);
+    check_cause(STAGE_MUTUAL_AUTH, cause);
+    check_has(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].detail, part);
+    check_stage(&run.report.servers[0].stages[STAGE_PLAIN_TCP], TEST_NOT_DONE, "");
     ck_assert_uint_eq(*plain.accepted, 0);
     peer_stop(&plain);
     peer_stop(&peer);
 }
 
 static const struct {
-    const char *server, *part;
+    const char *server;
+    enum cause cause;
+    const char *part;
 } mistrusted[] = {
-    {"wrong-name", "is for \"wrong.example\", expected \"gw.example\""},
-    {"expired", " expired on 2021-01-01"},
-    {"wrong-issuer", "which is not trusted"},
+    {"wrong-name", CAUSE_CERTIFICATE_NAME, "is for \"wrong.example\", expected \"gw.example\""},
+    {"expired", CAUSE_CERTIFICATE_EXPIRED, " expired on 2021-01-01"},
+    {"wrong-issuer", CAUSE_CERTIFICATE_UNTRUSTED, "which is not trusted"},
 };
 
 START_TEST(bad_server_certificate_is_mistrust)
@@ -373,7 +388,7 @@ START_TEST(bad_server_certificate_is_mistrust)
     proxy.tls.certificate = peer_pki(name);
     snprintf(name, sizeof name, "%s.key", mistrusted[_i].server);
     proxy.tls.key = peer_pki(name);
-    check_mistrust(&proxy, mistrusted[_i].part);
+    check_mistrust(&proxy, mistrusted[_i].cause, mistrusted[_i].part);
 }
 END_TEST
 
@@ -387,7 +402,7 @@ START_TEST(client_certificate_refused_in_tls13)
 {
     struct proxy proxy = good_proxy();
     use_refused_client();
-    check_mistrust(&proxy, "server rejected the client certificate (alert ");
+    check_mistrust(&proxy, CAUSE_CLIENT_CERTIFICATE_REFUSED, "server rejected the client certificate (alert ");
 }
 END_TEST
 
@@ -396,7 +411,7 @@ START_TEST(client_certificate_refused_in_tls12)
     struct proxy proxy = good_proxy();
     use_refused_client();
     proxy.tls.tls12 = true;
-    check_mistrust(&proxy, "server rejected the client certificate (alert ");
+    check_mistrust(&proxy, CAUSE_CLIENT_CERTIFICATE_REFUSED, "server rejected the client certificate (alert ");
 }
 END_TEST
 
@@ -408,8 +423,9 @@ START_TEST(refusal_without_an_alert_is_confirmed)
     proxy.tls.mute = true;
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
-    ck_assert_int_eq(run.report.servers[0].mutual_auth.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].mutual_auth.detail,
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].outcome, TEST_FAILED);
+    check_cause(STAGE_MUTUAL_AUTH, CAUSE_CLIENT_CERTIFICATE_SUSPECTED);
+    check_has(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].detail,
               " the connection after the handshake without an alert; it may refuse the client certificate");
     ck_assert_uint_eq(*peer.accepted, 2);
     peer_stop(&peer);
@@ -421,7 +437,7 @@ START_TEST(reset_after_the_handshake_is_mistrust)
     struct proxy proxy = good_proxy();
     proxy.answer = NULL;
     proxy.reset = true;
-    check_mistrust(&proxy, " the connection after the handshake without an alert");
+    check_mistrust(&proxy, CAUSE_CLIENT_CERTIFICATE_SUSPECTED, " the connection after the handshake without an alert");
 }
 END_TEST
 
@@ -432,7 +448,7 @@ START_TEST(accident_after_the_handshake_is_forgiven)
     proxy.silent_for = 1;
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
-    check_stage(&run.report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
     ck_assert_uint_eq(*peer.accepted, 2);
     peer_stop(&peer);
 }
@@ -442,7 +458,7 @@ START_TEST(answer_that_is_not_http_does_not_pass)
 {
     struct proxy proxy = good_proxy();
     proxy.answer = "220 mail.example ESMTP\r\n";
-    check_mistrust(&proxy, " to OPTIONS is not HTTP");
+    check_mistrust(&proxy, CAUSE_PROXY_NOT_HTTP, " to OPTIONS is not HTTP");
 }
 END_TEST
 
@@ -457,8 +473,8 @@ START_TEST(port_without_tls_is_mistrust)
     struct peer peer;
     ck_assert(peer_start(&peer, AF_INET, 0, script_http, NULL));
     probe_peer(&peer);
-    check_stage(&run.report.servers[0].secure_tcp, TEST_PASSED, "");
-    ck_assert_int_eq(run.report.servers[0].mutual_auth.outcome, TEST_FAILED);
+    check_stage(&run.report.servers[0].stages[STAGE_SECURE_TCP], TEST_PASSED, "");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].outcome, TEST_FAILED);
     peer_stop(&peer);
 }
 END_TEST
@@ -469,8 +485,9 @@ START_TEST(silence_after_tcp_ends_at_handshake_timeout)
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     run.conf->handshake_timeout_ms = 100;
     probe_peer(&peer);
-    ck_assert_int_eq(run.report.servers[0].mutual_auth.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].mutual_auth.detail, ": not finished within 0.1 s");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].outcome, TEST_FAILED);
+    check_cause(STAGE_MUTUAL_AUTH, CAUSE_TLS_TIMEOUT);
+    check_has(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].detail, ": not finished within 0.1 s");
     peer_stop(&peer);
 }
 END_TEST
@@ -481,9 +498,10 @@ START_TEST(missing_key_leaves_the_tcp_test)
     ck_assert(peer_start(&peer, AF_INET, 0, script_drain, NULL));
     run.conf->private_key = (char *)"/nonexistent/client.key";
     probe_peer(&peer);
-    check_stage(&run.report.servers[0].secure_tcp, TEST_PASSED, "");
-    ck_assert_int_eq(run.report.servers[0].mutual_auth.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].mutual_auth.detail, "/nonexistent/client.key");
+    check_stage(&run.report.servers[0].stages[STAGE_SECURE_TCP], TEST_PASSED, "");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].outcome, TEST_FAILED);
+    check_cause(STAGE_MUTUAL_AUTH, CAUSE_FILE_MISSING);
+    check_has(run.report.servers[0].stages[STAGE_MUTUAL_AUTH].detail, "/nonexistent/client.key");
     ck_assert_ptr_nonnull(prober_tls_error(run.prober));
     peer_stop(&peer);
 }
@@ -507,7 +525,7 @@ START_TEST(auth_url_is_reached_through_the_channel)
     use_auth_url(&proxy, &inside);
     start_proxy(&peer, &proxy);
     probe_peer(&peer);
-    check_stage(&run.report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
     ck_assert_str_eq(run.report.servers[0].tls.version, "TLSv1.3");
     peer_stop(&peer);
 }
@@ -518,18 +536,23 @@ START_TEST(auth_url_with_another_certificate_is_mistrust)
     struct proxy proxy = good_proxy();
     struct peer_tls inside = {.certificate = peer_pki("wrong-name.pem"), .key = peer_pki("wrong-name.key")};
     use_auth_url(&proxy, &inside);
-    check_mistrust(&proxy, "AuthURL https://auth.example/: certificate of auth.example is for \"wrong.example\"");
+    check_mistrust(&proxy, CAUSE_AUTH_URL_FAILED,
+                   "AuthURL https://auth.example/: certificate of auth.example is for \"wrong.example\"");
     ck_assert_str_eq(run.report.servers[0].tls.version, "TLSv1.3"); /* of the channel, which is there */
 }
 END_TEST
 
 static const struct {
-    const char *answer, *part;
+    const char *answer;
+    enum cause cause;
+    const char *part;
 } auth_url_answers[] = {
-    {"HTTP/1.1 403 Forbidden\r\n\r\n", "AuthURL https://auth.example/: proxy answered 403 Forbidden"},
-    {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "AuthURL https://auth.example/: proxy answered 407 Proxy "
-                                                           "Authentication Required (it asks for authentication, which "
-                                                           "[Proxy] Header= can carry)"},
+    {"HTTP/1.1 403 Forbidden\r\n\r\n", CAUSE_AUTH_URL_REFUSED,
+     "AuthURL https://auth.example/: proxy answered 403 Forbidden"},
+    {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", CAUSE_PROXY_AUTHENTICATION,
+     "AuthURL https://auth.example/: proxy answered 407 Proxy "
+     "Authentication Required (it asks for authentication, which "
+     "[Proxy] Header= can carry)"},
 };
 
 START_TEST(auth_url_refused_by_the_proxy)
@@ -538,7 +561,7 @@ START_TEST(auth_url_refused_by_the_proxy)
     struct peer_tls inside = {.certificate = peer_pki("server.pem"), .key = peer_pki("server.key")};
     use_auth_url(&proxy, &inside);
     proxy.answer = auth_url_answers[_i].answer;
-    check_mistrust(&proxy, auth_url_answers[_i].part);
+    check_mistrust(&proxy, auth_url_answers[_i].cause, auth_url_answers[_i].part);
 }
 END_TEST
 
@@ -567,8 +590,8 @@ static void check_fallback(bool secure)
     run.conf->port = addr_port(&plain.address);
     add_server("127.0.0.1");
     probe();
-    ck_assert_int_eq(run.report.servers[0].secure_tcp.outcome, secure ? TEST_FAILED : TEST_NOT_DONE);
-    check_stage(&run.report.servers[0].plain_tcp, TEST_PASSED, "");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, secure ? TEST_FAILED : TEST_NOT_DONE);
+    check_stage(&run.report.servers[0].stages[STAGE_PLAIN_TCP], TEST_PASSED, "");
     ck_assert(addr_equal(&run.report.servers[0].plain_address, &plain.address));
     ck_assert_int_eq(read(fds[0], &byte, 1), 1);
     ck_assert_int_eq(byte, '0');
@@ -595,8 +618,9 @@ START_TEST(plain_port_may_be_refused_too)
     run.conf->port = addr_port(&plain);
     add_server("127.0.0.1");
     probe();
-    ck_assert_int_eq(run.report.servers[0].plain_tcp.outcome, TEST_FAILED);
-    check_has(run.report.servers[0].plain_tcp.detail, ": connection refused");
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_PLAIN_TCP].outcome, TEST_FAILED);
+    check_cause(STAGE_PLAIN_TCP, CAUSE_TCP_REFUSED);
+    check_has(run.report.servers[0].stages[STAGE_PLAIN_TCP].detail, ": connection refused");
     ck_assert(!run.report.servers[0].no_route);
 }
 END_TEST
@@ -614,7 +638,7 @@ START_TEST(servers_are_tested_side_by_side)
     probe();
     ck_assert_double_lt(ev_time() - before, peer_patience(1.5)); /* and not 5 times 0.4 s */
     for (size_t i = 0; i < 5; i++)
-        ck_assert_int_eq(run.report.servers[i].secure_tcp.outcome, TEST_FAILED);
+        ck_assert_int_eq(run.report.servers[i].stages[STAGE_SECURE_TCP].outcome, TEST_FAILED);
 }
 END_TEST
 
@@ -632,11 +656,11 @@ START_TEST(one_server_in_reach_forbids_the_plain_port_to_all)
     add_server("127.0.0.2"); /* loopback as well, and nobody there */
     add_server("127.0.0.1");
     probe();
-    ck_assert_int_eq(run.report.servers[0].secure_tcp.outcome, TEST_FAILED);
-    ck_assert_int_eq(run.report.servers[1].secure_tcp.outcome, TEST_PASSED);
-    ck_assert_int_eq(run.report.servers[1].mutual_auth.outcome, TEST_FAILED);
-    ck_assert_int_eq(run.report.servers[0].plain_tcp.outcome, TEST_NOT_DONE);
-    ck_assert_int_eq(run.report.servers[1].plain_tcp.outcome, TEST_NOT_DONE);
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, TEST_FAILED);
+    ck_assert_int_eq(run.report.servers[1].stages[STAGE_SECURE_TCP].outcome, TEST_PASSED);
+    ck_assert_int_eq(run.report.servers[1].stages[STAGE_MUTUAL_AUTH].outcome, TEST_FAILED);
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_PLAIN_TCP].outcome, TEST_NOT_DONE);
+    ck_assert_int_eq(run.report.servers[1].stages[STAGE_PLAIN_TCP].outcome, TEST_NOT_DONE);
     ck_assert_uint_eq(*plain.accepted, 0);
     peer_stop(&secure);
     peer_stop(&plain);
@@ -769,11 +793,11 @@ START_TEST(new_test_abandons_the_running_one)
     run.conf->secure_port = port;
     probe();
     ck_assert_uint_eq(run.first_id, 7);
-    check_stage(&run.report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
     run.reports = 0;
     run.report.complete = false;
     probe(); /* and once more, from the end of one */
-    check_stage(&run.report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&run.report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
     peer_stop(&peer);
 }
 END_TEST
@@ -916,19 +940,20 @@ START_TEST(process_tests_in_its_sandbox)
     done = send_conf(&process, conf, 1);
     ck_assert_msg(done.ok, "%s", done.detail);
     report = run_test(&process, 11);
-    check_stage(&report.servers[0].mutual_auth, TEST_PASSED, "");
-    check_stage(&report.servers[1].mutual_auth, TEST_PASSED, ""); /* by name: the hosts file is in reach */
+    check_stage(&report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
+    check_stage(&report.servers[1].stages[STAGE_MUTUAL_AUTH], TEST_PASSED,
+                ""); /* by name: the hosts file is in reach */
 
     done = send_conf(&process, bad, 2);
     ck_assert(!done.ok);
     check_has(done.detail, "none.key");
     report = run_test(&process, 12);
-    check_stage(&report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
 
     done = send_conf(&process, conf, 3); /* keys can be read again */
     ck_assert_msg(done.ok, "%s", done.detail);
     report = run_test(&process, 13);
-    check_stage(&report.servers[0].mutual_auth, TEST_PASSED, "");
+    check_stage(&report.servers[0].stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
 
     ck_assert_int_eq(ipc_send(process.fd, &ping, -1), 0);
     ck_assert_uint_eq(await(&process, IPC_PONG).request.id, 77);
@@ -954,8 +979,8 @@ START_TEST(process_starts_with_a_missing_key)
     ck_assert(done.ok);
     check_has(done.detail, "/nonexistent/client.key");
     report = run_test(&process, 1);
-    check_stage(&report.servers[0].secure_tcp, TEST_PASSED, "");
-    check_has(report.servers[0].mutual_auth.detail, "/nonexistent/client.key");
+    check_stage(&report.servers[0].stages[STAGE_SECURE_TCP], TEST_PASSED, "");
+    check_has(report.servers[0].stages[STAGE_MUTUAL_AUTH].detail, "/nonexistent/client.key");
     end_process(&process);
     conf_free(conf);
     peer_stop(&peer);

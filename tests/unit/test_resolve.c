@@ -105,6 +105,7 @@ struct run {
     char server_text[ADDR_TEXT_MAX];
     bool called;
     int error;
+    enum cause cause;
     char text[512];
     struct addr addrs[RESOLVE_ADDRS_MAX];
     size_t n;
@@ -114,11 +115,11 @@ static struct run run;
 
 static void setup(void)
 {
-    char error[256];
+    struct error error;
     memset(&run, 0, sizeof run);
     run.loop = ev_loop_new(EVFLAG_AUTO);
-    run.resolver = resolver_new(run.loop, error, sizeof error);
-    ck_assert_msg(run.resolver, "%s", error);
+    run.resolver = resolver_new(run.loop, &error);
+    ck_assert_msg(run.resolver, "%s", error.text);
     ck_assert(peer_start_udp(&run.server, name_server, NULL));
     ck_assert_int_eq(resolver_set_servers(run.resolver, addr_text(&run.server.address, run.server_text)), 0);
 }
@@ -130,13 +131,14 @@ static void teardown(void)
     ev_loop_destroy(run.loop);
 }
 
-static void resolved_cb(int error, const char *error_text, const struct addr *addrs, size_t n, void *data)
+static void resolved_cb(const struct error *error, const struct addr *addrs, size_t n, void *data)
 {
     ck_assert_ptr_eq(data, &run);
     ck_assert(!run.called);
     run.called = true;
-    run.error = error;
-    snprintf(run.text, sizeof run.text, "%s", error_text);
+    run.error = error ? error->code : 0;
+    run.cause = error ? error->cause : CAUSE_NONE;
+    snprintf(run.text, sizeof run.text, "%s", error ? error->text : "");
     ck_assert_uint_le(n, RESOLVE_ADDRS_MAX);
     memcpy(run.addrs, addrs, n * sizeof *addrs);
     run.n = n;
@@ -248,9 +250,11 @@ START_TEST(failures_are_told_apart)
 {
     resolve("unknown.example");
     ck_assert_int_eq(run.error, -ENOENT);
+    ck_assert_int_eq(run.cause, CAUSE_NAME_NOT_FOUND);
     ck_assert_str_eq(run.text, "resolve unknown.example: no such name");
     resolve("bare.example");
     ck_assert_int_eq(run.error, -ENODATA);
+    ck_assert_int_eq(run.cause, CAUSE_NAME_WITHOUT_ADDRESS);
     ck_assert_str_eq(run.text, "resolve bare.example: the name has no address");
 }
 END_TEST
@@ -258,7 +262,7 @@ END_TEST
 /* Where tests run without any network, that is what is said instead. */
 static bool no_network(void)
 {
-    return run.error == -ENETUNREACH && strstr(run.text, ": this host has no network");
+    return run.cause == CAUSE_NO_NETWORK;
 }
 
 START_TEST(failing_server_is_named)
@@ -267,6 +271,7 @@ START_TEST(failing_server_is_named)
     if (no_network())
         return;
     ck_assert_int_eq(run.error, -EIO);
+    ck_assert_int_eq(run.cause, CAUSE_NAME_SERVER_FAILED);
     ck_assert_str_eq(run.text, "resolve failing.example: no usable answer from the name servers");
 }
 END_TEST
@@ -279,6 +284,7 @@ START_TEST(silence_ends_at_the_limit)
     if (no_network())
         return;
     ck_assert_int_eq(run.error, -ETIMEDOUT);
+    ck_assert_int_eq(run.cause, CAUSE_NAME_SERVER_TIMEOUT);
     ck_assert_str_eq(run.text, "resolve silent.example: no answer from the name servers within 0.3 s");
 }
 END_TEST
@@ -290,6 +296,7 @@ START_TEST(host_without_network_is_our_own_lack)
     ck_assert_int_eq(resolver_set_servers(run.resolver, "192.0.2.53"), 0);
     resolve("four.example");
     ck_assert_int_eq(run.error, -ENETUNREACH);
+    ck_assert(run.cause == CAUSE_NO_NETWORK || run.cause == CAUSE_NO_ROUTE);
     ck_assert_str_eq(run.text, "resolve four.example: this host has no network");
     resolve("192.0.2.1"); /* whether there is a route to it is not asked here */
     ck_assert_int_eq(run.error, 0);
@@ -310,10 +317,11 @@ END_TEST
 /* In the sandbox of the prober; what it lacks would show as another error. */
 static int resolve_confined(void)
 {
+    struct error error;
     if (sandbox_drop_all() < 0 || filter_system_calls() < 0)
         return 1;
     resolver_free(run.resolver);
-    run.resolver = resolver_new(run.loop, run.text, sizeof run.text); /* reads resolv.conf */
+    run.resolver = resolver_new(run.loop, &error); /* reads resolv.conf */
     if (!run.resolver || resolver_set_servers(run.resolver, run.server_text) < 0)
         return 2;
     resolve("both.example");
@@ -354,9 +362,9 @@ START_TEST(pending_queries_vanish_with_the_resolver)
 }
 END_TEST
 
-static void freeing_cb(int error, const char *error_text, const struct addr *addrs, size_t n, void *data)
+static void freeing_cb(const struct error *error, const struct addr *addrs, size_t n, void *data)
 {
-    resolved_cb(error, error_text, addrs, n, data);
+    resolved_cb(error, addrs, n, data);
     resolver_free(run.resolver);
     run.resolver = NULL;
 }

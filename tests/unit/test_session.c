@@ -42,6 +42,7 @@ struct rig {
     unsigned troubles;
     uint64_t trouble_generation;
     enum reason trouble_reason;
+    enum cause trouble_cause;
     int log, saved_stderr;
 };
 
@@ -59,13 +60,14 @@ struct app {
 
 static struct app app;
 
-static void trouble_cb(uint64_t generation, enum reason reason, const char *detail, void *data)
+static void trouble_cb(uint64_t generation, enum reason reason, enum cause cause, const char *detail, void *data)
 {
     ck_assert_ptr_eq(data, &rig);
     ck_assert_str_ne(detail, "");
     rig.troubles++;
     rig.trouble_generation = generation;
     rig.trouble_reason = reason;
+    rig.trouble_cause = cause;
 }
 
 static void tick_cb(struct ev_loop *loop, ev_timer *timer, int events)
@@ -736,6 +738,7 @@ START_TEST(a_failed_dial_is_held_and_goes_on_over_the_next_route)
     ck_assert_uint_eq(rig.troubles, 1);
     ck_assert_uint_eq(rig.trouble_generation, 7);
     ck_assert_int_eq(rig.trouble_reason, REASON_CONNECT_FAILED);
+    ck_assert_int_eq(rig.trouble_cause, CAUSE_TCP_REFUSED);
     set_route(ROUTE_PLAIN, 8, &peer.address, "gw2.example");
     ck_assert_uint_eq(rig.worker->n_held, 0);
     run_until(strcmp(app.got, "hello") == 0);
@@ -951,7 +954,7 @@ static struct peer start_secure(struct secure_script *script)
     script->tls.client_ca = peer_pki("ca.pem");
     ck_assert(peer_start(&peer, AF_INET, 0, secure_main, script));
     take_settings(make_conf(true));
-    ck_assert_msg(rig.worker->settings->tls, "%s", rig.worker->settings->tls_error);
+    ck_assert_msg(rig.worker->settings->tls, "%s", rig.worker->settings->tls_error.text);
     set_route(ROUTE_SECURE, 1, &peer.address, "gw.example");
     return peer;
 }

@@ -21,8 +21,8 @@ static void set_up(void)
     snprintf(info.verdict.tls.version, sizeof info.verdict.tls.version, "TLSv1.3");
     snprintf(info.verdict.tls.cipher, sizeof info.verdict.tls.cipher, "TLS_AES_128_GCM_SHA256");
     info.verdict.tls.server_expires = 1767323045; /* 2026-01-02T03:04:05Z */
-    info.verdict.tcp = (struct test_stage){.outcome = TEST_PASSED, .us = 12149};
-    info.verdict.mutual_auth = (struct test_stage){.outcome = TEST_PASSED, .us = 30950};
+    info.verdict.stages[STAGE_SECURE_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 12149};
+    info.verdict.stages[STAGE_MUTUAL_AUTH] = (struct test_stage){.outcome = TEST_PASSED, .us = 30950};
     info.since = info.tested_at = info.started = 1767323045;
     info.rules = (struct status_rules){.installed = true, .changes = 3};
     info.stats = (struct stats){
@@ -66,7 +66,9 @@ START_TEST(a_connected_status_is_that_of_the_interface)
     TEXT("status", "Connected (Secure Channel)");
     TEXT("connection_status", "Proxy Trusted");
     TEXT("mode", "secure");
+    TEXT("verdict", "secure");
     IS_NULL("reason");
+    IS_NULL("cause");
     IS_NULL("detail");
     TEXT("since", "2026-01-02T03:04:05Z");
     TEXT("proxy.server", "gw2.example");
@@ -101,14 +103,17 @@ START_TEST(a_blocked_status_names_reason_and_detail)
     json_t *status;
     info.verdict = (struct verdict){.kind = VERDICT_AUTH_FAILED,
                                     .server = "gw2.example",
+                                    .cause = CAUSE_CERTIFICATE_NAME,
                                     .detail = "certificate of 192.0.2.7 is for \"gw.example\""};
-    info.verdict.tcp = (struct test_stage){.outcome = TEST_PASSED, .us = 100};
-    info.verdict.mutual_auth.outcome = TEST_FAILED;
+    info.verdict.stages[STAGE_SECURE_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 100};
+    info.verdict.stages[STAGE_MUTUAL_AUTH].outcome = TEST_FAILED;
     texts_add(&info.warnings, "only %d of %d", 1, 2);
     status = parse(status_json(&info));
     TEXT("status", "Blocked - Mutual Auth Failed");
     TEXT("mode", "blocked");
     TEXT("reason", "Mutual Auth Failed");
+    TEXT("verdict", "auth-failed");
+    TEXT("cause", "certificate-name");
     TEXT("detail", "certificate of 192.0.2.7 is for \"gw.example\"");
     TEXT("proxy.server", "gw2.example");
     IS_NULL("proxy.address");
@@ -116,6 +121,26 @@ START_TEST(a_blocked_status_names_reason_and_detail)
     IS_NULL("tls");
     TEXT("tests.mutual_auth.result", "failed");
     ck_assert_str_eq(json_string_value(json_array_get(at(status, "warnings"), 0)), "only 1 of 2");
+    json_decref(status);
+}
+END_TEST
+
+/* tests.tcp is the secure port's; with the secure channel off, the plain port's. */
+START_TEST(the_plain_port_stands_beside_the_secure_one)
+{
+    json_t *status;
+    info.verdict.stages[STAGE_SECURE_TCP].outcome = TEST_FAILED;
+    info.verdict.stages[STAGE_MUTUAL_AUTH].outcome = TEST_NOT_DONE;
+    info.verdict.stages[STAGE_PLAIN_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 2000};
+    status = parse(status_json(&info));
+    TEXT("tests.tcp.result", "failed");
+    TEXT("tests.plain_tcp.result", "passed");
+    json_decref(status);
+
+    info.verdict.stages[STAGE_SECURE_TCP].outcome = TEST_NOT_DONE;
+    status = parse(status_json(&info));
+    TEXT("tests.tcp.result", "passed");
+    ck_assert_ptr_null(json_object_get(at(status, "tests"), "plain_tcp"));
     json_decref(status);
 }
 END_TEST
@@ -172,26 +197,29 @@ START_TEST(a_stage_is_told_when_it_has_ended)
     json_t *status;
     addr_parse("2001:db8::1", 8081, &server.secure_address);
     addr_parse("192.0.2.7", 8080, &server.plain_address);
-    for (int stage = 0; stage < STATUS_STAGES; stage++)
-        ck_assert_ptr_null(status_stage_json(&server, (enum status_stage)stage));
-    server.secure_tcp.outcome = TEST_RUNNING;
-    ck_assert_ptr_null(status_stage_json(&server, STATUS_STAGE_TCP));
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        ck_assert_ptr_null(status_stage_json(&server, (enum stage)stage));
+    server.stages[STAGE_SECURE_TCP].outcome = TEST_RUNNING;
+    ck_assert_ptr_null(status_stage_json(&server, STAGE_SECURE_TCP));
 
-    server.secure_tcp = (struct test_stage){.outcome = TEST_PASSED, .us = 1500};
-    status = parse(status_stage_json(&server, STATUS_STAGE_TCP));
+    server.stages[STAGE_SECURE_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 1500};
+    status = parse(status_stage_json(&server, STAGE_SECURE_TCP));
     TEXT("stage", "tcp");
     TEXT("server", "gw.example");
     TEXT("address", "[2001:db8::1]:8081");
     TEXT("result", "passed");
     ck_assert_double_eq(json_real_value(at(status, "ms")), 1.5);
+    IS_NULL("cause");
     IS_NULL("detail");
     json_decref(status);
 
-    server.plain_tcp = (struct test_stage){.outcome = TEST_FAILED, .us = 10, .detail = "connection refused"};
-    status = parse(status_stage_json(&server, STATUS_STAGE_PLAIN_TCP));
+    server.stages[STAGE_PLAIN_TCP] = (struct test_stage){
+        .outcome = TEST_FAILED, .cause = CAUSE_TCP_REFUSED, .us = 10, .detail = "connection refused"};
+    status = parse(status_stage_json(&server, STAGE_PLAIN_TCP));
     TEXT("stage", "plain_tcp");
     TEXT("address", "192.0.2.7:8080");
     TEXT("result", "failed");
+    TEXT("cause", "tcp-refused");
     TEXT("detail", "connection refused");
     json_decref(status);
 }
@@ -263,6 +291,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, a_connected_status_is_that_of_the_interface);
     tcase_add_test(tests, a_blocked_status_names_reason_and_detail);
+    tcase_add_test(tests, the_plain_port_stands_beside_the_secure_one);
     tcase_add_test(tests, the_status_before_the_first_test_has_nothing_to_tell);
     tcase_add_test(tests, text_of_a_child_may_hold_any_bytes);
     tcase_add_test(tests, counters_of_a_relay_that_lies_stay_numbers);

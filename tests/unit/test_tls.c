@@ -44,8 +44,9 @@ static void end(struct setting *setting)
     tls_peer_server_free(setting->server);
 }
 
-static void expect(struct setting *setting, enum tls_failure failure, const char *text)
+static void expect(struct setting *setting, enum tls_failure failure, enum cause cause, const char *text)
 {
+    ck_assert_int_eq(tls_failure_cause(setting->pair.tls), cause);
     ck_assert_str_eq(tls_failure_text(setting->pair.tls), text);
     ck_assert_int_eq(tls_failure(setting->pair.tls), failure);
     ck_assert_str_eq(stream_error(tls_stream(setting->pair.tls)), text);
@@ -142,24 +143,34 @@ END_TEST
 /* ---- the server is refused ---- */
 
 static const struct {
-    const char *certificate, *name, *text;
+    const char *certificate, *name;
+    enum cause cause;
+    const char *text;
 } refused[] = {
-    {"wrong-name", "gw.example", "certificate of gw.example is for \"wrong.example\", expected \"gw.example\""},
-    {"server", "mcp.example",
+    {"wrong-name", "gw.example", CAUSE_CERTIFICATE_NAME,
+     "certificate of gw.example is for \"wrong.example\", expected \"gw.example\""},
+    {"server", "mcp.example", CAUSE_CERTIFICATE_NAME,
      "certificate of mcp.example is for \"gw.example\", \"2001:db8::7\", \"192.0.2.7\", expected \"mcp.example\""},
-    {"server", "192.0.2.8",
+    {"server", "192.0.2.8", CAUSE_CERTIFICATE_NAME,
      "certificate of 192.0.2.8 is for \"gw.example\", \"2001:db8::7\", \"192.0.2.7\", expected \"192.0.2.8\""},
-    {"server", "2001:db8::8",
+    {"server", "2001:db8::8", CAUSE_CERTIFICATE_NAME,
      "certificate of 2001:db8::8 is for \"gw.example\", \"2001:db8::7\", \"192.0.2.7\", expected \"2001:db8::8\""},
-    {"wrong-name", "192.0.2.7", "certificate of 192.0.2.7 is for \"wrong.example\", expected \"192.0.2.7\""},
-    {"address-as-name", "192.0.2.7", "certificate of 192.0.2.7 is for \"192.0.2.7\", expected \"192.0.2.7\""},
-    {"wrong-issuer", "gw.example", "certificate of gw.example is signed by \"Other Lab CA\", which is not trusted"},
-    {"wrong-issuer", "192.0.2.7", "certificate of 192.0.2.7 is signed by \"Other Lab CA\", which is not trusted"},
-    {"self-signed", "gw.example", "certificate of gw.example is self-signed and not trusted"},
-    {"nameless", "gw.example", "certificate of gw.example is self-signed and not trusted"},
-    {"expired", "gw.example", "certificate of gw.example expired on 2021-01-01"},
-    {"not-yet-valid", "gw.example", "certificate of gw.example is not valid before 2099-01-01"},
-    {"wrong-purpose", "gw.example", "certificate of gw.example is not meant for servers (extended key usage)"},
+    {"wrong-name", "192.0.2.7", CAUSE_CERTIFICATE_NAME,
+     "certificate of 192.0.2.7 is for \"wrong.example\", expected \"192.0.2.7\""},
+    {"address-as-name", "192.0.2.7", CAUSE_CERTIFICATE_NAME,
+     "certificate of 192.0.2.7 is for \"192.0.2.7\", expected \"192.0.2.7\""},
+    {"wrong-issuer", "gw.example", CAUSE_CERTIFICATE_UNTRUSTED,
+     "certificate of gw.example is signed by \"Other Lab CA\", which is not trusted"},
+    {"wrong-issuer", "192.0.2.7", CAUSE_CERTIFICATE_UNTRUSTED,
+     "certificate of 192.0.2.7 is signed by \"Other Lab CA\", which is not trusted"},
+    {"self-signed", "gw.example", CAUSE_CERTIFICATE_UNTRUSTED,
+     "certificate of gw.example is self-signed and not trusted"},
+    {"nameless", "gw.example", CAUSE_CERTIFICATE_UNTRUSTED, "certificate of gw.example is self-signed and not trusted"},
+    {"expired", "gw.example", CAUSE_CERTIFICATE_EXPIRED, "certificate of gw.example expired on 2021-01-01"},
+    {"not-yet-valid", "gw.example", CAUSE_CERTIFICATE_NOT_YET_VALID,
+     "certificate of gw.example is not valid before 2099-01-01"},
+    {"wrong-purpose", "gw.example", CAUSE_CERTIFICATE_PURPOSE,
+     "certificate of gw.example is not meant for servers (extended key usage)"},
 };
 #define N_REFUSED ((int)(sizeof refused / sizeof refused[0]))
 
@@ -169,7 +180,7 @@ START_TEST(a_wrong_server_is_refused_and_named)
     s.name = refused[_i % N_REFUSED].name;
     s.peer_conf.tls12 = _i >= N_REFUSED;
     ck_assert_int_eq(shake(&s), STREAM_FAILED);
-    expect(&s, TLS_FAILURE_SERVER_CERT, refused[_i % N_REFUSED].text);
+    expect(&s, TLS_FAILURE_SERVER_CERT, refused[_i % N_REFUSED].cause, refused[_i % N_REFUSED].text);
 }
 END_TEST
 
@@ -177,10 +188,10 @@ END_TEST
 START_TEST(a_trusted_file_is_no_list_of_trusted_servers)
 {
     struct setting s = setting("wrong-issuer");
-    char error[TLS_TEXT_MAX] = "";
+    struct error error;
     s.conf.ca_paths[0] = (char *)pki("wrong-issuer.pem");
-    ck_assert_int_eq(tls_context_new(&s.conf, error, &s.context), -EINVAL);
-    ck_assert_ptr_nonnull(strstr(error, "wrong-issuer.pem: no CA certificate in it"));
+    ck_assert_int_eq(tls_context_new(&s.conf, &error, &s.context), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(error.text, "wrong-issuer.pem: no CA certificate in it"));
 }
 END_TEST
 
@@ -203,7 +214,7 @@ START_TEST(the_peer_is_named_by_its_address)
     snprintf(want, sizeof want, "certificate of 127.0.0.1:%u is for \"wrong.example\", expected \"gw.example\"",
              ntohs(in4.sin_port));
     close(listener);
-    expect(&s, TLS_FAILURE_SERVER_CERT, want);
+    expect(&s, TLS_FAILURE_SERVER_CERT, CAUSE_CERTIFICATE_NAME, want);
 }
 END_TEST
 
@@ -236,7 +247,8 @@ START_TEST(an_alert_about_our_certificate_is_told)
     s.peer_conf.tls12 = _i;
     use_client(&s, "client-wrong-issuer");
     shake_and_read(&s);
-    expect(&s, TLS_FAILURE_CLIENT_CERT, "server rejected the client certificate (alert 48, unknown ca)");
+    expect(&s, TLS_FAILURE_CLIENT_CERT, CAUSE_CLIENT_CERTIFICATE_REFUSED,
+           "server rejected the client certificate (alert 48, unknown ca)");
 }
 END_TEST
 
@@ -246,7 +258,7 @@ START_TEST(our_own_certificate_is_expired)
     s.peer_conf.tls12 = _i;
     use_client(&s, "client-expired");
     shake_and_read(&s);
-    expect(&s, TLS_FAILURE_CLIENT_CERT,
+    expect(&s, TLS_FAILURE_CLIENT_CERT, CAUSE_CLIENT_CERTIFICATE_EXPIRED,
            "server rejected the client certificate (alert 45, certificate expired); it expired on 2021-01-01");
 }
 END_TEST
@@ -258,11 +270,11 @@ START_TEST(no_certificate_where_one_is_wanted)
     s.conf.certificate = s.conf.private_key = NULL;
     shake_and_read(&s);
     if (_i && tls_failure(s.pair.tls) == TLS_FAILURE_CLOSED) /* wolfSSL 5.5 ends without a word then */
-        expect(&s, TLS_FAILURE_CLOSED,
+        expect(&s, TLS_FAILURE_CLOSED, CAUSE_CLIENT_CERTIFICATE_SUSPECTED,
                "gw.example closed the connection during the TLS handshake without an alert; it may refuse the client "
                "certificate");
     else
-        expect(&s, TLS_FAILURE_CLIENT_CERT,
+        expect(&s, TLS_FAILURE_CLIENT_CERT, CAUSE_CLIENT_CERTIFICATE_MISSING,
                _i ? "server wants a client certificate, and none is configured (alert 40, handshake failure)"
                   : "server wants a client certificate, and none is configured (alert 116, certificate required)");
 }
@@ -280,7 +292,8 @@ START_TEST(a_failed_write_does_not_hide_the_alert)
     ck_assert_int_eq(stream_write(tls_stream(s.pair.tls), &byte, 1, &count), STREAM_FAILED);
     ck_assert_int_eq(tls_failure(s.pair.tls), TLS_FAILURE_CLIENT_CERT);
     ck_assert_int_eq(pair_read(&s.pair, &byte, 1, &count), STREAM_FAILED);
-    expect(&s, TLS_FAILURE_CLIENT_CERT, "server rejected the client certificate (alert 48, unknown ca)");
+    expect(&s, TLS_FAILURE_CLIENT_CERT, CAUSE_CLIENT_CERTIFICATE_REFUSED,
+           "server rejected the client certificate (alert 48, unknown ca)");
 }
 END_TEST
 
@@ -291,6 +304,7 @@ START_TEST(a_server_below_the_minimum_version)
     s.conf.minimum_version = CONF_TLS_1_3;
     ck_assert_int_eq(shake(&s), STREAM_FAILED);
     ck_assert_int_eq(tls_failure(s.pair.tls), TLS_FAILURE_PROTOCOL);
+    ck_assert_int_eq(tls_failure_cause(s.pair.tls), CAUSE_TLS_VERSION);
     ck_assert_msg(strncmp(tls_failure_text(s.pair.tls), "gw.example does not speak TLS 1.3 or later", 42) == 0, "%s",
                   tls_failure_text(s.pair.tls));
     end(&s);
@@ -303,18 +317,20 @@ START_TEST(no_common_cipher)
     s.peer_conf.tls12 = true;
     s.peer_conf.suites = "DHE-RSA-AES256-SHA";
     ck_assert_int_eq(shake(&s), STREAM_FAILED);
-    expect(&s, TLS_FAILURE_ALERT, "gw.example ended the TLS connection (alert 40, handshake failure)");
+    expect(&s, TLS_FAILURE_ALERT, CAUSE_TLS_ALERT, "gw.example ended the TLS connection (alert 40, handshake failure)");
 }
 END_TEST
 
 /* ---- files ---- */
 
-static void expect_load_error(struct conf *conf, int error, const char *text)
+static void expect_load_error(struct conf *conf, int error, enum cause cause, const char *text)
 {
-    char found[TLS_TEXT_MAX] = "";
+    struct error found;
     struct tls_context *context = NULL;
-    ck_assert_int_eq(tls_context_new(conf, found, &context), error);
-    ck_assert_str_eq(found, text);
+    ck_assert_int_eq(tls_context_new(conf, &found, &context), error);
+    ck_assert_int_eq(found.code, error);
+    ck_assert_int_eq(found.cause, cause);
+    ck_assert_str_eq(found.text, text);
     ck_assert_ptr_null(context);
 }
 
@@ -330,23 +346,23 @@ START_TEST(missing_and_useless_files_are_named)
 {
     struct conf conf = pair_conf();
     conf.ca_paths[0] = (char *)pki("none.pem");
-    expect_load_error(&conf, -ENOENT, about("none.pem", "No such file or directory"));
+    expect_load_error(&conf, -ENOENT, CAUSE_FILE_MISSING, about("none.pem", "No such file or directory"));
     conf.ca_paths[0] = (char *)pki("ca.key");
-    expect_load_error(&conf, -EINVAL, about("ca.key", "no CA certificate in it"));
+    expect_load_error(&conf, -EINVAL, CAUSE_FILE_INVALID, about("ca.key", "no CA certificate in it"));
     conf = pair_conf();
     conf.certificate = (char *)pki("client.key");
-    expect_load_error(&conf, -EINVAL, about("client.key", "no certificate (PEM) in it"));
+    expect_load_error(&conf, -EINVAL, CAUSE_FILE_INVALID, about("client.key", "no certificate (PEM) in it"));
     conf = pair_conf();
     conf.private_key = (char *)pki("none.key");
-    expect_load_error(&conf, -ENOENT, about("none.key", "No such file or directory"));
+    expect_load_error(&conf, -ENOENT, CAUSE_FILE_MISSING, about("none.key", "No such file or directory"));
     conf.private_key = (char *)pki("client.pem");
-    expect_load_error(&conf, -EINVAL, about("client.pem", "no private key (PEM) in it"));
+    expect_load_error(&conf, -EINVAL, CAUSE_FILE_INVALID, about("client.pem", "no private key (PEM) in it"));
     conf.private_key = (char *)pki("client-encrypted.key");
     expect_load_error(
-        &conf, -EINVAL,
+        &conf, -EINVAL, CAUSE_KEY_ENCRYPTED,
         about("client-encrypted.key", "the private key is encrypted; penstock needs it without a passphrase"));
     conf.private_key = (char *)"/dev/null";
-    expect_load_error(&conf, -EINVAL, "/dev/null: no private key (PEM) in it");
+    expect_load_error(&conf, -EINVAL, CAUSE_FILE_INVALID, "/dev/null: no private key (PEM) in it");
 }
 END_TEST
 
@@ -356,7 +372,7 @@ START_TEST(a_key_of_another_certificate_is_refused)
     char text[TLS_TEXT_MAX];
     conf.private_key = (char *)pki("server.key");
     snprintf(text, sizeof text, "%s: does not belong to the certificate in %s", conf.private_key, conf.certificate);
-    expect_load_error(&conf, -EINVAL, text);
+    expect_load_error(&conf, -EINVAL, CAUSE_KEY_MISMATCH, text);
 }
 END_TEST
 
@@ -371,7 +387,7 @@ START_TEST(an_unreadable_key_says_who_wanted_to_read_it)
         ck_assert_int_eq(chmod(conf.private_key, 0), 0);
     snprintf(text, sizeof text, "%s: Permission denied (penstockd reads it as uid %u)", conf.private_key,
              (unsigned)geteuid());
-    expect_load_error(&conf, -EACCES, text);
+    expect_load_error(&conf, -EACCES, CAUSE_FILE_PERMISSION, text);
     (void)(seteuid(0) == 0);
     ck_assert_int_eq(chmod(conf.private_key, 0600), 0);
 }
@@ -393,19 +409,20 @@ END_TEST
 START_TEST(the_system_knows_cas_but_not_ours)
 {
     struct setting s = setting("server");
-    char error[TLS_TEXT_MAX] = "";
+    struct error error;
     struct tls_context *context = NULL;
     int result;
     s.conf.system_ca = true;
     s.conf.n_ca_paths = 0;
-    result = tls_context_new(&s.conf, error, &context);
+    result = tls_context_new(&s.conf, &error, &context);
     if (result == -ENOENT) {
-        ck_assert_ptr_nonnull(strstr(error, "ca-certificates"));
+        ck_assert_ptr_nonnull(strstr(error.text, "ca-certificates"));
         return; /* none are installed here */
     }
     tls_context_free(context);
     ck_assert_int_eq(shake(&s), STREAM_FAILED);
-    expect(&s, TLS_FAILURE_SERVER_CERT, "certificate of gw.example is signed by \"Lab CA\", which is not trusted");
+    expect(&s, TLS_FAILURE_SERVER_CERT, CAUSE_CERTIFICATE_UNTRUSTED,
+           "certificate of gw.example is signed by \"Lab CA\", which is not trusted");
 }
 END_TEST
 

@@ -104,6 +104,7 @@ static void set_stage(struct test_stage *stage, enum test_outcome outcome, const
 {
     stage->outcome = (uint8_t)outcome;
     stage->us = outcome == TEST_PASSED || outcome == TEST_FAILED ? 1000 : 0;
+    stage->cause = outcome == TEST_FAILED ? (uint8_t)(CAUSE_TCP_REFUSED + server) : CAUSE_NONE;
     if (outcome == TEST_FAILED)
         snprintf(stage->detail, sizeof stage->detail, "%s of server %d failed", what, server);
     else
@@ -117,16 +118,16 @@ static void fill_server(struct server_report *server, const struct outcome *outc
     static const enum test_outcome plain[] = {TEST_PASSED, TEST_FAILED, TEST_RUNNING};
     memset(server, 0, sizeof *server);
     snprintf(server->server, sizeof server->server, "gw%d.example", i);
-    set_stage(&server->secure_tcp, tcp[outcome->secure], "secure tcp", i);
-    set_stage(&server->mutual_auth, auth[outcome->secure], "authentication", i);
-    set_stage(&server->plain_tcp, plain[outcome->plain], "plain tcp", i);
+    set_stage(&server->stages[STAGE_SECURE_TCP], tcp[outcome->secure], "secure tcp", i);
+    set_stage(&server->stages[STAGE_MUTUAL_AUTH], auth[outcome->secure], "authentication", i);
+    set_stage(&server->stages[STAGE_PLAIN_TCP], plain[outcome->plain], "plain tcp", i);
     /* Not begun and running are the same to the verdict: nothing is known yet. */
-    if (!started && server->secure_tcp.outcome == TEST_RUNNING)
-        server->secure_tcp.outcome = TEST_NOT_DONE;
-    if (!started && server->mutual_auth.outcome == TEST_RUNNING)
-        server->mutual_auth.outcome = TEST_NOT_DONE;
-    if (!started && server->plain_tcp.outcome == TEST_RUNNING)
-        server->plain_tcp.outcome = TEST_NOT_DONE;
+    if (!started && server->stages[STAGE_SECURE_TCP].outcome == TEST_RUNNING)
+        server->stages[STAGE_SECURE_TCP].outcome = TEST_NOT_DONE;
+    if (!started && server->stages[STAGE_MUTUAL_AUTH].outcome == TEST_RUNNING)
+        server->stages[STAGE_MUTUAL_AUTH].outcome = TEST_NOT_DONE;
+    if (!started && server->stages[STAGE_PLAIN_TCP].outcome == TEST_RUNNING)
+        server->stages[STAGE_PLAIN_TCP].outcome = TEST_NOT_DONE;
     server->no_route = outcome->no_route;
     addr_parse("192.0.2.1", (uint16_t)(8081 + 10 * i), &server->secure_address);
     addr_parse("192.0.2.1", (uint16_t)(8080 + 10 * i), &server->plain_address);
@@ -165,14 +166,18 @@ static void check_verdict(const struct verdict *verdict, struct expected expecte
         ck_assert_str_eq(verdict->server, server->server);
         ck_assert(addr_equal(&verdict->address, secure ? &server->secure_address : &server->plain_address));
         ck_assert_str_eq(verdict->detail, "");
-        ck_assert_int_eq(verdict->tcp.outcome, TEST_PASSED);
+        ck_assert_int_eq(verdict->cause, CAUSE_NONE);
+        ck_assert_int_eq(verdict->fallback_cause, !secure && conf->secure ? server->stages[STAGE_SECURE_TCP].cause : 0);
+        ck_assert_int_eq(verdict->stages[secure ? STAGE_SECURE_TCP : STAGE_PLAIN_TCP].outcome, TEST_PASSED);
         ck_assert_str_eq(verdict->tls.version, secure ? server->tls.version : "");
-        ck_assert_str_eq(verdict->fallback_detail, !secure && conf->secure ? server->secure_tcp.detail : "");
+        ck_assert_str_eq(verdict->fallback_detail,
+                         !secure && conf->secure ? server->stages[STAGE_SECURE_TCP].detail : "");
         return;
     }
     ck_assert_int_eq(addr_port(&verdict->address), 0);
     ck_assert_str_ne(verdict->server, "");
     ck_assert_str_ne(verdict->detail, "");
+    ck_assert_int_ne(verdict->cause, CAUSE_NONE);
 }
 
 /* The invariant above all others: one TCP success on the secure port, and nothing leads to the plain port. */
@@ -182,7 +187,7 @@ static void check_no_plain_after_secure_tcp(const struct verdict *verdict, const
     if (verdict->kind != VERDICT_PLAIN && verdict->kind != VERDICT_NO_PROXY_DIRECT)
         return;
     for (uint32_t i = 0; conf->secure && i < report->n_servers; i++)
-        ck_assert_int_ne(report->servers[i].secure_tcp.outcome, TEST_PASSED);
+        ck_assert_int_ne(report->servers[i].stages[STAGE_SECURE_TCP].outcome, TEST_PASSED);
 }
 
 static void check_all(int n, bool complete, bool started)
@@ -262,7 +267,8 @@ START_TEST(an_abandoned_stage_of_a_complete_report_has_failed)
     fill_server(&report.servers[0], &in_auth, 0, true);
     verdict = decide(&report, conf);
     ck_assert_int_eq(verdict.kind, VERDICT_AUTH_FAILED);
-    ck_assert_str_eq(verdict.detail, "gw0.example: mutual authentication test did not end");
+    ck_assert_int_eq(verdict.cause, CAUSE_TEST_UNFINISHED);
+    ck_assert_str_eq(verdict.detail, "gw0.example: test of mutual authentication did not end");
 
     fill_server(&report.servers[0], &in_tcp, 0, true);
     verdict = decide(&report, conf);
@@ -300,12 +306,14 @@ START_TEST(the_detail_is_of_the_server_that_decides)
     struct verdict verdict = decide(&report, conf);
     ck_assert_int_eq(verdict.kind, VERDICT_AUTH_FAILED);
     ck_assert_str_eq(verdict.server, "gw2.example");
+    ck_assert_int_eq(verdict.cause, CAUSE_TCP_REFUSED + 2);
     ck_assert_str_eq(verdict.detail, "authentication of server 2 failed");
 
     /* A refused port tells more than a missing route. */
     fill_server(&report.servers[2], &lost, 2, true);
     verdict = decide(&report, conf);
     ck_assert_int_eq(verdict.kind, VERDICT_NO_PROXY);
+    ck_assert_int_eq(verdict.cause, CAUSE_TCP_REFUSED + 1);
     ck_assert_str_eq(verdict.detail, "plain tcp of server 1 failed");
 
     conf->allow_fallback = false;

@@ -64,9 +64,9 @@ struct tls_peer_conf pair_peer_conf(const char *certificate)
 
 struct tls_context *pair_context(const struct conf *conf)
 {
-    char error[TLS_TEXT_MAX] = "";
+    struct error error;
     struct tls_context *context = NULL;
-    ck_assert_msg(tls_context_new(conf, error, &context) == 0, "%s", error);
+    ck_assert_msg(tls_context_new(conf, &error, &context) == 0, "%s", error.text);
     return context;
 }
 

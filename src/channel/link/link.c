@@ -104,10 +104,10 @@ static void link_finish(struct link *link, const struct link_failure *failure)
     link->cb(link, failure, link->data);
 }
 
-__attribute__((format(printf, 4, 5))) static void link_fail(struct link *link, enum reason reason, bool proxy_at_fault,
-                                                            const char *format, ...)
+__attribute__((format(printf, 5, 6))) static void link_fail(struct link *link, enum reason reason, enum cause cause,
+                                                            bool proxy_at_fault, const char *format, ...)
 {
-    struct link_failure failure = {.reason = reason, .proxy_at_fault = proxy_at_fault};
+    struct link_failure failure = {.reason = reason, .cause = cause, .proxy_at_fault = proxy_at_fault};
     va_list args;
     va_start(args, format);
     vsnprintf(failure.detail, sizeof failure.detail, format, args);
@@ -123,6 +123,7 @@ static void link_fail_tcp(struct link *link, int error)
     struct link_failure failure = {.reason = own                  ? REASON_NO_MEMORY
                                              : error == ETIMEDOUT ? REASON_CONNECT_TIMEOUT
                                                                   : REASON_CONNECT_FAILED,
+                                   .cause = routing ? CAUSE_NO_ROUTE : tcp_error_cause(error),
                                    .proxy_at_fault = !own,
                                    .no_route = own || routing};
     char address[ADDR_TEXT_MAX], words[TCP_WORDS_MAX];
@@ -135,6 +136,8 @@ enum tls_failure link_tls_failure(const struct link *link, struct link_failure *
 {
     enum tls_failure kind = link->tls ? tls_failure(link->tls) : TLS_FAILURE_NONE;
     struct link_failure failure = {.proxy_at_fault = true};
+    if (kind != TLS_FAILURE_NONE)
+        failure.cause = tls_failure_cause(link->tls);
     switch (kind) {
     case TLS_FAILURE_NONE:
         return kind;
@@ -159,7 +162,7 @@ enum tls_failure link_tls_failure(const struct link *link, struct link_failure *
 
 static void link_fail_tls(struct link *link)
 {
-    struct link_failure failure = {.reason = REASON_TLS_FAILED, .proxy_at_fault = true};
+    struct link_failure failure = {.reason = REASON_TLS_FAILED, .cause = CAUSE_TLS_FAILED, .proxy_at_fault = true};
     (void)link_tls_failure(link, &failure);
     link_finish(link, &failure);
 }
@@ -199,7 +202,7 @@ static void link_connected(struct link *link)
     link->tls = tls_new(link->tls_context, link->stream, link->tls_name, link->resume);
     link->stream = link->tls ? tls_stream(link->tls) : NULL;
     if (!link->tls) {
-        link_fail(link, REASON_NO_MEMORY, false, "out of memory");
+        link_fail(link, REASON_NO_MEMORY, CAUSE_NO_RESOURCES, false, "out of memory");
         return;
     }
     link->wants = STREAM_WRITABLE;
@@ -242,10 +245,12 @@ static void link_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
         if (link->error)
             link_fail_tcp(link, link->error);
         else
-            link_fail(link, REASON_CONNECT_TIMEOUT, true, "connect to %s: no answer within %g s", address, limit);
+            link_fail(link, REASON_CONNECT_TIMEOUT, CAUSE_TCP_TIMEOUT, true, "connect to %s: no answer within %g s",
+                      address, limit);
         return;
     case LINK_TLS:
-        link_fail(link, REASON_TLS_TIMEOUT, true, "TLS handshake with %s: not finished within %g s", address, limit);
+        link_fail(link, REASON_TLS_TIMEOUT, CAUSE_TLS_TIMEOUT, true, "TLS handshake with %s: not finished within %g s",
+                  address, limit);
         return;
     case LINK_DOWN:
     case LINK_UP:

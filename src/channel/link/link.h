@@ -11,6 +11,7 @@
 #include "base/stream.h"
 #include "channel/tls/tls.h"
 #include "model/addr.h"
+#include "model/cause.h"
 #include "model/conf/conf.h"
 #include "model/reason.h"
 #include "model/report.h"
@@ -29,6 +30,7 @@ struct link_request {
 /* Why there is no link, or no tunnel over it. */
 struct link_failure {
     enum reason reason;
+    enum cause cause;        /* with detail */
     bool proxy_at_fault;     /* worth a retest: could not be reached or authenticated. Never for an HTTP status */
     bool no_route;           /* this host itself could not send: no route, no address, no free port or descriptor */
     char detail[DETAIL_MAX]; /* "connect to 192.0.2.7:8081: connection refused"; "proxy answered 403 Forbidden" */

@@ -105,10 +105,11 @@ static void tunnel_finish(struct tunnel *tunnel, const struct link_failure *fail
     tunnel->cb(tunnel, failure, tunnel->data);
 }
 
-__attribute__((format(printf, 4, 5))) static void tunnel_fail(struct tunnel *tunnel, enum reason reason,
-                                                              bool proxy_at_fault, const char *format, ...)
+__attribute__((format(printf, 5, 6))) static void tunnel_fail(struct tunnel *tunnel, enum reason reason,
+                                                              enum cause cause, bool proxy_at_fault, const char *format,
+                                                              ...)
 {
-    struct link_failure failure = {.reason = reason, .proxy_at_fault = proxy_at_fault};
+    struct link_failure failure = {.reason = reason, .cause = cause, .proxy_at_fault = proxy_at_fault};
     va_list args;
     va_start(args, format);
     vsnprintf(failure.detail, sizeof failure.detail, format, args);
@@ -122,8 +123,9 @@ static void tunnel_answered(struct tunnel *tunnel, const struct connect_answer *
     if (tunnel->ping || (answer->status >= 200 && answer->status <= 299))
         tunnel_open(tunnel);
     else
-        tunnel_fail(tunnel, REASON_PROXY_REFUSED, false, "proxy answered %d%s%s", answer->status,
-                    answer->reason[0] ? " " : "", answer->reason);
+        tunnel_fail(tunnel, REASON_PROXY_REFUSED,
+                    answer->status == 407 ? CAUSE_PROXY_AUTHENTICATION : CAUSE_PROXY_REFUSED, false,
+                    "proxy answered %d%s%s", answer->status, answer->reason[0] ? " " : "", answer->reason);
 }
 
 /* The connection ended before the first byte of an answer. Over TLS that is how some servers refuse a client
@@ -133,11 +135,11 @@ static void tunnel_ended_unheard(struct tunnel *tunnel, const char *verb, const 
     struct link_failure failure;
     enum tls_failure tls = link_tls_failure(tunnel->link, &failure);
     if (tls == TLS_FAILURE_CLOSED)
-        tunnel_fail(tunnel, REASON_PROXY_CLOSED, true, "%s", failure.detail);
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, failure.cause, true, "%s", failure.detail);
     else if (tls != TLS_FAILURE_NONE)
         tunnel_finish(tunnel, &failure);
     else
-        tunnel_fail(tunnel, REASON_PROXY_CLOSED, true,
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, CAUSE_CLIENT_CERTIFICATE_SUSPECTED, true,
                     "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
                     address, verb);
 }
@@ -153,11 +155,11 @@ static void tunnel_ended(struct tunnel *tunnel, enum exchange_result how)
     if (!heard && link_is_secure(tunnel->link))
         tunnel_ended_unheard(tunnel, verb, address);
     else if (how == EXCHANGE_FAILED && link_tls_failure(tunnel->link, &ignored) != TLS_FAILURE_CLOSED)
-        tunnel_fail(tunnel, REASON_PROXY_CLOSED, false, "answer of %s to %s: %s", address, tunnel_question(tunnel),
-                    stream_error(link_stream(tunnel->link)));
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, CAUSE_PROXY_CLOSED, false, "answer of %s to %s: %s", address,
+                    tunnel_question(tunnel), stream_error(link_stream(tunnel->link)));
     else
-        tunnel_fail(tunnel, REASON_PROXY_CLOSED, false, "%s %s the connection %s to %s", address, verb,
-                    heard ? "in the middle of its answer" : "instead of an answer", tunnel_question(tunnel));
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, CAUSE_PROXY_CLOSED, false, "%s %s the connection %s to %s", address,
+                    verb, heard ? "in the middle of its answer" : "instead of an answer", tunnel_question(tunnel));
 }
 
 /* ---- the question and its answer ---- */
@@ -178,12 +180,13 @@ static void tunnel_exchange(struct tunnel *tunnel)
         tunnel_answered(tunnel, &answer);
         return;
     case EXCHANGE_BAD:
-        tunnel_fail(tunnel, REASON_PROXY_GARBAGE, false, "answer of %s to %s is not HTTP", address,
-                    tunnel_question(tunnel));
+        tunnel_fail(tunnel, REASON_PROXY_GARBAGE, CAUSE_PROXY_NOT_HTTP, false, "answer of %s to %s is not HTTP",
+                    address, tunnel_question(tunnel));
         return;
     case EXCHANGE_TOO_LARGE:
-        tunnel_fail(tunnel, REASON_PROXY_HEADER, false, "header of the answer of %s to %s is larger than %d bytes",
-                    address, tunnel_question(tunnel), CONNECT_ANSWER_MAX);
+        tunnel_fail(tunnel, REASON_PROXY_HEADER, CAUSE_PROXY_NOT_HTTP, false,
+                    "header of the answer of %s to %s is larger than %d bytes", address, tunnel_question(tunnel),
+                    CONNECT_ANSWER_MAX);
         return;
     case EXCHANGE_CLOSED:
     case EXCHANGE_RESET:
@@ -191,7 +194,7 @@ static void tunnel_exchange(struct tunnel *tunnel)
         tunnel_ended(tunnel, result);
         return;
     case EXCHANGE_NO_MEMORY:
-        tunnel_fail(tunnel, REASON_NO_MEMORY, false, "out of memory");
+        tunnel_fail(tunnel, REASON_NO_MEMORY, CAUSE_NO_RESOURCES, false, "out of memory");
         return;
     }
 }
@@ -200,10 +203,10 @@ static void tunnel_ask(struct tunnel *tunnel)
 {
     int error = exchange_ask(&tunnel->exchange, tunnel->conf, tunnel->host, tunnel->ping ? 0 : tunnel->port);
     if (error == -ENOMEM) {
-        tunnel_fail(tunnel, REASON_NO_MEMORY, false, "out of memory");
+        tunnel_fail(tunnel, REASON_NO_MEMORY, CAUSE_NO_RESOURCES, false, "out of memory");
     } else if (error < 0) {
-        tunnel_fail(tunnel, REASON_PROXY_ERROR, false, "no %s request can be written for \"%s\": %s",
-                    tunnel_question(tunnel), tunnel->host,
+        tunnel_fail(tunnel, REASON_PROXY_ERROR, CAUSE_NAME_INVALID, false,
+                    "no %s request can be written for \"%s\": %s", tunnel_question(tunnel), tunnel->host,
                     error == -EMSGSIZE ? "it is too long" : "it is not a host name");
     } else {
         tunnel_enter(tunnel, TUNNEL_ASK);
@@ -242,7 +245,7 @@ static void tunnel_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
         tunnel_ask(tunnel);
         return;
     case TUNNEL_ASK:
-        tunnel_fail(tunnel, REASON_PROXY_TIMEOUT, false, "%s did not answer %s within %g s",
+        tunnel_fail(tunnel, REASON_PROXY_TIMEOUT, CAUSE_PROXY_TIMEOUT, false, "%s did not answer %s within %g s",
                     addr_text(link_address(tunnel->link), address), tunnel_question(tunnel),
                     tunnel_limit_ms(tunnel) / 1e3);
         return;

@@ -74,6 +74,7 @@ static void race_note_failure(struct happy_eyeballs *race, const struct runner *
         return;
     race->failure.no_route = failure->no_route;
     race->failure.address = race->addrs[runner - race->runners];
+    race->failure.cause = failure->cause;
     memcpy(race->failure.detail, failure->detail, sizeof race->failure.detail);
 }
 

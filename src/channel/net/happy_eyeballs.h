@@ -11,6 +11,7 @@
 
 #include "base/stream.h"
 #include "model/addr.h"
+#include "model/cause.h"
 #include "model/conf/conf.h"
 #include "model/text.h"
 
@@ -23,6 +24,7 @@ struct happy_eyeballs_result {
     bool no_route;           /* every failure was this host's own */
     uint32_t us;             /* up: of the winner's connect alone; else of the whole race */
     struct addr address;     /* the winner, or the one that detail is about */
+    enum cause cause;        /* when not up, with detail */
     char detail[DETAIL_MAX]; /* "connect to 192.0.2.7:8081: connection refused (and 2 more addresses failed)" */
 };
 

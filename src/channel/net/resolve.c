@@ -19,8 +19,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "model/text.h"
-
 #define QUERIES_MAX 64
 
 /* One try of one name server; the query's own limit bounds all tries together. */
@@ -137,40 +135,29 @@ static int query_status(const struct resolve_query *query)
     return query->v4.status == ARES_ENODATA || query->v4.status == ARES_SUCCESS ? query->v6.status : query->v4.status;
 }
 
-/* -errno, and the sentence. */
-static int query_error(const struct resolve_query *query, char *text, size_t size)
+static void query_error(const struct resolve_query *query, struct error *ret_error)
 {
     struct resolver *resolver = query->resolver;
+    const char *name = query->name;
     int status = query_status(query);
     double waited = ev_now(resolver->loop) - query->started;
-    if (status == ARES_ENOTFOUND) {
-        snprintf(text, size, "resolve %s: no such name", query->name);
-        return -ENOENT;
-    }
-    if (status == ARES_ENODATA || status == ARES_SUCCESS) {
-        snprintf(text, size, "resolve %s: the name has no address", query->name);
-        return -ENODATA;
-    }
-    if (status == ARES_EBADNAME) {
-        snprintf(text, size, "resolve %s: not a host name", query->name);
-        return -EINVAL;
-    }
-    if (!host_has_network()) {
-        snprintf(text, size, "resolve %s: this host has no network", query->name);
-        return -ENETUNREACH;
-    }
-    if (!servers_have_route(resolver->dns)) {
-        snprintf(text, size, "resolve %s: no route to the name servers", query->name);
-        return -ENETUNREACH;
-    }
-    if (status == ARES_ETIMEOUT) {
-        snprintf(text, size, "resolve %s: no answer from the name servers within %g s", query->name,
-                 query->lookups > 0 ? query->timeout_s : (double)(long)(waited * 10 + .5) / 10);
-        return -ETIMEDOUT;
-    }
-    /* c-ares calls it refused, too, when every server answered SERVFAIL. */
-    snprintf(text, size, "resolve %s: no usable answer from the name servers", query->name);
-    return -EIO;
+    if (status == ARES_ENOTFOUND)
+        error_set(ret_error, -ENOENT, CAUSE_NAME_NOT_FOUND, "resolve %s: no such name", name);
+    else if (status == ARES_ENODATA || status == ARES_SUCCESS)
+        error_set(ret_error, -ENODATA, CAUSE_NAME_WITHOUT_ADDRESS, "resolve %s: the name has no address", name);
+    else if (status == ARES_EBADNAME)
+        error_set(ret_error, -EINVAL, CAUSE_NAME_INVALID, "resolve %s: not a host name", name);
+    else if (!host_has_network())
+        error_set(ret_error, -ENETUNREACH, CAUSE_NO_NETWORK, "resolve %s: this host has no network", name);
+    else if (!servers_have_route(resolver->dns))
+        error_set(ret_error, -ENETUNREACH, CAUSE_NO_ROUTE, "resolve %s: no route to the name servers", name);
+    else if (status == ARES_ETIMEOUT)
+        error_set(ret_error, -ETIMEDOUT, CAUSE_NAME_SERVER_TIMEOUT,
+                  "resolve %s: no answer from the name servers within %g s", name,
+                  query->lookups > 0 ? query->timeout_s : (double)(long)(waited * 10 + .5) / 10);
+    else /* c-ares calls it refused, too, when every server answered SERVFAIL. */
+        error_set(ret_error, -EIO, CAUSE_NAME_SERVER_FAILED, "resolve %s: no usable answer from the name servers",
+                  name);
 }
 
 /* ---- queries ---- */
@@ -207,12 +194,12 @@ static void query_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     resolve_cb *cb = query->cb;
     void *data = query->data;
     struct addr addrs[RESOLVE_ADDRS_MAX];
-    char text[DETAIL_MAX] = "";
+    struct error error;
     size_t n = interleave(query, addrs);
-    int error = n > 0 ? 0 : query_error(query, text, sizeof text);
-
+    if (n == 0)
+        query_error(query, &error);
     query_free(query);
-    cb(error, text, addrs, n, data);
+    cb(n == 0 ? &error : NULL, addrs, n, data);
 }
 
 static void query_set_timer(struct resolve_query *query, double seconds)
@@ -411,7 +398,7 @@ static int channel_new(struct resolver *resolver, const char *lookups, ares_chan
                              ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
 }
 
-struct resolver *resolver_new(struct ev_loop *loop, char *ret_error, size_t error_size)
+struct resolver *resolver_new(struct ev_loop *loop, struct error *ret_error)
 {
     struct resolver *resolver = calloc(1, sizeof *resolver);
     int status = ARES_ENOMEM;
@@ -425,7 +412,7 @@ struct resolver *resolver_new(struct ev_loop *loop, char *ret_error, size_t erro
     }
     if (status == ARES_SUCCESS)
         return resolver;
-    snprintf(ret_error, error_size, "resolver: %s", ares_strerror(status));
+    error_set(ret_error, -EIO, CAUSE_NAME_SERVER_FAILED, "resolver: %s", ares_strerror(status));
     resolver_free(resolver);
     return NULL;
 }

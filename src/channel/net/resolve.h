@@ -8,20 +8,20 @@
 #include <stddef.h>
 
 #include "model/addr.h"
+#include "model/error.h"
 
 #define RESOLVE_ADDRS_MAX 16
 
 struct resolver;
 struct resolve_query;
 
-/* error: 0, or -errno style with a sentence in error_text ("resolve gw.example: no such name"); -ENETUNREACH when it is
- * this host that has no network. addrs interleave the families, IPv6 first (RFC 8305 section 4), port as asked. Never
+/* error: NULL, or what failed ("resolve gw.example: no such name"); its code is -ENETUNREACH when it is this host that
+ * has no network. addrs interleave the families, IPv6 first (RFC 8305 section 4), port as asked. Never
  * called inside resolve_start(). The query is gone after it. */
-typedef void resolve_cb(int error, const char *error_text, const struct addr *addrs, size_t n, void *data);
+typedef void resolve_cb(const struct error *error, const struct addr *addrs, size_t n, void *data);
 
-/* Reads resolv.conf anew; make a new one for every test, so that a changed resolver is seen. NULL: error, text filled.
- */
-struct resolver *resolver_new(struct ev_loop *loop, char *ret_error, size_t error_size);
+/* Reads resolv.conf anew; make a new one for every test, so that a changed resolver is seen. NULL: error filled. */
+struct resolver *resolver_new(struct ev_loop *loop, struct error *ret_error);
 void resolver_free(struct resolver *resolver); /* takes NULL; pending queries vanish without their callback */
 
 /* Other name servers than resolv.conf's, for tests: "127.0.0.1:5353,…". 0 or -EINVAL. */

@@ -54,6 +54,23 @@ const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX])
     return buf;
 }
 
+enum cause tcp_error_cause(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return CAUSE_TCP_REFUSED;
+    case ETIMEDOUT:
+        return CAUSE_TCP_TIMEOUT;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+        return CAUSE_TCP_UNREACHABLE;
+    default:
+        return tcp_error_is_own(error) ? CAUSE_NO_RESOURCES : CAUSE_TCP_FAILED;
+    }
+}
+
 bool tcp_error_is_own(int error)
 {
     return error == EADDRNOTAVAIL || error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;

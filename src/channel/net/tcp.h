@@ -8,6 +8,7 @@
 
 #include "base/stream.h"
 #include "model/addr.h"
+#include "model/cause.h"
 
 #define TCP_WORDS_MAX 96
 
@@ -18,6 +19,9 @@ int tcp_connect(const struct addr *address, uint16_t local_port, struct stream *
 
 /* An errno in the middle of a sentence: "connection refused"; returns buf. */
 const char *tcp_error_words(int error, char buf[static TCP_WORDS_MAX]);
+
+/* Of an errno of connect(). */
+enum cause tcp_error_cause(int error);
 
 /* Ours, not the peer's: an address, a port, a descriptor or memory is missing here. */
 bool tcp_error_is_own(int error);

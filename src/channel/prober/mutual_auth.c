@@ -44,9 +44,11 @@ static void auth_finish(struct mutual_auth *auth, bool passed)
     auth->cb(auth, &auth->result, auth->data);
 }
 
-__attribute__((format(printf, 2, 3))) static void auth_fail(struct mutual_auth *auth, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void auth_fail(struct mutual_auth *auth, enum cause cause,
+                                                            const char *format, ...)
 {
     va_list args;
+    auth->result.cause = cause;
     va_start(args, format);
     vsnprintf(auth->result.detail, sizeof auth->result.detail, format, args);
     va_end(args);
@@ -96,13 +98,13 @@ static void auth_ask(struct mutual_auth *auth)
     auth->tunnel = tunnel_start(auth->loop, auth->link, &request, auth_tunnel_cb, auth);
     auth->link = NULL;
     if (!auth->tunnel)
-        auth_fail(auth, "out of memory");
+        auth_fail(auth, CAUSE_NO_RESOURCES, "out of memory");
 }
 
 /* Ended without a word: was it meant for our certificate, or an accident? */
 static bool is_suspect(const struct link_failure *failure)
 {
-    return failure->reason == REASON_PROXY_CLOSED && failure->proxy_at_fault;
+    return failure->cause == CAUSE_CLIENT_CERTIFICATE_SUSPECTED;
 }
 
 /* True when the second connection did not get far enough to say more than the first. */
@@ -114,6 +116,7 @@ static bool is_no_news(const struct link_failure *failure)
 
 static void auth_confirm(struct mutual_auth *auth, const struct link_failure *failure)
 {
+    auth->result.cause = failure->cause;
     memcpy(auth->result.detail, failure->detail, sizeof auth->result.detail);
     if (!auth_link_channel(auth, AUTH_CONFIRM, NULL))
         auth_finish(auth, false);
@@ -131,12 +134,12 @@ static void auth_tell_channel(struct mutual_auth *auth, const struct link_failur
 {
     const char *url = auth->conf->auth_url.text;
     if (http_status == 407 && url)
-        auth_fail(auth, "AuthURL %s: %s (it asks for authentication, which [Proxy] Header= can carry)", url,
-                  failure->detail);
+        auth_fail(auth, CAUSE_PROXY_AUTHENTICATION,
+                  "AuthURL %s: %s (it asks for authentication, which [Proxy] Header= can carry)", url, failure->detail);
     else if (url && is_about_request(failure, http_status))
-        auth_fail(auth, "AuthURL %s: %s", url, failure->detail);
+        auth_fail(auth, CAUSE_AUTH_URL_REFUSED, "AuthURL %s: %s", url, failure->detail);
     else
-        auth_fail(auth, "%s", failure->detail);
+        auth_fail(auth, failure->cause, "%s", failure->detail);
 }
 
 static void auth_channel_failed(struct mutual_auth *auth, const struct link_failure *failure, int http_status)
@@ -161,17 +164,17 @@ static void auth_link_inside(struct mutual_auth *auth)
     auth->link = link_start_over(auth->loop, stream, &request, auth_link_cb, auth);
     auth->state = AUTH_INSIDE;
     if (!auth->link)
-        auth_fail(auth, "AuthURL %s: out of memory", url->text);
+        auth_fail(auth, CAUSE_NO_RESOURCES, "AuthURL %s: out of memory", url->text);
 }
 
 static void auth_inside_failed(struct mutual_auth *auth, const struct link_failure *failure)
 {
     const char *url = auth->conf->auth_url.text;
     if (failure->reason == REASON_TLS_TIMEOUT)
-        auth_fail(auth, "AuthURL %s: TLS handshake not finished within %g s", url,
+        auth_fail(auth, CAUSE_AUTH_URL_FAILED, "AuthURL %s: TLS handshake not finished within %g s", url,
                   auth->conf->handshake_timeout_ms / 1e3);
     else
-        auth_fail(auth, "AuthURL %s: %s", url, failure->detail);
+        auth_fail(auth, CAUSE_AUTH_URL_FAILED, "AuthURL %s: %s", url, failure->detail);
 }
 
 /* An orderly end: the proxy shall not log an error for every test. */

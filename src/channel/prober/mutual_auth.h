@@ -27,6 +27,7 @@ struct mutual_auth_request {
 struct mutual_auth_result {
     bool passed;
     struct tls_summary tls; /* also when only AuthURL failed */
+    enum cause cause;       /* when not passed, with detail */
     char detail[DETAIL_MAX];
 };
 

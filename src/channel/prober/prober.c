@@ -14,6 +14,7 @@
 #include "channel/net/resolve.h"
 #include "channel/prober/mutual_auth.h"
 #include "channel/tls/tls.h"
+#include "model/error.h"
 
 enum probe_state {
     PROBE_RESOLVE,
@@ -42,7 +43,7 @@ struct prober {
     void *data;
     ev_timer timer; /* delivers the report, by the next turn of the loop */
     struct tls_context *tls;
-    char tls_error[TLS_TEXT_MAX];
+    struct error tls_error;
     struct resolver *resolver;
     bool plain; /* the plain ports are being tested, or were */
     struct test_report report;
@@ -66,11 +67,17 @@ static void stage_pass(struct probe *probe, struct test_stage *stage, uint32_t u
     prober_report_soon(probe->prober);
 }
 
-static void stage_fail(struct probe *probe, struct test_stage *stage, uint32_t us, const char *detail)
+static void stage_fail(struct probe *probe, struct test_stage *stage, uint32_t us, enum cause cause, const char *detail)
 {
-    *stage = (struct test_stage){.outcome = TEST_FAILED, .us = us};
+    *stage = (struct test_stage){.outcome = TEST_FAILED, .cause = (uint8_t)cause, .us = us};
     snprintf(stage->detail, sizeof stage->detail, "%s", detail);
     prober_report_soon(probe->prober);
+}
+
+/* It fails untried, for the reason of the one before it. */
+static void stage_copy(struct probe *probe, struct test_stage *stage, const struct test_stage *failed)
+{
+    stage_fail(probe, stage, 0, (enum cause)failed->cause, failed->detail);
 }
 
 static void probe_end(struct probe *probe)
@@ -87,7 +94,7 @@ static void probe_end(struct probe *probe)
 static void probe_fail_memory(struct probe *probe, struct test_stage *stage)
 {
     probe->report->no_route = true;
-    stage_fail(probe, stage, 0, "out of memory");
+    stage_fail(probe, stage, 0, CAUSE_NO_RESOURCES, "out of memory");
     probe_end(probe);
 }
 
@@ -96,7 +103,7 @@ static void probe_fail_memory(struct probe *probe, struct test_stage *stage)
 static void probe_plain_cb(struct happy_eyeballs *race, const struct happy_eyeballs_result *result, void *data)
 {
     struct probe *probe = data;
-    struct test_stage *stage = &probe->report->plain_tcp;
+    struct test_stage *stage = &probe->report->stages[STAGE_PLAIN_TCP];
     probe->report->plain_address = result->address;
     if (result->up) {
         stream_free(happy_eyeballs_take_stream(race), false); /* in order: no error in the proxy's log for every test */
@@ -105,7 +112,7 @@ static void probe_plain_cb(struct happy_eyeballs *race, const struct happy_eyeba
     } else {
         /* Without a secure test before it, this is the first failure. */
         probe->report->no_route = result->no_route && (probe->report->no_route || !probe->prober->conf->secure);
-        stage_fail(probe, stage, result->us, result->detail);
+        stage_fail(probe, stage, result->us, result->cause, result->detail);
     }
     probe_end(probe);
 }
@@ -113,10 +120,10 @@ static void probe_plain_cb(struct happy_eyeballs *race, const struct happy_eyeba
 static void probe_start_plain(struct probe *probe)
 {
     struct prober *prober = probe->prober;
-    struct test_stage *stage = &probe->report->plain_tcp;
+    struct test_stage *stage = &probe->report->stages[STAGE_PLAIN_TCP];
     size_t i;
     if (probe->n_addrs == 0) { /* the names were not resolved for the secure port either */
-        stage_fail(probe, stage, 0, probe->report->secure_tcp.detail);
+        stage_copy(probe, stage, &probe->report->stages[STAGE_SECURE_TCP]);
         return;
     }
     for (i = 0; i < probe->n_addrs; i++)
@@ -133,14 +140,14 @@ static void probe_start_plain(struct probe *probe)
 static void probe_auth_cb(struct mutual_auth *auth, const struct mutual_auth_result *result, void *data)
 {
     struct probe *probe = data;
-    struct test_stage *stage = &probe->report->mutual_auth;
+    struct test_stage *stage = &probe->report->stages[STAGE_MUTUAL_AUTH];
     uint32_t us = clock_us_since(probe->auth_started);
     assert(auth == probe->auth);
     probe->report->tls = result->tls;
     if (result->passed)
         stage_pass(probe, stage, us);
     else
-        stage_fail(probe, stage, us, result->detail);
+        stage_fail(probe, stage, us, result->cause, result->detail);
     probe_end(probe);
 }
 
@@ -148,7 +155,7 @@ static void probe_auth_cb(struct mutual_auth *auth, const struct mutual_auth_res
 static void probe_start_auth(struct probe *probe, struct stream *stream)
 {
     struct prober *prober = probe->prober;
-    struct test_stage *stage = &probe->report->mutual_auth;
+    struct test_stage *stage = &probe->report->stages[STAGE_MUTUAL_AUTH];
     struct mutual_auth_request request = {.conf = prober->conf,
                                           .tls = prober->tls,
                                           .stream = stream,
@@ -156,7 +163,7 @@ static void probe_start_auth(struct probe *probe, struct stream *stream)
                                           .server = probe->report->server};
     if (!prober->tls) {
         stream_free(stream, false);
-        stage_fail(probe, stage, 0, prober->tls_error);
+        stage_fail(probe, stage, 0, prober->tls_error.cause, prober->tls_error.text);
         probe_end(probe);
         return;
     }
@@ -165,7 +172,7 @@ static void probe_start_auth(struct probe *probe, struct stream *stream)
     probe->auth_started = clock_us();
     probe->auth = mutual_auth_start(prober->loop, &request, probe_auth_cb, probe);
     if (!probe->auth) {
-        stage_fail(probe, stage, 0, "out of memory");
+        stage_fail(probe, stage, 0, CAUSE_NO_RESOURCES, "out of memory");
         probe_end(probe);
     }
 }
@@ -177,11 +184,11 @@ static void probe_tcp_cb(struct happy_eyeballs *race, const struct happy_eyeball
     probe->report->secure_address = result->address;
     if (!result->up) {
         probe->report->no_route = result->no_route;
-        stage_fail(probe, &probe->report->secure_tcp, result->us, result->detail);
+        stage_fail(probe, &probe->report->stages[STAGE_SECURE_TCP], result->us, result->cause, result->detail);
         probe_end(probe);
         return;
     }
-    stage_pass(probe, &probe->report->secure_tcp, result->us);
+    stage_pass(probe, &probe->report->stages[STAGE_SECURE_TCP], result->us);
     stream = happy_eyeballs_take_stream(race);
     happy_eyeballs_free(race);
     probe->race = NULL;
@@ -192,16 +199,16 @@ static void probe_tcp_cb(struct happy_eyeballs *race, const struct happy_eyeball
 
 static struct test_stage *probe_first_stage(struct probe *probe)
 {
-    return probe->prober->conf->secure ? &probe->report->secure_tcp : &probe->report->plain_tcp;
+    return &probe->report->stages[probe->prober->conf->secure ? STAGE_SECURE_TCP : STAGE_PLAIN_TCP];
 }
 
-static void probe_resolved_cb(int error, const char *error_text, const struct addr *addrs, size_t n, void *data)
+static void probe_resolved_cb(const struct error *error, const struct addr *addrs, size_t n, void *data)
 {
     struct probe *probe = data;
     struct prober *prober = probe->prober;
     if (error) {
-        probe->report->no_route = error == -ENETUNREACH;
-        stage_fail(probe, probe_first_stage(probe), 0, error_text);
+        probe->report->no_route = error->code == -ENETUNREACH;
+        stage_fail(probe, probe_first_stage(probe), 0, error->cause, error->text);
         probe_end(probe);
         return;
     }
@@ -217,7 +224,7 @@ static void probe_resolved_cb(int error, const char *error_text, const struct ad
         probe_fail_memory(probe, probe_first_stage(probe));
 }
 
-static void probe_start(struct probe *probe, const char *server, const char *resolver_error)
+static void probe_start(struct probe *probe, const char *server, const struct error *resolver_error)
 {
     struct prober *prober = probe->prober;
     const struct conf *conf = prober->conf;
@@ -227,7 +234,7 @@ static void probe_start(struct probe *probe, const char *server, const char *res
     stage->outcome = TEST_RUNNING;
     if (!prober->resolver) {
         probe->report->no_route = true;
-        stage_fail(probe, stage, 0, resolver_error);
+        stage_fail(probe, stage, 0, resolver_error->cause, resolver_error->text);
         probe_end(probe);
     } else if (!resolve_start(prober->resolver, server, port, conf->connect_timeout_ms / 1e3, probe_resolved_cb,
                               probe)) {
@@ -253,7 +260,7 @@ static bool prober_wants_plain(const struct prober *prober)
     if (prober->plain || !prober->conf->allow_fallback)
         return false;
     for (i = 0; i < prober->report.n_servers; i++)
-        if (prober->report.servers[i].secure_tcp.outcome != TEST_FAILED)
+        if (prober->report.servers[i].stages[STAGE_SECURE_TCP].outcome != TEST_FAILED)
             return false;
     return true;
 }
@@ -280,7 +287,7 @@ static void prober_start_plain(struct prober *prober)
         if (has_route)
             probe_start_plain(probe);
         else
-            stage_fail(probe, &probe->report->plain_tcp, 0, probe->report->secure_tcp.detail);
+            stage_copy(probe, &probe->report->stages[STAGE_PLAIN_TCP], &probe->report->stages[STAGE_SECURE_TCP]);
     }
 }
 
@@ -312,7 +319,7 @@ static void prober_abandon(struct prober *prober)
 void prober_start(struct prober *prober, uint64_t test_id)
 {
     const struct conf *conf = prober->conf;
-    char resolver_error[DETAIL_MAX] = "";
+    struct error resolver_error;
     size_t i;
     prober_abandon(prober);
     ev_now_update(prober->loop); /* limits count from now, not from when the loop last slept */
@@ -321,11 +328,11 @@ void prober_start(struct prober *prober, uint64_t test_id)
     prober->report.n_servers = (uint32_t)conf->n_servers;
     if (conf->n_servers == 0)
         prober_report_soon(prober);
-    prober->resolver = resolver_new(prober->loop, resolver_error, sizeof resolver_error);
+    prober->resolver = resolver_new(prober->loop, &resolver_error);
     for (i = 0; i < conf->n_servers; i++) {
         prober->probes[i].prober = prober;
         prober->probes[i].report = &prober->report.servers[i];
-        probe_start(&prober->probes[i], conf->servers[i], resolver_error);
+        probe_start(&prober->probes[i], conf->servers[i], &resolver_error);
     }
 }
 
@@ -340,14 +347,14 @@ struct prober *prober_new(struct ev_loop *loop, const struct conf *conf, prober_
     prober->data = data;
     ev_init(&prober->timer, prober_timer_cb);
     prober->timer.data = prober;
-    if (conf->secure && tls_context_new(conf, prober->tls_error, &prober->tls) < 0)
+    if (conf->secure && tls_context_new(conf, &prober->tls_error, &prober->tls) < 0)
         prober->tls = NULL;
     return prober;
 }
 
 const char *prober_tls_error(const struct prober *prober)
 {
-    return prober->conf->secure && !prober->tls ? prober->tls_error : NULL;
+    return prober->conf->secure && !prober->tls ? prober->tls_error.text : NULL;
 }
 
 void prober_free(struct prober *prober)

@@ -54,23 +54,23 @@ static void context_destroy(struct tls_context *context)
     free(context);
 }
 
-int tls_context_new(const struct conf *conf, char ret_error[static TLS_TEXT_MAX], struct tls_context **ret_context)
+int tls_context_new(const struct conf *conf, struct error *ret_error, struct tls_context **ret_context)
 {
     struct tls_context *context;
     int result;
     if (wolfSSL_Init() != WOLFSSL_SUCCESS)
-        return tls_complain(ret_error, -ENOMEM, "wolfSSL cannot be initialised");
+        return error_set(ret_error, -ENOMEM, CAUSE_NO_RESOURCES, "wolfSSL cannot be initialised");
     context = calloc(1, sizeof *context);
     if (!context) {
         wolfSSL_Cleanup();
-        return tls_complain(ret_error, -ENOMEM, "out of memory");
+        return error_set(ret_error, -ENOMEM, CAUSE_NO_RESOURCES, "out of memory");
     }
     context->users = 1;
     context->only_tls13 = conf->minimum_version == CONF_TLS_1_3;
     context->engine = tls_device_new();
     context->ctx = wolfSSL_CTX_new(wolfTLS_client_method());
     if (!context->ctx || !set_up(context))
-        result = tls_complain(ret_error, -ENOMEM, "wolfSSL cannot be set up");
+        result = error_set(ret_error, -ENOMEM, CAUSE_NO_RESOURCES, "wolfSSL cannot be set up");
     else
         result = tls_load_trust(context, conf, ret_error);
     if (result == 0)
@@ -78,7 +78,7 @@ int tls_context_new(const struct conf *conf, char ret_error[static TLS_TEXT_MAX]
     /* Only now: a private key that belongs to a device is not checked against its certificate. */
     if (result == 0 && context->engine &&
         wolfSSL_CTX_SetDevId(context->ctx, tls_device_id(context->engine)) != WOLFSSL_SUCCESS)
-        result = tls_complain(ret_error, -EINVAL, "wolfSSL cannot be set up");
+        result = error_set(ret_error, -EINVAL, CAUSE_TLS_FAILED, "wolfSSL cannot be set up");
     if (result < 0) {
         context_destroy(context);
         return result;

@@ -54,11 +54,12 @@ int tls_verify_cb(int verified, WOLFSSL_X509_STORE_CTX *store)
 
 /* ---- words ---- */
 
-__attribute__((format(printf, 3, 4))) static void say(struct tls *tls, enum tls_failure failure, const char *format,
-                                                      ...)
+__attribute__((format(printf, 4, 5))) static void say(struct tls *tls, enum tls_failure failure, enum cause cause,
+                                                      const char *format, ...)
 {
     va_list args;
     tls->failure = failure;
+    tls->cause = cause;
     tls->text = malloc(TLS_TEXT_MAX);
     if (!tls->text)
         return;
@@ -153,28 +154,32 @@ static void fail_certificate(struct tls *tls, int error)
     const struct tls_cert_note *note = tls->note;
     char peer[ADDR_TEXT_MAX], date[DATE_MAX], whose[ADDR_TEXT_MAX + sizeof note->names + HOSTNAME_SIZE];
     const enum tls_failure kind = TLS_FAILURE_SERVER_CERT;
+    const enum cause other = error == CRL_CERT_REVOKED ? CAUSE_CERTIFICATE_REVOKED : CAUSE_CERTIFICATE_INVALID;
     snprintf(whose, sizeof whose, "certificate of %s", peer_text(tls, peer));
     if (note && note->depth > 0)
         snprintf(whose, sizeof whose, "CA certificate %s that %s sent", note->names[0] ? note->names : "without a name",
                  peer_text(tls, peer));
     if (error == NO_PEER_CERT)
-        say(tls, kind, "%s sent no certificate", peer_text(tls, peer));
+        say(tls, kind, CAUSE_CERTIFICATE_MISSING, "%s sent no certificate", peer_text(tls, peer));
     else if (!note)
-        say(tls, kind, "%s was refused: %s", whose, wolfSSL_ERR_reason_error_string((unsigned long)-error));
+        say(tls, kind, other, "%s was refused: %s", whose, wolfSSL_ERR_reason_error_string((unsigned long)-error));
     else if (error == DOMAIN_NAME_MISMATCH || error == VERIFY_CERT_ERROR || error == IPADDR_MISMATCH)
-        say(tls, kind, "%s is for %s, expected \"%s\"", whose, note->names[0] ? note->names : "no name", tls->name);
+        say(tls, kind, CAUSE_CERTIFICATE_NAME, "%s is for %s, expected \"%s\"", whose,
+            note->names[0] ? note->names : "no name", tls->name);
     else if (error == ASN_AFTER_DATE_E)
-        say(tls, kind, "%s expired on %s", whose, date_text(note->not_after, date));
+        say(tls, kind, CAUSE_CERTIFICATE_EXPIRED, "%s expired on %s", whose, date_text(note->not_after, date));
     else if (error == ASN_BEFORE_DATE_E)
-        say(tls, kind, "%s is not valid before %s", whose, date_text(note->not_before, date));
+        say(tls, kind, CAUSE_CERTIFICATE_NOT_YET_VALID, "%s is not valid before %s", whose,
+            date_text(note->not_before, date));
     else if ((error == ASN_NO_SIGNER_E || error == ASN_SELF_SIGNED_E) && note->self_signed)
-        say(tls, kind, "%s is self-signed and not trusted", whose);
+        say(tls, kind, CAUSE_CERTIFICATE_UNTRUSTED, "%s is self-signed and not trusted", whose);
     else if (error == ASN_NO_SIGNER_E || error == ASN_SELF_SIGNED_E)
-        say(tls, kind, "%s is signed by %s, which is not trusted", whose, note->issuer[0] ? note->issuer : "nobody");
+        say(tls, kind, CAUSE_CERTIFICATE_UNTRUSTED, "%s is signed by %s, which is not trusted", whose,
+            note->issuer[0] ? note->issuer : "nobody");
     else if (error == EXTKEYUSE_AUTH_E)
-        say(tls, kind, "%s is not meant for servers (extended key usage)", whose);
+        say(tls, kind, CAUSE_CERTIFICATE_PURPOSE, "%s is not meant for servers (extended key usage)", whose);
     else
-        say(tls, kind, "%s was refused: %s", whose, wolfSSL_ERR_reason_error_string((unsigned long)-error));
+        say(tls, kind, other, "%s was refused: %s", whose, wolfSSL_ERR_reason_error_string((unsigned long)-error));
 }
 
 /* ---- the server refuses us ---- */
@@ -192,20 +197,22 @@ static void fail_alert(struct tls *tls, int code)
     int64_t expires = tls->context->client_expires;
     char peer[ADDR_TEXT_MAX], date[DATE_MAX];
     if (code == 70)
-        say(tls, TLS_FAILURE_PROTOCOL, "%s does not speak TLS 1.%d or later (alert 70, protocol version)",
-            peer_text(tls, peer), tls->context->only_tls13 ? 3 : 2);
+        say(tls, TLS_FAILURE_PROTOCOL, CAUSE_TLS_VERSION,
+            "%s does not speak TLS 1.%d or later (alert 70, protocol version)", peer_text(tls, peer),
+            tls->context->only_tls13 ? 3 : 2);
     else if (!alert_is_about_certificate(tls, code))
-        say(tls, TLS_FAILURE_ALERT, "%s ended the TLS connection (alert %d, %s)", peer_text(tls, peer), code,
-            alert_words(code));
-    else if (!tls->context->has_certificate)
-        say(tls, TLS_FAILURE_CLIENT_CERT, "server wants a client certificate, and none is configured (alert %d, %s)",
+        say(tls, TLS_FAILURE_ALERT, CAUSE_TLS_ALERT, "%s ended the TLS connection (alert %d, %s)", peer_text(tls, peer),
             code, alert_words(code));
+    else if (!tls->context->has_certificate)
+        say(tls, TLS_FAILURE_CLIENT_CERT, CAUSE_CLIENT_CERTIFICATE_MISSING,
+            "server wants a client certificate, and none is configured (alert %d, %s)", code, alert_words(code));
     else if (expires != 0 && expires < time(NULL))
-        say(tls, TLS_FAILURE_CLIENT_CERT, "server rejected the client certificate (alert %d, %s); it expired on %s",
-            code, alert_words(code), date_text(expires, date));
+        say(tls, TLS_FAILURE_CLIENT_CERT, CAUSE_CLIENT_CERTIFICATE_EXPIRED,
+            "server rejected the client certificate (alert %d, %s); it expired on %s", code, alert_words(code),
+            date_text(expires, date));
     else
-        say(tls, TLS_FAILURE_CLIENT_CERT, "server rejected the client certificate (alert %d, %s)", code,
-            alert_words(code));
+        say(tls, TLS_FAILURE_CLIENT_CERT, CAUSE_CLIENT_CERTIFICATE_REFUSED,
+            "server rejected the client certificate (alert %d, %s)", code, alert_words(code));
 }
 
 /* ---- the connection ends ---- */
@@ -213,15 +220,15 @@ static void fail_alert(struct tls *tls, int code)
 static void fail_closed(struct tls *tls, const char *verb)
 {
     char peer[ADDR_TEXT_MAX];
-    if (!tls->connected)
-        say(tls, TLS_FAILURE_CLOSED, "%s %s the connection during the TLS handshake%s", peer_text(tls, peer), verb,
-            tls->server_verified ? " without an alert; it may refuse the client certificate" : "");
-    else if (!tls->heard)
-        say(tls, TLS_FAILURE_CLOSED,
-            "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
+    if (!tls->connected && !tls->server_verified)
+        say(tls, TLS_FAILURE_CLOSED, CAUSE_TLS_CLOSED, "%s %s the connection during the TLS handshake",
             peer_text(tls, peer), verb);
+    else if (!tls->heard)
+        say(tls, TLS_FAILURE_CLOSED, CAUSE_CLIENT_CERTIFICATE_SUSPECTED,
+            "%s %s the connection %s without an alert; it may refuse the client certificate", peer_text(tls, peer),
+            verb, tls->connected ? "after the handshake" : "during the TLS handshake");
     else
-        say(tls, TLS_FAILURE_CLOSED, "%s %s the connection %s", peer_text(tls, peer), verb,
+        say(tls, TLS_FAILURE_CLOSED, CAUSE_PROXY_CLOSED, "%s %s the connection %s", peer_text(tls, peer), verb,
             tls->record.have > 0 ? "in the middle of a TLS record" : "without TLS close_notify");
 }
 
@@ -231,12 +238,13 @@ static void fail_protocol(struct tls *tls, int error)
     char peer[ADDR_TEXT_MAX];
     peer_text(tls, peer);
     if (error == VERSION_ERROR)
-        say(tls, TLS_FAILURE_PROTOCOL, "%s does not speak TLS 1.%d or later", peer_text(tls, peer),
+        say(tls, TLS_FAILURE_PROTOCOL, CAUSE_TLS_VERSION, "%s does not speak TLS 1.%d or later", peer_text(tls, peer),
             tls->context->only_tls13 ? 3 : 2);
     else if ((error == UNKNOWN_RECORD_TYPE || error == LENGTH_ERROR) && wolfSSL_get_current_cipher_suite(tls->ssl) == 0)
-        say(tls, TLS_FAILURE_PROTOCOL, "%s does not speak TLS", peer_text(tls, peer));
+        say(tls, TLS_FAILURE_PROTOCOL, CAUSE_TLS_NOT_SPOKEN, "%s does not speak TLS", peer_text(tls, peer));
     else
-        say(tls, TLS_FAILURE_PROTOCOL, "TLS with %s failed: %s", peer_text(tls, peer), what ? what : "unknown error");
+        say(tls, TLS_FAILURE_PROTOCOL, CAUSE_TLS_FAILED, "TLS with %s failed: %s", peer_text(tls, peer),
+            what ? what : "unknown error");
 }
 
 void tls_fail(struct tls *tls, int error)
@@ -246,7 +254,7 @@ void tls_fail(struct tls *tls, int error)
     if (tls->failure != TLS_FAILURE_NONE)
         return;
     if (error == MEMORY_E || error == MEMORY_ERROR)
-        say(tls, TLS_FAILURE_MEMORY, "out of memory");
+        say(tls, TLS_FAILURE_MEMORY, CAUSE_NO_RESOURCES, "out of memory");
     else if (tls->note || is_certificate_error(error))
         fail_certificate(tls, error);
     else if (fatal)
@@ -256,9 +264,15 @@ void tls_fail(struct tls *tls, int error)
     else if (tls->below_status == STREAM_RESET)
         fail_closed(tls, "reset");
     else if (tls->below_status == STREAM_FAILED)
-        say(tls, TLS_FAILURE_CLOSED, "%s", stream_error(tls->stream.below));
+        say(tls, TLS_FAILURE_CLOSED, tls->connected ? CAUSE_PROXY_CLOSED : CAUSE_TLS_CLOSED, "%s",
+            stream_error(tls->stream.below));
     else
         fail_protocol(tls, error);
+}
+
+enum cause tls_failure_cause(const struct tls *tls)
+{
+    return tls->cause;
 }
 
 const char *tls_failure_text(const struct tls *tls)

@@ -21,23 +21,17 @@ static const char *const system_bundles[] = {"/etc/ssl/certs/ca-certificates.crt
                                              "/etc/ssl/ca-bundle.pem"};
 static const char system_directory[] = "/etc/ssl/certs";
 
-int tls_complain(char *text, int error, const char *format, ...)
+static int complain_of_file(struct error *ret_error, const char *path, int error)
 {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, TLS_TEXT_MAX, format, args);
-    va_end(args);
-    return error;
-}
-
-static int complain_of_file(char *text, const char *path, int error)
-{
+    enum cause cause = error == -ENOENT || error == -ENOTDIR                      ? CAUSE_FILE_MISSING
+                       : error == -ENOMEM || error == -EMFILE || error == -ENFILE ? CAUSE_NO_RESOURCES
+                                                                                  : CAUSE_FILE_INVALID;
     if (error == -EACCES || error == -EPERM)
-        return tls_complain(text, error, "%s: %s (penstockd reads it as uid %u)", path, strerrordesc_np(-error),
-                            (unsigned)geteuid());
+        return error_set(ret_error, error, CAUSE_FILE_PERMISSION, "%s: %s (penstockd reads it as uid %u)", path,
+                         strerrordesc_np(-error), (unsigned)geteuid());
     if (error == -EFBIG)
-        return tls_complain(text, error, "%s: larger than %d bytes", path, FILE_MAX);
-    return tls_complain(text, error, "%s: %s", path, strerrordesc_np(-error));
+        return error_set(ret_error, error, CAUSE_FILE_INVALID, "%s: larger than %d bytes", path, FILE_MAX);
+    return error_set(ret_error, error, cause, "%s: %s", path, strerrordesc_np(-error));
 }
 
 /* ---- files ---- */
@@ -158,17 +152,17 @@ static int trust_directory(WOLFSSL_CTX *ctx, const char *path)
     return n_trusted > 0;
 }
 
-static int trust_path(WOLFSSL_CTX *ctx, const char *path, char *ret_error)
+static int trust_path(WOLFSSL_CTX *ctx, const char *path, struct error *ret_error)
 {
     int result = trust_file(ctx, path);
     if (result == -EISDIR)
         result = trust_directory(ctx, path);
     if (result < 0)
         return complain_of_file(ret_error, path, result);
-    return result > 0 ? 0 : tls_complain(ret_error, -EINVAL, "%s: no CA certificate in it", path);
+    return result > 0 ? 0 : error_set(ret_error, -EINVAL, CAUSE_FILE_INVALID, "%s: no CA certificate in it", path);
 }
 
-static int trust_system(WOLFSSL_CTX *ctx, char *ret_error)
+static int trust_system(WOLFSSL_CTX *ctx, struct error *ret_error)
 {
     for (size_t i = 0; i < sizeof system_bundles / sizeof system_bundles[0]; i++) {
         if (trust_file(ctx, system_bundles[i]) == 1)
@@ -176,11 +170,11 @@ static int trust_system(WOLFSSL_CTX *ctx, char *ret_error)
     }
     if (trust_directory(ctx, system_directory) == 1)
         return 0;
-    return tls_complain(ret_error, -ENOENT, "TrustedCA=system: no CA certificates in %s (package ca-certificates)",
-                        system_directory);
+    return error_set(ret_error, -ENOENT, CAUSE_FILE_MISSING,
+                     "TrustedCA=system: no CA certificates in %s (package ca-certificates)", system_directory);
 }
 
-int tls_load_trust(struct tls_context *context, const struct conf *conf, char *ret_error)
+int tls_load_trust(struct tls_context *context, const struct conf *conf, struct error *ret_error)
 {
     WOLFSSL_CTX *ctx = context->ctx;
     int result = conf->system_ca ? trust_system(ctx, ret_error) : 0;
@@ -191,7 +185,8 @@ int tls_load_trust(struct tls_context *context, const struct conf *conf, char *r
 
 /* ---- our own certificate ---- */
 
-static int use_certificate(struct tls_context *context, const char *path, char *ret_error, WOLFSSL_X509 **ret_x509)
+static int use_certificate(struct tls_context *context, const char *path, struct error *ret_error,
+                           WOLFSSL_X509 **ret_x509)
 {
     struct blob blob;
     int result = read_file(path, &blob);
@@ -200,7 +195,7 @@ static int use_certificate(struct tls_context *context, const char *path, char *
         return complain_of_file(ret_error, path, result);
     if (blob.size == 0 ||
         wolfSSL_CTX_use_certificate_chain_buffer(context->ctx, blob.data, (long)blob.size) != WOLFSSL_SUCCESS)
-        result = tls_complain(ret_error, -EINVAL, "%s: no certificate (PEM) in it", path);
+        result = error_set(ret_error, -EINVAL, CAUSE_FILE_INVALID, "%s: no certificate (PEM) in it", path);
     else /* wolfSSL cannot look into every certificate that it can use (Ed25519) */
         x509 = wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_PEM);
     blob_fini(&blob);
@@ -222,23 +217,23 @@ static bool key_is_encrypted(const struct blob *key)
     return strstr(text, "BEGIN ENCRYPTED PRIVATE KEY") || strstr(text, "Proc-Type: 4,ENCRYPTED");
 }
 
-static int use_key(struct tls_context *context, const char *path, char *ret_error)
+static int use_key(struct tls_context *context, const char *path, struct error *ret_error)
 {
     struct blob blob;
     int result = read_file(path, &blob);
     if (result < 0)
         return complain_of_file(ret_error, path, result);
     if (key_is_encrypted(&blob))
-        result = tls_complain(ret_error, -EINVAL,
-                              "%s: the private key is encrypted; penstock needs it without a passphrase", path);
+        result = error_set(ret_error, -EINVAL, CAUSE_KEY_ENCRYPTED,
+                           "%s: the private key is encrypted; penstock needs it without a passphrase", path);
     else if (blob.size == 0 || wolfSSL_CTX_use_PrivateKey_buffer(context->ctx, blob.data, (long)blob.size,
                                                                  WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
-        result = tls_complain(ret_error, -EINVAL, "%s: no private key (PEM) in it", path);
+        result = error_set(ret_error, -EINVAL, CAUSE_FILE_INVALID, "%s: no private key (PEM) in it", path);
     blob_fini(&blob);
     return result;
 }
 
-int tls_load_identity(struct tls_context *context, const struct conf *conf, char *ret_error)
+int tls_load_identity(struct tls_context *context, const struct conf *conf, struct error *ret_error)
 {
     WOLFSSL_X509 *x509 = NULL;
     const char *key;
@@ -246,7 +241,7 @@ int tls_load_identity(struct tls_context *context, const struct conf *conf, char
     if (!conf->certificate && !conf->private_key)
         return 0;
     if (!conf->certificate)
-        return tls_complain(ret_error, -EINVAL, "PrivateKey= is set, but no Certificate=");
+        return error_set(ret_error, -EINVAL, CAUSE_KEY_MISMATCH, "PrivateKey= is set, but no Certificate=");
     wolfSSL_CTX_set_default_passwd_cb(context->ctx, no_passphrase);
     /* Both in one file is usual, too. */
     key = conf->private_key ? conf->private_key : conf->certificate;
@@ -256,8 +251,8 @@ int tls_load_identity(struct tls_context *context, const struct conf *conf, char
     result = use_key(context, key, ret_error);
     if (result == 0 && (wolfSSL_CTX_check_private_key(context->ctx) != WOLFSSL_SUCCESS ||
                         (x509 && !tls_cert_has_key(x509, wolfSSL_CTX_get0_privatekey(context->ctx)))))
-        result =
-            tls_complain(ret_error, -EINVAL, "%s: does not belong to the certificate in %s", key, conf->certificate);
+        result = error_set(ret_error, -EINVAL, CAUSE_KEY_MISMATCH, "%s: does not belong to the certificate in %s", key,
+                           conf->certificate);
     wolfSSL_X509_free(x509);
     return result;
 }

@@ -76,7 +76,8 @@ struct tls {
     bool server_verified; /* the verify callback has passed the server's own certificate, name included */
     bool send_broken;     /* the peer takes nothing any more; what it still has to say can be read */
     enum tls_failure failure;
-    char *text; /* of failure; NULL: none, or no memory */
+    enum cause cause; /* of failure */
+    char *text;       /* of failure; NULL: none, or no memory */
     struct tls_cert_note *note;
     struct addr peer, numeric; /* of the socket below; name as an address. Family 0: none */
     char name[];               /* without a trailing dot */
@@ -95,11 +96,9 @@ unsigned char *tls_context_get_batch(struct tls_context *context);
 void tls_context_put_batch(struct tls_context *context, unsigned char *batch);
 
 /* ---- files.c ---- */
-/* 0, or -errno with a sentence in ret_error (of TLS_TEXT_MAX bytes). */
-int tls_load_trust(struct tls_context *context, const struct conf *conf, char *ret_error);
-int tls_load_identity(struct tls_context *context, const struct conf *conf, char *ret_error);
-/* Writes the sentence and returns error. */
-__attribute__((format(printf, 3, 4))) int tls_complain(char *text, int error, const char *format, ...);
+/* 0, or -errno with ret_error filled. */
+int tls_load_trust(struct tls_context *context, const struct conf *conf, struct error *ret_error);
+int tls_load_identity(struct tls_context *context, const struct conf *conf, struct error *ret_error);
 
 /* ---- bytes.c ---- */
 /* wolfSSL's way to the stream below; the connection is the callbacks' context. */

@@ -10,6 +10,7 @@
 
 #include "base/stream.h"
 #include "model/conf/conf.h"
+#include "model/error.h"
 #include "model/report.h"
 
 #define TLS_TEXT_MAX DETAIL_MAX
@@ -30,10 +31,10 @@ enum tls_failure {
     TLS_FAILURE_MEMORY,
 };
 
-/* Reads CAs, certificate and key named in conf (which is not kept). 0, or -errno with one sentence that names the file
- * and what is wrong with it: missing, unreadable, encrypted, no match between certificate and key. An expired
+/* Reads CAs, certificate and key named in conf (which is not kept). 0, or -errno with ret_error filled, which names the
+ * file and what is wrong with it: missing, unreadable, encrypted, no match between certificate and key. An expired
  * certificate of our own is no error here: the server will refuse it, and the failure text will say so. */
-int tls_context_new(const struct conf *conf, char ret_error[static TLS_TEXT_MAX], struct tls_context **ret_context);
+int tls_context_new(const struct conf *conf, struct error *ret_error, struct tls_context **ret_context);
 /* Takes NULL. Connections that still use it keep it until the last of them is freed; then keys and sessions are wiped.
  */
 void tls_context_free(struct tls_context *context);
@@ -59,6 +60,7 @@ struct stream *tls_stream(struct tls *tls);
  * certificate of 192.0.2.7:8081 is for "gw.example", expected "mcp.wgcs.skyhigh.cloud";
  * server rejected the client certificate (alert 48, unknown ca). */
 enum tls_failure tls_failure(const struct tls *tls);
+enum cause tls_failure_cause(const struct tls *tls); /* CAUSE_NONE without a failure */
 const char *tls_failure_text(const struct tls *tls);
 
 /* After the handshake. */

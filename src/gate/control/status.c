@@ -101,36 +101,26 @@ static json_t *tls_object(const struct tls_summary *tls)
                      time_value(tls->client_expires));
 }
 
-static const char *result_text(const struct test_stage *stage)
-{
-    switch ((enum test_outcome)stage->outcome) {
-    case TEST_NOT_DONE:
-        return "not done";
-    case TEST_RUNNING:
-        return "running";
-    case TEST_PASSED:
-        return "passed";
-    case TEST_FAILED:
-        return "failed";
-    }
-    return "not done";
-}
-
-static bool has_ended(const struct test_stage *stage)
-{
-    return stage->outcome == TEST_PASSED || stage->outcome == TEST_FAILED;
-}
-
 static json_t *stage_object(const struct test_stage *stage)
 {
-    return json_pack("{s:s, s:o}", "result", result_text(stage), "ms",
-                     has_ended(stage) ? ms_value(stage->us) : json_null());
+    return json_pack("{s:s, s:o}", "result", outcome_text(stage->outcome), "ms",
+                     stage_has_ended(stage) ? ms_value(stage->us) : json_null());
 }
 
+/* "tcp" is the port that decides: the plain one when the secure channel is off. */
 static json_t *tests_object(const struct status_info *info)
 {
-    return json_pack("{s:o, s:o, s:o}", "tcp", stage_object(&info->verdict.tcp), "mutual_auth",
-                     stage_object(&info->verdict.mutual_auth), "at", time_value(info->tested_at));
+    const struct test_stage *stages = info->verdict.stages;
+    bool off = stages[STAGE_SECURE_TCP].outcome == TEST_NOT_DONE;
+    json_t *tests = json_object();
+    for (int stage = 0; stage < STAGE_COUNT; stage++) {
+        if (stage == STAGE_PLAIN_TCP && (off || stages[stage].outcome == TEST_NOT_DONE))
+            continue;
+        bool instead = stage == STAGE_SECURE_TCP && off;
+        json_object_set_new(tests, stage_key(stage), stage_object(&stages[instead ? STAGE_PLAIN_TCP : stage]));
+    }
+    json_object_set_new(tests, "at", time_value(info->tested_at));
+    return tests;
 }
 
 static json_t *rules_object(const struct status_rules *rules)
@@ -150,16 +140,16 @@ static json_t *texts_array(const struct texts *texts)
     return array;
 }
 
-/* In the order of INTERFACE.md. */
 char *status_json(const struct status_info *info)
 {
     const struct verdict *verdict = &info->verdict;
     const struct stats *stats = &info->stats;
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "status", verdict_status(verdict->kind), "connection_status",
-                  verdict_connection_status(verdict->kind), "mode", verdict_mode_text(verdict_mode(verdict->kind)),
-                  "reason", text_or_null(verdict_reason(verdict->kind)), "detail", text_or_null(verdict->detail),
-                  "since", time_value(info->since));
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "verdict", verdict_slug(verdict->kind), "status",
+                  verdict_status(verdict->kind), "connection_status", verdict_connection_status(verdict->kind), "mode",
+                  verdict_mode_text(verdict_mode(verdict->kind)), "reason", text_or_null(verdict_reason(verdict->kind)),
+                  "cause", text_or_null(cause_slug(verdict->cause)), "detail", text_or_null(verdict->detail), "since",
+                  time_value(info->since));
     json_t *more = json_pack("{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:{s:o, s:o}, s:o, s:i, s:s, s:o}", "proxy",
                              proxy_object(verdict), "tls", tls_object(&verdict->tls), "tests", tests_object(info),
                              "rules", rules_object(&info->rules), "sessions", "open", count_value(stats->sessions_open),
@@ -177,40 +167,22 @@ char *status_json(const struct status_info *info)
 
 /* ---- the other lines ---- */
 
-char *status_stage_json(const struct server_report *server, enum status_stage stage)
+char *status_stage_json(const struct server_report *server, enum stage which)
 {
-    static const char *const names[] = {
-        [STATUS_STAGE_TCP] = "tcp", [STATUS_STAGE_MUTUAL_AUTH] = "mutual_auth", [STATUS_STAGE_PLAIN_TCP] = "plain_tcp"};
-    const struct test_stage *const stages[] = {[STATUS_STAGE_TCP] = &server->secure_tcp,
-                                               [STATUS_STAGE_MUTUAL_AUTH] = &server->mutual_auth,
-                                               [STATUS_STAGE_PLAIN_TCP] = &server->plain_tcp};
-    bool plain = stage == STATUS_STAGE_PLAIN_TCP;
-    if (!has_ended(stages[stage]))
+    const struct test_stage *stage = &server->stages[which];
+    if (!stage_has_ended(stage))
         return NULL;
-    return dump(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o}", "stage", names[stage], "server", text_value(server->server),
-                          "address", address_value(plain ? &server->plain_address : &server->secure_address), "result",
-                          result_text(stages[stage]), "ms", ms_value(stages[stage]->us), "detail",
-                          text_or_null(stages[stage]->detail)));
-}
-
-static const char *route_text(const struct ipc_session *session)
-{
-    switch ((enum route_mode)session->mode) {
-    case ROUTE_CLOSED:
-        return NULL;
-    case ROUTE_SECURE:
-        return "secure";
-    case ROUTE_PLAIN:
-        return "plain";
-    }
-    return NULL;
+    return dump(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "stage", stage_key(which), "server",
+                          text_value(server->server), "address", address_value(stage_address(server, which)), "result",
+                          outcome_text(stage->outcome), "ms", ms_value(stage->us), "cause",
+                          text_or_null(cause_slug(stage->cause)), "detail", text_or_null(stage->detail)));
 }
 
 char *status_session_json(const struct ipc_session *session)
 {
     return dump(json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o}", "client",
                           address_value(&session->client), "destination", address_value(&session->destination), "name",
-                          text_or_null(session->name), "route", text_or_null(route_text(session)), "proxy",
+                          text_or_null(session->name), "route", text_or_null(route_mode_text(session->mode)), "proxy",
                           address_value(&session->proxy), "bytes", "up", count_value(session->bytes_up), "down",
                           count_value(session->bytes_down), "age_ms", count_value(session->age_ms), "state",
                           text_or_null(session->state)));

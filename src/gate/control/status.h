@@ -20,7 +20,8 @@ struct status_rules {
     bool installed; /* the kernel's table is the one of the verdict */
     bool owned;
     uint64_t changes, repaired;
-    char error[256]; /* why it is not installed; empty: nothing to say */
+    enum cause cause; /* with error */
+    char error[256];  /* why it is not installed; empty: nothing to say */
 };
 
 struct status_info {
@@ -35,11 +36,8 @@ struct status_info {
 
 char *status_json(const struct status_info *info);
 
-enum status_stage { STATUS_STAGE_TCP, STATUS_STAGE_MUTUAL_AUTH, STATUS_STAGE_PLAIN_TCP };
-#define STATUS_STAGES 3
-
 /* NULL also while that stage has not ended. */
-char *status_stage_json(const struct server_report *server, enum status_stage stage);
+char *status_stage_json(const struct server_report *server, enum stage stage);
 char *status_session_json(const struct ipc_session *session);
 char *status_config_json(const char *text);
 char *status_error_json(const char *error);

@@ -16,8 +16,8 @@ struct request {
     struct request *next;
     struct control_client *client;
     enum wait wait;
-    uint64_t id;                                /* of the test, list or reload; 0: waits for another list to end */
-    bool sent[CONF_SERVERS_MAX][STATUS_STAGES]; /* WAIT_TEST */
+    uint64_t id;                              /* of the test, list or reload; 0: waits for another list to end */
+    bool sent[CONF_SERVERS_MAX][STAGE_COUNT]; /* WAIT_TEST */
 };
 
 struct verbs {
@@ -72,7 +72,7 @@ static void answer_waiting(struct verbs *verbs, struct request *request, char *l
 /* ---- test ---- */
 
 /* False: that stage has not ended. */
-static bool send_stage(struct request *request, const struct server_report *server, enum status_stage stage)
+static bool send_stage(struct request *request, const struct server_report *server, enum stage stage)
 {
     char *line = status_stage_json(server, stage);
     if (!line)
@@ -88,9 +88,9 @@ void verbs_on_report(struct verbs *verbs, const struct test_report *report)
         if (request->wait != WAIT_TEST || request->id != report->test_id)
             continue;
         for (uint32_t i = 0; i < report->n_servers; i++)
-            for (int stage = 0; stage < STATUS_STAGES; stage++)
+            for (int stage = 0; stage < STAGE_COUNT; stage++)
                 request->sent[i][stage] =
-                    request->sent[i][stage] || send_stage(request, &report->servers[i], (enum status_stage)stage);
+                    request->sent[i][stage] || send_stage(request, &report->servers[i], (enum stage)stage);
     }
 }
 

@@ -9,12 +9,6 @@
 #include "base/log.h"
 #include "gate/host/message_id.h"
 
-static bool redirects(enum verdict_kind kind)
-{
-    enum verdict_mode mode = verdict_mode(kind);
-    return mode == VERDICT_MODE_SECURE || mode == VERDICT_MODE_PLAIN;
-}
-
 /* ---- log ---- */
 
 static const char *message_id(enum verdict_kind kind)
@@ -35,7 +29,7 @@ static const char *message_id(enum verdict_kind kind)
 static void describe(const struct verdict *verdict, char *ret_text, size_t size)
 {
     char address[ADDR_TEXT_MAX];
-    if (!redirects(verdict->kind))
+    if (!verdict_redirects(verdict->kind))
         snprintf(ret_text, size, "%s", verdict->detail);
     else if (verdict->fallback_detail[0] != '\0')
         snprintf(ret_text, size, "%s at %s, because of the secure channel: %s", verdict->server,
@@ -47,18 +41,20 @@ static void describe(const struct verdict *verdict, char *ret_text, size_t size)
 static void log_change(const struct enforcement *enforcement, const struct verdict *verdict)
 {
     const char *reason = verdict_reason(verdict->kind);
+    const char *cause = cause_slug(verdict->cause ? verdict->cause : verdict->fallback_cause);
     const char *old = enforcement->entered ? verdict_status(enforcement->verdict.kind) : "none";
     char text[NAME_SIZE + DETAIL_MAX + ADDR_TEXT_MAX + 64];
     const struct log_field fields[] = {{"MESSAGE_ID", message_id(verdict->kind)},
                                        {"PENSTOCK_STATUS", verdict_status(verdict->kind)},
                                        {"PENSTOCK_REASON", reason ? reason : ""},
+                                       {"PENSTOCK_CAUSE", cause},
                                        {NULL, NULL}};
     describe(verdict, text, sizeof text);
     if (!enforcement->entered || enforcement->verdict.kind != verdict->kind)
         log_event(LOG_LEVEL_NOTICE, fields, "verdict: %s -> %s%s%s", old, verdict_status(verdict->kind),
                   text[0] != '\0' ? ": " : "", text);
-    else if (redirects(verdict->kind) && (!addr_equal(&enforcement->verdict.address, &verdict->address) ||
-                                          strcmp(enforcement->verdict.server, verdict->server) != 0))
+    else if (verdict_redirects(verdict->kind) && (!addr_equal(&enforcement->verdict.address, &verdict->address) ||
+                                                  strcmp(enforcement->verdict.server, verdict->server) != 0))
         log_notice("verdict: still %s, now %s", verdict_status(verdict->kind), text);
     else if (strcmp(enforcement->verdict.detail, verdict->detail) != 0)
         log_info("verdict: still %s: %s", verdict_status(verdict->kind), text);
@@ -83,18 +79,7 @@ static void send_route(struct enforcement *enforcement, const struct verdict *ve
     memset(&route, 0, sizeof route); /* its padding goes to other processes */
     route.generation = ++enforcement->generation;
     snprintf(route.status, sizeof route.status, "%s", verdict_status(verdict->kind));
-    switch (verdict_mode(verdict->kind)) {
-    case VERDICT_MODE_SECURE:
-        route.mode = ROUTE_SECURE;
-        break;
-    case VERDICT_MODE_PLAIN:
-        route.mode = ROUTE_PLAIN;
-        break;
-    case VERDICT_MODE_BLOCKED:
-    case VERDICT_MODE_DIRECT:
-        route.mode = ROUTE_CLOSED;
-        break;
-    }
+    route.mode = verdict_mode_route(verdict_mode(verdict->kind));
     if (route.mode != ROUTE_CLOSED) {
         route.address = verdict->address;
         memcpy(route.server, verdict->server, sizeof route.server);
@@ -103,9 +88,9 @@ static void send_route(struct enforcement *enforcement, const struct verdict *ve
 }
 
 /* Closed relays and "Testing", because what is wanted cannot be. */
-static void enter_testing(struct enforcement *enforcement, const char *why)
+static void enter_testing(struct enforcement *enforcement, enum cause cause, const char *why)
 {
-    struct verdict testing = {.kind = VERDICT_TESTING};
+    struct verdict testing = {.kind = VERDICT_TESTING, .cause = cause};
     snprintf(testing.detail, sizeof testing.detail, "%.*s", DETAIL_MAX - 1, why);
     send_route(enforcement, &testing);
     gate_enter(enforcement, &testing);
@@ -118,15 +103,15 @@ static void enter_refused(struct enforcement *enforcement)
     keeper_status(enforcement->keeper, &rules);
     snprintf(why, sizeof why, "rules for \"%s\" are not installed: %s", verdict_status(enforcement->wanted.kind),
              rules.error);
-    enter_testing(enforcement, why);
+    enter_testing(enforcement, rules.cause, why);
 }
 
 static void go_up(struct enforcement *enforcement)
 {
     /* With the redirect in place already, clients meet a closed port while there is no relay; that is blocked too. */
-    if (!enforcement->relays_ready && !redirects(enforcement->verdict.kind)) {
+    if (!enforcement->relays_ready && !verdict_redirects(enforcement->verdict.kind)) {
         keeper_set(enforcement->keeper, VERDICT_TESTING);
-        enter_testing(enforcement, "no relay is listening yet");
+        enter_testing(enforcement, CAUSE_NO_RELAY, "no relay is listening yet");
         return;
     }
     send_route(enforcement, &enforcement->wanted);
@@ -152,7 +137,7 @@ void enforce_pursue(struct enforcement *enforcement, const struct verdict *wante
 {
     if (wanted != &enforcement->wanted)
         enforcement->wanted = *wanted;
-    if (redirects(enforcement->wanted.kind))
+    if (verdict_redirects(enforcement->wanted.kind))
         go_up(enforcement);
     else
         go_down(enforcement);

@@ -99,12 +99,6 @@ bool test_run_can_test(const struct test_run *test_run)
     return test_run->schedule.state != SCHEDULE_HELD;
 }
 
-static bool is_connected(enum verdict_kind kind)
-{
-    enum verdict_mode mode = verdict_mode(kind);
-    return mode == VERDICT_MODE_SECURE || mode == VERDICT_MODE_PLAIN;
-}
-
 static void take_verdict(struct test_run *test_run, const struct verdict *verdict)
 {
     enum verdict_kind kind = test_run->enforcement->verdict.kind;
@@ -115,7 +109,7 @@ static void take_verdict(struct test_run *test_run, const struct verdict *verdic
     enforce_pursue(test_run->enforcement, verdict);
     changed =
         test_run->enforcement->verdict.kind != kind || !addr_equal(&test_run->enforcement->verdict.address, &address);
-    schedule_ended(&test_run->schedule, is_connected(verdict->kind), changed, ev_now(test_run->loop));
+    schedule_ended(&test_run->schedule, verdict_redirects(verdict->kind), changed, ev_now(test_run->loop));
     arm(test_run);
 }
 
@@ -140,7 +134,8 @@ void test_run_on_prober_lost(struct test_run *test_run)
 void test_run_on_trouble(struct test_run *test_run, const struct ipc_trouble *trouble)
 {
     /* About a route that is no more, or that was closed since. */
-    if (trouble->generation != test_run->enforcement->generation || !is_connected(test_run->enforcement->verdict.kind))
+    if (trouble->generation != test_run->enforcement->generation ||
+        !verdict_redirects(test_run->enforcement->verdict.kind))
         return;
     if (test_run->trouble_generation != trouble->generation)
         log_info("a relay could not use the proxy, testing again: %s",

@@ -70,10 +70,11 @@ static void schedule_retry(struct keeper *keeper)
 }
 
 /* The same refusal again and again is logged once. */
-static void note_refusal(struct keeper *keeper, const char *error)
+static void note_refusal(struct keeper *keeper, int code, const char *error)
 {
     bool news = keeper->status.installed || strcmp(keeper->status.error, error) != 0;
     keeper->status.installed = false;
+    keeper->status.cause = code == -EPERM ? CAUSE_RULES_NOT_PERMITTED : CAUSE_RULES_REFUSED;
     snprintf(keeper->status.error, sizeof keeper->status.error, "%s", error);
     if (news)
         log_error("rules are not installed: %s", error);
@@ -91,6 +92,7 @@ static void note_installed(struct keeper *keeper)
         backoff_reset(&keeper->backoff);
     keeper->damaged = false;
     keeper->status.installed = true;
+    keeper->status.cause = CAUSE_NONE;
     keeper->status.error[0] = '\0';
     keeper->conf_changed = false;
     ev_timer_stop(keeper->loop, &keeper->retry);
@@ -103,8 +105,9 @@ bool keeper_set(struct keeper *keeper, enum verdict_kind kind)
     if (keeper->status.installed && keeper->kind == kind && !keeper->conf_changed)
         return true;
     keeper->kind = kind;
-    if (apply(keeper, verdict_mode(kind), verdict_status(kind), error) < 0) {
-        note_refusal(keeper, error);
+    int r = apply(keeper, verdict_mode(kind), verdict_status(kind), error);
+    if (r < 0) {
+        note_refusal(keeper, r, error);
         return false;
     }
     note_installed(keeper);
@@ -135,9 +138,10 @@ static void note_repair(struct keeper *keeper)
 static bool write_again(struct keeper *keeper)
 {
     char error[TABLE_ERROR_MAX];
-    if (apply(keeper, verdict_mode(keeper->kind), verdict_status(keeper->kind), error) == 0)
+    int r = apply(keeper, verdict_mode(keeper->kind), verdict_status(keeper->kind), error);
+    if (r == 0)
         return true;
-    note_refusal(keeper, error);
+    note_refusal(keeper, r, error);
     return false;
 }
 
@@ -171,11 +175,11 @@ bool keeper_check(struct keeper *keeper, const char *culprit)
         culprit = "unknown";
     keeper->damaged = true;
     if (r < 0 && r != -EAGAIN) {
-        note_refusal(keeper, error);
+        note_refusal(keeper, r, error);
     } else if (is_fight(keeper)) {
         snprintf(fight, sizeof fight, "another program changes them again and again, last %.150s; two managers fight",
                  culprit);
-        note_refusal(keeper, fight);
+        note_refusal(keeper, -EBUSY, fight);
     } else {
         return repair(keeper, culprit);
     }

@@ -20,7 +20,7 @@ static void session_hold(struct session *session, const struct link_failure *fai
 {
     struct worker *worker = session->worker;
     session->tries++;
-    worker_report_trouble(worker, session->generation, failure->reason, failure->detail);
+    worker_report_trouble(worker, session->generation, failure->reason, failure->cause, failure->detail);
     if (session->tries >= WORKER_TRIES_MAX) {
         session_close(session, failure->reason, failure->detail);
     } else if (worker->route.generation > session->generation) {
@@ -41,6 +41,7 @@ static void session_hold(struct session *session, const struct link_failure *fai
 static void session_way_failed(struct session *session, const struct link_failure *failure)
 {
     session_drop_way(session);
+    session->cause = (uint8_t)failure->cause;
     if (failure->proxy_at_fault)
         session_hold(session, failure);
     else
@@ -107,13 +108,14 @@ void session_dial(struct session *session)
     settings_unref(session->settings);
     session->settings = settings_ref(worker->settings);
     session->mode = route->mode;
+    session->cause = CAUSE_NONE;
     session->generation = route->generation;
     session->proxy_address = route->address;
     enum reason reason;
     if (!destination_judge(session->settings->conf, &session->destination, &session->own, &route->address, &reason))
         session_close(session, reason, NULL);
     else if (route->mode == ROUTE_SECURE && !session->settings->tls)
-        session_close(session, REASON_TLS_FAILED, session->settings->tls_error);
+        session_close(session, REASON_TLS_FAILED, session->settings->tls_error.text);
     else
         session_start_link(session);
 }

@@ -32,8 +32,8 @@ struct session {
     ev_timer timer;
     enum session_state state;
     enum sniff_kind kind;
-    uint8_t mode;  /* enum route_mode of the last dial */
-    uint8_t tries; /* dials that failed through the proxy's fault */
+    uint8_t mode, cause; /* enum route_mode, enum cause; of the last dial */
+    uint8_t tries;       /* dials that failed through the proxy's fault */
     uint64_t id, generation;
     ev_tstamp began_at, held_until; /* 0: never held; all holds together have one limit */
     struct addr client_address, destination, own, proxy_address;

@@ -85,6 +85,7 @@ static void session_write_log(const struct session *session, enum reason reason,
                                             .down = session->pump.down.delivered,
                                             .seconds = ev_now(session->worker->loop) - session->began_at,
                                             .reason = reason,
+                                            .cause = session->cause,
                                             .detail = detail});
 }
 

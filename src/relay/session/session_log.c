@@ -9,26 +9,14 @@
 #define VIA_MAX       (ADDR_TEXT_MAX + 16)
 #define NAME_TEXT_MAX (NAME_SIZE + 8)
 
-static const char *route_word(enum route_mode mode)
-{
-    switch (mode) {
-    case ROUTE_SECURE:
-        return "secure";
-    case ROUTE_PLAIN:
-        return "plain";
-    case ROUTE_CLOSED:
-        break;
-    }
-    return "none";
-}
-
 static void via_text(const struct session_log *record, char buf[static VIA_MAX])
 {
     char proxy[ADDR_TEXT_MAX];
-    if (record->mode == ROUTE_CLOSED)
-        snprintf(buf, VIA_MAX, "none");
+    const char *mode = route_mode_text(record->mode);
+    if (mode)
+        snprintf(buf, VIA_MAX, "%s %s", mode, addr_text(record->proxy, proxy));
     else
-        snprintf(buf, VIA_MAX, "%s %s", route_word(record->mode), addr_text(record->proxy, proxy));
+        snprintf(buf, VIA_MAX, "none");
 }
 
 /* " (text)", or nothing for none. */
@@ -48,10 +36,12 @@ void session_log_write(const struct session_log *record)
     snprintf(up, sizeof up, "%" PRIu64, record->up);
     snprintf(down, sizeof down, "%" PRIu64, record->down);
     addr_text(record->destination, destination);
+    const char *route = route_mode_text(record->mode);
     const struct log_field fields[] = {{"PENSTOCK_REASON", reason_slug(record->reason)},
+                                       {"PENSTOCK_CAUSE", cause_slug(record->cause)},
                                        {"PENSTOCK_DESTINATION", destination},
                                        {"PENSTOCK_NAME", record->name},
-                                       {"PENSTOCK_ROUTE", route_word(record->mode)},
+                                       {"PENSTOCK_ROUTE", route ? route : "none"},
                                        {"PENSTOCK_BYTES_UP", up},
                                        {"PENSTOCK_BYTES_DOWN", down},
                                        {NULL, NULL}};

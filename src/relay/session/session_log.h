@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "model/addr.h"
+#include "model/cause.h"
 #include "model/reason.h"
 #include "model/route.h"
 
@@ -16,6 +17,7 @@ struct session_log {
     uint64_t up, down;
     double seconds;
     enum reason reason;
+    enum cause cause;   /* of the last connection to the proxy; CAUSE_NONE: it came about */
     const char *detail; /* NULL: none */
 };
 
