@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""penstock beside redsocks and HAProxy in the same lab, one after the other: processor time of the process for bulk and
-for short connections, memory of idle sessions, the time that a verdict takes, and clients during a fail-over. Each CPU time
-is the median of several turns, in which all take part."""
+"""penstock beside redsocks and HAProxy in the same lab, one after the other: processor time and rate of bulk, over a fast
+link and to a proxy that is far away, processor time of short connections, memory of idle sessions, the time that a verdict
+takes, and clients during a fail-over. Each number is the median of several turns, in which all take part; of rates each
+turn counts too."""
 
 import argparse
 import base64
@@ -24,6 +25,8 @@ import lab as labs  # noqa: E402
 from peers import RulesMonitor  # noqa: E402
 
 MB, GB = 1 << 20, 1 << 30
+RATE_MEDIAN, RATE_WORST = 0.95, 0.7  # of the peer's
+FAR_MS, FAR_RATE, FAR_MB = 20, 200, 50
 SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
 IP_BIND_ADDRESS_NO_PORT = 24  # socket has no name for it
 # Of clients, one for each turn: the kernel remembers for two minutes where a connection of a redirecting program that
@@ -163,7 +166,7 @@ def end(lab, child):
 # ---- what is measured ----
 
 def bulk(lab, one, size):
-    """Processor seconds per GB, down and up together, and the rate."""
+    """Each way: processor seconds per GB, and the rate in MB/s."""
     path = lab.make_file("bulk", size)
     lab.curl("http://www4.example/", *one.curl)  # warm
     before, begin = cpu_seconds(one.pids()), time.monotonic()
@@ -373,12 +376,22 @@ class Bench:
     def beside(self, what, ours, theirs, unit, peer):
         self.rows.append((what, f"{ours:.2f} {unit}", f"{theirs:.2f} {unit}", peer, f"{ours / theirs:.2f}", "-", "shown"))
 
+    def rate(self, what, ours, theirs, peer):
+        """MB/s of each turn. Less processor time is no merit where bytes wait for it: nearly the peer's rate is wanted,
+        and no turn of stalls. What one turn has in common, the load of the machine, leaves its ratio alone."""
+        ratios = [mine / its for mine, its in zip(ours, theirs)]
+        middle, worst = statistics.median(ratios), min(ratios)
+        good = middle >= RATE_MEDIAN and worst >= RATE_WORST
+        self.rows.append((what, f"{statistics.median(ours):.0f} MB/s", f"{statistics.median(theirs):.0f} MB/s", peer,
+                          f"{middle:.2f}, worst {worst:.2f}", f">= {RATE_MEDIAN}, each >= {RATE_WORST}",
+                          "met" if good else "MISSED"))
+
     def limit(self, what, ours, limit, unit):
         self.rows.append((what, f"{ours:g} {unit}".strip(), "-", "-", "-", f"<= {limit:g} {unit}".strip(),
                           "met" if ours <= limit else "MISSED"))
 
     def each(self, makers, measure, turns=1):
-        """{name: {what: median of the turns}}; counts are added up."""
+        """{name: {what: median of the turns}}, where counts are added up, and {name: {what: [value of each turn]}}."""
         results = {}
         for maker in list(makers) * turns:
             one = maker()
@@ -391,7 +404,7 @@ class Bench:
             for key, value in got.items():
                 results.setdefault(one.name, {}).setdefault(key, []).append(value)
         return {name: {key: sum(values) if key in COUNTS else statistics.median(values) for key, values in got.items()}
-                for name, got in results.items()}
+                for name, got in results.items()}, results
 
     def plain(self):
         return lambda: Penstock(self.lab, False), lambda: Redsocks(self.lab)
@@ -402,16 +415,33 @@ class Bench:
     def bulk(self):
         for name, makers, peer in (("plain", self.plain(), "redsocks"), ("secure", self.secure(), "HAProxy")):
             self.say(f"bulk, {name} relay, {self.options.size} MB each way …")
-            got = self.each(makers, lambda one: bulk(self.lab, one, self.options.size * MB), self.options.turns)
+            got, turns = self.each(makers, lambda one: bulk(self.lab, one, self.options.size * MB), self.options.turns)
             for way in ("down", "up"):
                 self.against(f"{name} bulk {way}: CPU s/GB", got["penstock"][way], got[peer][way], "s", peer,
                              0.5 if name == "plain" else 0.7)
+                self.rates(f"{name} bulk {way}", turns, way, peer)
+
+    def rates(self, what, turns, way, peer):
+        self.rate(f"{what}: rate", turns["penstock"][f"{way}_rate"], turns[peer][f"{way}_rate"], peer)
+
+    def far(self):
+        """A proxy at the end of a line as companies have it."""
+        size = min(self.options.size, FAR_MB)
+        for name, makers, peer in (("plain", self.plain(), "redsocks"), ("secure", self.secure(), "HAProxy")):
+            self.say(f"{name} relay, {size} MB each way over {FAR_RATE} Mbit/s and a round trip of {FAR_MS} ms …")
+            self.lab.delay(FAR_MS, rate=FAR_RATE)
+            try:
+                _, turns = self.each(makers, lambda one: bulk(self.lab, one, size * MB), self.options.turns)
+            finally:
+                self.lab.delay(None)
+            for way in ("down", "up"):
+                self.rates(f"{name}, {FAR_MS} ms away, {way}", turns, way, peer)
 
     def short(self):
         for name, makers, peer in (("plain", self.plain(), "redsocks"), ("secure", self.secure(), "HAProxy")):
             self.say(f"short connections, {name} relay, {self.options.seconds:g} s …")
             turns = 1 if self.options.long else self.options.turns
-            got = self.each(makers, lambda one: short(self.lab, one, self.options.seconds), turns)
+            got, _ = self.each(makers, lambda one: short(self.lab, one, self.options.seconds), turns)
             self.against(f"{name} connection: CPU µs", got["penstock"]["us"], got[peer]["us"], "µs", peer)
             self.limit(f"{name} connections: failed of {got['penstock']['done']}", got["penstock"]["failed"], 0, "")
 
@@ -446,8 +476,8 @@ listen secure
         try:
             for secure in (False, True):
                 name = "secure" if secure else "plain"
-                got = self.each((lambda: Penstock(lab, secure, "fake.example"),
-                                 lambda: Haproxy(lab, secure, address4, count=2)), lambda one: idle(lab, one, count))
+                got, _ = self.each((lambda: Penstock(lab, secure, "fake.example"),
+                                    lambda: Haproxy(lab, secure, address4, count=2)), lambda one: idle(lab, one, count))
                 self.beside(f"{name} idle session: KiB resident", got["penstock"]["bytes"] / 1024,
                             got["HAProxy"]["bytes"] / 1024, "KiB", "HAProxy")
         finally:
@@ -463,8 +493,8 @@ listen secure
 
     def failover(self):
         self.say("clients during a fail-over and the return …")
-        got = self.each([lambda: Penstock(self.lab, True, fallback="yes")],
-                        lambda one: failover(self.lab, one, 2.0 if self.options.smoke else 6.0), self.options.turns)
+        got, _ = self.each([lambda: Penstock(self.lab, True, fallback="yes")],
+                           lambda one: failover(self.lab, one, 2.0 if self.options.smoke else 6.0), self.options.turns)
         self.limit(f"fail-over: clients failed of {got['penstock']['done']}", got["penstock"]["failed"], 0, "")
 
     def report(self):
@@ -475,7 +505,7 @@ listen secure
 
 
 HEAD = ("measure", "penstock", "peer's", "peer", "ratio", "target", "result")
-PARTS = ("bulk", "short", "idle", "latency", "failover")
+PARTS = ("bulk", "far", "short", "idle", "latency", "failover")
 COUNTS = ("done", "failed")
 
 
