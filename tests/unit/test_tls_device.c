@@ -7,19 +7,176 @@
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
+#include <wolfssl/wolfcrypt/random.h>
 
 #include <check.h>
+#include <errno.h>
 #include <gcrypt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "channel/tls/device.h"
 
 static struct tls_device *engine;
 
+/* ---- a libgcrypt and a getrandom() that fail on demand: the linker sends device.c's calls here ---- */
+
+enum fault {
+    NO_FAULT,
+    OPEN_FAILS,
+    SETKEY_FAILS,
+    RESET_FAILS,
+    SETIV_FAILS,
+    AUTHENTICATE_FAILS,
+    ENCRYPT_FAILS,
+    GETTAG_FAILS,
+    DECRYPT_FAILS,
+    CHECKTAG_FAILS,
+    ENCRYPTS_WRONG, /* the last byte */
+    TAGS_WRONG,
+    DECRYPTS_WRONG,
+    TAKES_EVERY_TAG,
+    N_FAULTS
+};
+
+static enum fault fault;
+static int opened, closed, keys_set, seeds;
+static bool random_broken;
+
+gcry_error_t __real_gcry_cipher_open(gcry_cipher_hd_t *handle, int algorithm, int mode, unsigned flags);
+gcry_error_t __wrap_gcry_cipher_open(gcry_cipher_hd_t *handle, int algorithm, int mode, unsigned flags);
+void __real_gcry_cipher_close(gcry_cipher_hd_t handle);
+void __wrap_gcry_cipher_close(gcry_cipher_hd_t handle);
+gcry_error_t __real_gcry_cipher_setkey(gcry_cipher_hd_t handle, const void *key, size_t length);
+gcry_error_t __wrap_gcry_cipher_setkey(gcry_cipher_hd_t handle, const void *key, size_t length);
+gcry_error_t __real_gcry_cipher_ctl(gcry_cipher_hd_t handle, int command, void *buffer, size_t length);
+gcry_error_t __wrap_gcry_cipher_ctl(gcry_cipher_hd_t handle, int command, void *buffer, size_t length);
+gcry_error_t __real_gcry_cipher_setiv(gcry_cipher_hd_t handle, const void *nonce, size_t length);
+gcry_error_t __wrap_gcry_cipher_setiv(gcry_cipher_hd_t handle, const void *nonce, size_t length);
+gcry_error_t __real_gcry_cipher_authenticate(gcry_cipher_hd_t handle, const void *bytes, size_t length);
+gcry_error_t __wrap_gcry_cipher_authenticate(gcry_cipher_hd_t handle, const void *bytes, size_t length);
+gcry_error_t __real_gcry_cipher_encrypt(gcry_cipher_hd_t handle, void *out, size_t size, const void *in, size_t length);
+gcry_error_t __wrap_gcry_cipher_encrypt(gcry_cipher_hd_t handle, void *out, size_t size, const void *in, size_t length);
+gcry_error_t __real_gcry_cipher_decrypt(gcry_cipher_hd_t handle, void *out, size_t size, const void *in, size_t length);
+gcry_error_t __wrap_gcry_cipher_decrypt(gcry_cipher_hd_t handle, void *out, size_t size, const void *in, size_t length);
+gcry_error_t __real_gcry_cipher_gettag(gcry_cipher_hd_t handle, void *tag, size_t length);
+gcry_error_t __wrap_gcry_cipher_gettag(gcry_cipher_hd_t handle, void *tag, size_t length);
+gcry_error_t __real_gcry_cipher_checktag(gcry_cipher_hd_t handle, const void *tag, size_t length);
+gcry_error_t __wrap_gcry_cipher_checktag(gcry_cipher_hd_t handle, const void *tag, size_t length);
+ssize_t __real_getrandom(void *buf, size_t size, unsigned flags);
+ssize_t __wrap_getrandom(void *buf, size_t size, unsigned flags);
+
+static gcry_error_t failure(enum fault which)
+{
+    return fault == which ? gcry_error(GPG_ERR_GENERAL) : 0;
+}
+
+static void spoil(enum fault which, void *bytes, size_t size)
+{
+    if (fault == which && size > 0)
+        ((unsigned char *)bytes)[size - 1] ^= 1;
+}
+
+gcry_error_t __wrap_gcry_cipher_open(gcry_cipher_hd_t *handle, int algorithm, int mode, unsigned flags)
+{
+    gcry_error_t error = failure(OPEN_FAILS);
+    if (error == 0)
+        error = __real_gcry_cipher_open(handle, algorithm, mode, flags);
+    opened += error == 0;
+    return error;
+}
+
+void __wrap_gcry_cipher_close(gcry_cipher_hd_t handle)
+{
+    closed += handle != 0;
+    __real_gcry_cipher_close(handle);
+}
+
+gcry_error_t __wrap_gcry_cipher_setkey(gcry_cipher_hd_t handle, const void *key, size_t length)
+{
+    gcry_error_t error = failure(SETKEY_FAILS);
+    keys_set++;
+    return error ? error : __real_gcry_cipher_setkey(handle, key, length);
+}
+
+gcry_error_t __wrap_gcry_cipher_ctl(gcry_cipher_hd_t handle, int command, void *buffer, size_t length)
+{
+    gcry_error_t error = failure(RESET_FAILS);
+    return error ? error : __real_gcry_cipher_ctl(handle, command, buffer, length);
+}
+
+gcry_error_t __wrap_gcry_cipher_setiv(gcry_cipher_hd_t handle, const void *nonce, size_t length)
+{
+    gcry_error_t error = failure(SETIV_FAILS);
+    return error ? error : __real_gcry_cipher_setiv(handle, nonce, length);
+}
+
+gcry_error_t __wrap_gcry_cipher_authenticate(gcry_cipher_hd_t handle, const void *bytes, size_t length)
+{
+    gcry_error_t error = failure(AUTHENTICATE_FAILS);
+    return error ? error : __real_gcry_cipher_authenticate(handle, bytes, length);
+}
+
+gcry_error_t __wrap_gcry_cipher_encrypt(gcry_cipher_hd_t handle, void *out, size_t size, const void *in, size_t length)
+{
+    gcry_error_t error = failure(ENCRYPT_FAILS);
+    if (error == 0)
+        error = __real_gcry_cipher_encrypt(handle, out, size, in, length);
+    spoil(ENCRYPTS_WRONG, out, size);
+    return error;
+}
+
+gcry_error_t __wrap_gcry_cipher_decrypt(gcry_cipher_hd_t handle, void *out, size_t size, const void *in, size_t length)
+{
+    gcry_error_t error = failure(DECRYPT_FAILS);
+    if (error == 0)
+        error = __real_gcry_cipher_decrypt(handle, out, size, in, length);
+    spoil(DECRYPTS_WRONG, out, size);
+    return error;
+}
+
+gcry_error_t __wrap_gcry_cipher_gettag(gcry_cipher_hd_t handle, void *tag, size_t length)
+{
+    gcry_error_t error = failure(GETTAG_FAILS);
+    if (error == 0)
+        error = __real_gcry_cipher_gettag(handle, tag, length);
+    spoil(TAGS_WRONG, tag, length);
+    return error;
+}
+
+gcry_error_t __wrap_gcry_cipher_checktag(gcry_cipher_hd_t handle, const void *tag, size_t length)
+{
+    gcry_error_t error = failure(CHECKTAG_FAILS);
+    if (fault == TAKES_EVERY_TAG)
+        return 0;
+    return error ? error : __real_gcry_cipher_checktag(handle, tag, length);
+}
+
+/* Interrupted, then one byte, then what is asked for; which must be the rest. */
+ssize_t __wrap_getrandom(void *buf, size_t size, unsigned flags)
+{
+    static unsigned char *rest;
+    static size_t left;
+    if (random_broken || seeds++ % 3 == 0) {
+        errno = random_broken ? ENOSYS : EINTR;
+        return -1;
+    }
+    if (seeds % 3 == 0) {
+        ck_assert_ptr_eq(buf, rest);
+        ck_assert_uint_eq(size, left);
+        return __real_getrandom(buf, size, flags);
+    }
+    rest = (unsigned char *)buf + 1;
+    left = size - 1;
+    return __real_getrandom(buf, 1, flags);
+}
+
 static void set_up(void)
 {
+    fault = NO_FAULT;
+    random_broken = false;
     ck_assert_int_eq(wolfSSL_Init(), WOLFSSL_SUCCESS);
     engine = tls_device_new();
 }
@@ -212,6 +369,118 @@ START_TEST(several_engines_live_side_by_side)
 }
 END_TEST
 
+/* It tests itself: whatever libgcrypt does wrong, there is no engine then, and nothing is left open. */
+START_TEST(a_libgcrypt_that_is_wrong_is_not_used)
+{
+    struct tls_device *another;
+    if (!engine)
+        return;
+    fault = _i;
+    opened = closed = 0;
+    another = tls_device_new();
+    ck_assert_int_eq(opened, closed);
+    ck_assert_int_eq(opened, _i == OPEN_FAILS ? 0 : 1);
+    ck_assert(!another == (_i != NO_FAULT));
+    tls_device_free(another);
+}
+END_TEST
+
+/* Later, too: a record is refused, or wolfSSL does it by itself; it never goes out unencrypted or unchecked. */
+START_TEST(a_libgcrypt_that_fails_later_lets_nothing_through)
+{
+    unsigned char buf[60], tag[16];
+    bool cipher_missing = _i == OPEN_FAILS || _i == SETKEY_FAILS, decrypting = _i >= DECRYPT_FAILS;
+    Aes aes;
+    int result;
+    if (!engine)
+        return;
+    fault = decrypting ? NO_FAULT : _i;
+    opened = closed = 0;
+    key_set(&aes, tls_device_id(engine), key256, 16);
+    result = wc_AesGcmEncrypt(&aes, buf, plain, 60, iv, 12, tag, 16, aad, 20);
+    ck_assert_int_eq(result, cipher_missing || decrypting ? 0 : AES_GCM_AUTH_E);
+    if (result == 0) {
+        ck_assert_mem_eq(tag, cases[1].tag, 16);
+        fault = _i;
+        result = wc_AesGcmDecrypt(&aes, buf, buf, 60, iv, 12, tag, 16, aad, 20);
+        ck_assert_int_eq(result, cipher_missing ? 0 : AES_GCM_AUTH_E);
+    }
+    ck_assert_int_eq(opened - closed, cipher_missing ? 0 : 1);
+    wc_AesFree(&aes);
+}
+END_TEST
+
+/* A key is set up once for as long as it is used, and gone from memory when its connection is. */
+START_TEST(a_key_is_set_up_once_and_given_back)
+{
+    unsigned char buf[64], tag[16];
+    Aes aes;
+    int other_owner;
+    if (!engine)
+        return;
+    opened = closed = keys_set = 0;
+    key_set(&aes, tls_device_id(engine), key256, 16);
+    tls_device_enter(engine, &other_owner);
+    for (int i = 0; i < 3; i++) {
+        tls_device_enter(engine, &aes);
+        ck_assert_int_eq(wc_AesGcmEncrypt(&aes, buf, plain, 64, iv, 12, tag, 16, NULL, 0), 0);
+    }
+    ck_assert_int_eq(keys_set, 1);
+    ck_assert_int_eq(opened - closed, 1);
+    tls_device_forget(engine, &other_owner);
+    ck_assert_int_eq(opened - closed, 1);
+    tls_device_forget(engine, &aes);
+    ck_assert_int_eq(opened - closed, 0);
+    ck_assert_int_eq(wc_AesGcmSetKey(&aes, key256, 32), 0); /* the same beginning, another length */
+    ck_assert_int_eq(wc_AesGcmEncrypt(&aes, buf, plain, 64, iv, 12, tag, 16, NULL, 0), 0);
+    ck_assert_mem_eq(tag, cases[2].tag, 16);
+    tls_device_free(engine);
+    engine = NULL;
+    ck_assert_int_eq(opened - closed, 0);
+    wc_AesFree(&aes);
+}
+END_TEST
+
+/* What was entered last owns the key, though another had set it up. */
+START_TEST(a_key_belongs_to_who_used_it_last)
+{
+    unsigned char buf[16], tag[16];
+    int first, second;
+    Aes aes;
+    if (!engine)
+        return;
+    key_set(&aes, tls_device_id(engine), key256, 16);
+    opened = closed = 0;
+    tls_device_enter(engine, &first);
+    ck_assert_int_eq(wc_AesGcmEncrypt(&aes, buf, plain, 16, iv, 12, tag, 16, NULL, 0), 0);
+    tls_device_enter(engine, &second);
+    ck_assert_int_eq(wc_AesGcmEncrypt(&aes, buf, plain, 16, iv, 12, tag, 16, NULL, 0), 0);
+    tls_device_forget(engine, &first);
+    ck_assert_int_eq(opened - closed, 1);
+    tls_device_forget(engine, &second);
+    ck_assert_int_eq(opened - closed, 0);
+    wc_AesFree(&aes);
+}
+END_TEST
+
+START_TEST(the_seed_comes_from_the_kernel_whole)
+{
+    WC_RNG rng;
+    unsigned char bytes[32];
+    if (!engine)
+        return;
+    seeds = 0;
+    ck_assert_int_eq(wc_InitRng_ex(&rng, NULL, tls_device_id(engine)), 0);
+    ck_assert_int_ge(seeds, 3);
+    ck_assert_int_eq(seeds % 3, 0); /* and no more once it is whole */
+    ck_assert_int_eq(wc_RNG_GenerateBlock(&rng, bytes, sizeof bytes), 0);
+    wc_FreeRng(&rng);
+    random_broken = true; /* wolfSSL then looks for itself */
+    ck_assert_int_eq(wc_InitRng_ex(&rng, NULL, tls_device_id(engine)), 0);
+    wc_FreeRng(&rng);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tls_device");
@@ -227,6 +496,11 @@ int main(void)
     tcase_add_test(tcase, any_length_and_key_gives_what_wolfssl_gives);
     tcase_add_test(tcase, more_keys_than_places);
     tcase_add_test(tcase, several_engines_live_side_by_side);
+    tcase_add_loop_test(tcase, a_libgcrypt_that_is_wrong_is_not_used, NO_FAULT, N_FAULTS);
+    tcase_add_loop_test(tcase, a_libgcrypt_that_fails_later_lets_nothing_through, OPEN_FAILS, ENCRYPTS_WRONG);
+    tcase_add_test(tcase, a_key_is_set_up_once_and_given_back);
+    tcase_add_test(tcase, a_key_belongs_to_who_used_it_last);
+    tcase_add_test(tcase, the_seed_comes_from_the_kernel_whole);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
