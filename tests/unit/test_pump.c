@@ -17,10 +17,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/stream_fd.h"
+#include "seed.h"
 
 #define PATTERN  65521 /* a prime: no block size divides it */
 #define MEGABYTE (1024 * 1024)
@@ -412,8 +412,7 @@ static void rig_init(struct rig *rig, bool fake_client, bool fake_proxy, size_t 
 {
     int client[2], proxy[2];
     memset(rig, 0, sizeof *rig);
-    rig->seed = (unsigned)time(NULL) * 7919u + (unsigned)getpid();
-    printf("seed %u\n", rig->seed);
+    rig->seed = seed_of_run();
     for (size_t i = 0; i < PATTERN; i++)
         pattern[i] = (unsigned char)(i * 2654435761u >> 15);
     signal(SIGPIPE, SIG_IGN);

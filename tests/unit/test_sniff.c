@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "seed.h"
 
 #define HELLO_MAX 65536
 
@@ -242,10 +243,8 @@ END_TEST
 START_TEST(damaged_hellos_are_survived)
 {
     static struct bytes hello;
-    unsigned seed = (unsigned)time(NULL) ^ (unsigned)_i;
     struct sniff sniff;
-    printf("damaged_hellos_are_survived: seed %u\n", seed);
-    srand(seed);
+    srand(seed_of_run() ^ (unsigned)_i);
     for (int round = 0; round < 2000; round++) {
         make_hello(&hello, "www.example.com", (size_t)(rand() % 40), (size_t)(1 + rand() % 300));
         for (int damage = rand() % 4; damage >= 0; damage--)

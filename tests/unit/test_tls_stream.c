@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "seed.h"
 #include "tls_pair.h"
 
 static struct tls_context *context;
@@ -42,16 +42,6 @@ static struct stream *stream_of(const struct pair *pair)
 static bool is_again(enum stream_status status)
 {
     return status == STREAM_AGAIN_READ || status == STREAM_AGAIN_WRITE;
-}
-
-/* SEED=n repeats a run. */
-static unsigned seed_of_run(void)
-{
-    const char *text = getenv("SEED");
-    unsigned seed = text ? (unsigned)strtoul(text, NULL, 10) : (unsigned)time(NULL) ^ (unsigned)getpid() << 8;
-    printf("SEED=%u\n", seed);
-    fflush(stdout);
-    return seed;
 }
 
 static size_t some(unsigned *seed, size_t max)
