@@ -59,6 +59,12 @@ static void tell(struct netwatch *netwatch, const struct event *event)
     netwatch->sink.event_cb(event, netwatch->sink.data);
 }
 
+/* libmnl takes a length of 2^31 and more for a negative one, which fits everywhere and leads nowhere. */
+static bool message_ok(const struct nlmsghdr *message, int left)
+{
+    return mnl_nlmsg_ok(message, left) && message->nlmsg_len <= RECEIVE_MAX;
+}
+
 /* What a socket has, message by message; bounded. False when the kernel dropped some. */
 static bool read_messages(struct netwatch *netwatch, struct mnl_socket *socket,
                           void (*take)(struct netwatch *netwatch, const struct nlmsghdr *message))
@@ -69,7 +75,7 @@ static bool read_messages(struct netwatch *netwatch, struct mnl_socket *socket,
 
         if (n < 0)
             return errno != ENOBUFS;
-        for (const struct nlmsghdr *message = (const struct nlmsghdr *)netwatch->buf; mnl_nlmsg_ok(message, left);
+        for (const struct nlmsghdr *message = (const struct nlmsghdr *)netwatch->buf; message_ok(message, left);
              message = mnl_nlmsg_next(message, &left))
             take(netwatch, message);
     }

@@ -132,8 +132,9 @@ int nfsocket_exchange(struct nfsocket *nfsocket, const void *data, size_t size, 
 
         if (n < 0)
             return (int)n;
-        for (const struct nlmsghdr *message = (const struct nlmsghdr *)nfsocket->buf; mnl_nlmsg_ok(message, left);
-             message = mnl_nlmsg_next(message, &left))
+        /* libmnl takes a length of 2^31 and more for a negative one, which fits everywhere and leads nowhere. */
+        for (const struct nlmsghdr *message = (const struct nlmsghdr *)nfsocket->buf;
+             mnl_nlmsg_ok(message, left) && message->nlmsg_len <= RECEIVE_MAX; message = mnl_nlmsg_next(message, &left))
             take_message(answer, message);
     }
     return r < 0 ? r : answer->error;
