@@ -21,7 +21,7 @@
 #include "gate/children/spawn.h"
 
 #define MISBEHAVE     "MISBEHAVE"
-#define DEADLINE      20. /* seconds; only reached by a failure */
+#define DEADLINE      60. /* seconds; only reached by a failure */
 #define SESSIONS_EACH 3
 #define FIRST_PORT    15443
 
