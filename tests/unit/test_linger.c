@@ -21,6 +21,17 @@
 #define STALLED_S   0.4
 #define BUFFER_SIZE 4096
 
+static bool no_memory;
+
+/* The linker sends linger.c's calls here. */
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return no_memory ? NULL : __real_calloc(n, size);
+}
+
 static struct ev_loop *loop;
 static struct lingering *lingering;
 
@@ -257,6 +268,21 @@ START_TEST(at_the_limit_the_eldest_goes)
 }
 END_TEST
 
+START_TEST(without_memory_it_is_closed_at_once_and_counted)
+{
+    struct pair pair = make_pair(true);
+    int error;
+    no_memory = true;
+    lingering_add(lingering, pair.ours, LINGER_THEN_RESET);
+    no_memory = false;
+    ck_assert_uint_eq(lingering_count(lingering), 0);
+    ck_assert_uint_eq(lingering_lost(lingering), 1);
+    ck_assert_uint_lt(take_slowly(&pair, &error), pair.written);
+    ck_assert_int_eq(error, ECONNRESET);
+    close(pair.peer);
+}
+END_TEST
+
 /* As in the relay, whose filter once made "how much is left" fail. */
 START_TEST(under_the_filter_every_byte_arrives_too)
 {
@@ -290,6 +316,7 @@ int main(void)
     tcase_add_test(tcase, a_silent_peer_that_has_everything_is_reset);
     tcase_add_test(tcase, at_the_limit_one_goes_that_has_everything);
     tcase_add_test(tcase, at_the_limit_the_eldest_goes);
+    tcase_add_test(tcase, without_memory_it_is_closed_at_once_and_counted);
     if (!preload || !strstr(preload, "vgpreload")) /* valgrind has no seccomp */
         tcase_add_exit_test(tcase, under_the_filter_every_byte_arrives_too, EXIT_SUCCESS);
     suite_add_tcase(suite, tcase);

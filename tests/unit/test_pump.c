@@ -363,6 +363,30 @@ static void *reader_main(void *data)
     }
 }
 
+/* ---- what runs out: the linker sends the pump's calls here ---- */
+
+static bool no_memory;
+static int pipe_size_error; /* errno of F_SETPIPE_SZ; 0: it works */
+
+void *__real_buffers_get(struct buffers *buffers, bool large, size_t *ret_size);
+void *__wrap_buffers_get(struct buffers *buffers, bool large, size_t *ret_size);
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, long argument);
+
+void *__wrap_buffers_get(struct buffers *buffers, bool large, size_t *ret_size)
+{
+    return no_memory ? NULL : __real_buffers_get(buffers, large, ret_size);
+}
+
+int __wrap_fcntl(int fd, int command, long argument)
+{
+    if (command == F_SETPIPE_SZ && pipe_size_error) {
+        errno = pipe_size_error;
+        return -1;
+    }
+    return __real_fcntl(fd, command, argument);
+}
+
 /* ---- the pump between two pairs ---- */
 
 struct rig {
@@ -625,7 +649,7 @@ START_TEST(an_idle_pump_holds_no_buffer_and_no_pipe)
     transfer_start(&transfer);
     rig.wait_delivered = 5 * MEGABYTE;
     rig_run(&rig);
-    ck_assert(!rig.finished);
+    ck_assert(!rig.finished && !rig.half_closed);
     ck_assert_uint_eq(buffers_out(rig.buffers), 0);
     ck_assert_uint_eq(buffers_pipes_out(rig.buffers), 0);
     pthread_join(transfer.up_writer.thread, NULL);
@@ -721,6 +745,25 @@ START_TEST(a_write_that_fails_leaves_the_answer_alive)
 }
 END_TEST
 
+/* _i: which side's bytes find no buffer. The other direction stops too: half a session is none. */
+START_TEST(no_memory_ends_the_session)
+{
+    struct rig rig;
+    rig_init(&rig, true, true, 64);
+    no_memory = true;
+    ck_assert_int_eq(send(_i == PUMP_CLIENT ? rig.client_end : rig.proxy_end, pattern, 100, 0), 100);
+    rig_run(&rig);
+    no_memory = false;
+    ck_assert_int_eq(rig.event, PUMP_FAILED);
+    ck_assert_int_eq(rig.pump.fault, FLOW_FAULT_MEMORY);
+    ck_assert_int_eq(rig.pump.up.state, FLOW_DONE);
+    ck_assert_int_eq(rig.pump.down.state, FLOW_DONE);
+    rig_fini(&rig, true);
+    close(rig.client_end);
+    close(rig.proxy_end);
+}
+END_TEST
+
 START_TEST(a_pump_that_ends_early_gives_everything_back)
 {
     struct rig rig;
@@ -788,6 +831,25 @@ START_TEST(pipes_are_limited_and_used_again)
 }
 END_TEST
 
+/* Beyond the user's share of pipe pages a pipe stays as it was made: 64 KiB are still worth it. */
+START_TEST(a_pipe_that_may_not_grow_is_used_as_it_is)
+{
+    struct buffers *buffers = buffers_new(2);
+    struct buffers_pipe pipe;
+    pipe_size_error = EPERM;
+    ck_assert(buffers_get_pipe(buffers, &pipe));
+    ck_assert_uint_eq(pipe.size, 65536);
+    buffers_put_pipe(buffers, &pipe);
+    buffers_free(buffers);
+    buffers = buffers_new(2);
+    pipe_size_error = 0;
+    ck_assert(buffers_get_pipe(buffers, &pipe));
+    ck_assert_uint_eq(pipe.size, BUFFERS_PIPE_WANTED);
+    buffers_drop_pipe(buffers, &pipe);
+    buffers_free(buffers);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pump");
@@ -803,9 +865,11 @@ int main(void)
     tcase_add_loop_test(tcase, what_follows_a_long_transfer_is_not_held_back, 0, 8);
     tcase_add_loop_test(tcase, a_reset_is_a_failure_of_its_side_behind_the_bytes_before_it, 0, 8);
     tcase_add_loop_test(tcase, a_write_that_fails_leaves_the_answer_alive, 0, 2);
+    tcase_add_loop_test(tcase, no_memory_ends_the_session, 0, 2);
     tcase_add_loop_test(tcase, a_pump_that_ends_early_gives_everything_back, 0, 2);
     tcase_add_loop_test(tcase, buffers_get_smaller_when_very_many_are_in_use, 0, 2);
     tcase_add_test(tcase, pipes_are_limited_and_used_again);
+    tcase_add_test(tcase, a_pipe_that_may_not_grow_is_used_as_it_is);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

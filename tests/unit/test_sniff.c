@@ -187,6 +187,39 @@ START_TEST(what_only_begins_like_tls_is_not)
 }
 END_TEST
 
+/* The second of two records: one byte of its header is wrong. */
+START_TEST(a_record_of_another_kind_ends_the_search_for_a_name)
+{
+    static const struct {
+        size_t at;
+        unsigned char byte;
+    } damages[] = {{0, 21}, {1, 2}, {3, 0x41}};
+    static struct bytes hello;
+    struct sniff sniff;
+    make_hello(&hello, "www.example.com", 0, 40);
+    ck_assert_int_eq(sniff_bytes(hello.data, hello.n, &sniff), SNIFF_DONE);
+    ck_assert_str_eq(sniff.name, "www.example.com");
+    hello.data[45 + damages[_i].at] = damages[_i].byte;
+    ck_assert_int_eq(sniff_bytes(hello.data, 45, &sniff), SNIFF_MORE);
+    ck_assert_int_eq(sniff_bytes(hello.data, hello.n, &sniff), SNIFF_DONE);
+    ck_assert_int_eq(sniff.kind, SNIFF_TLS);
+    ck_assert_str_eq(sniff.name, "");
+}
+END_TEST
+
+/* TLS has no empty handshake records: one that would go on for ever costs nothing. */
+START_TEST(an_empty_record_ends_the_search_for_a_name)
+{
+    static struct bytes hello;
+    struct sniff sniff;
+    make_hello(&hello, "www.example.com", 0, 40);
+    memmove(hello.data + 50, hello.data + 45, hello.n - 45);
+    memcpy(hello.data + 45, "\26\3\1\0\0", 5);
+    ck_assert_int_eq(sniff_bytes(hello.data, hello.n + 5, &sniff), SNIFF_DONE);
+    ck_assert_str_eq(sniff.name, "");
+}
+END_TEST
+
 START_TEST(broken_hellos_are_done_without_a_name)
 {
     static struct bytes hello;
@@ -357,6 +390,8 @@ int main(void)
     tcase_add_test(tls, hello_without_sni_is_tls_without_a_name);
     tcase_add_test(tls, hello_beyond_the_limit_gives_up_on_a_name);
     tcase_add_loop_test(tls, what_only_begins_like_tls_is_not, 0, 5);
+    tcase_add_loop_test(tls, a_record_of_another_kind_ends_the_search_for_a_name, 0, 3);
+    tcase_add_test(tls, an_empty_record_ends_the_search_for_a_name);
     tcase_add_test(tls, broken_hellos_are_done_without_a_name);
     tcase_add_loop_test(tls, sni_that_is_no_host_name_is_ignored, 0, 14);
     tcase_add_test(tls, sni_of_the_longest_name_passes_and_one_more_does_not);

@@ -44,6 +44,7 @@ enum fault {
 static enum fault fault;
 static int opened, closed, keys_set, seeds;
 static bool random_broken;
+static const char *processor; /* of the processor; NULL: its own */
 
 gcry_error_t __real_gcry_cipher_open(gcry_cipher_hd_t *handle, int algorithm, int mode, unsigned flags);
 gcry_error_t __wrap_gcry_cipher_open(gcry_cipher_hd_t *handle, int algorithm, int mode, unsigned flags);
@@ -65,8 +66,15 @@ gcry_error_t __real_gcry_cipher_gettag(gcry_cipher_hd_t handle, void *tag, size_
 gcry_error_t __wrap_gcry_cipher_gettag(gcry_cipher_hd_t handle, void *tag, size_t length);
 gcry_error_t __real_gcry_cipher_checktag(gcry_cipher_hd_t handle, const void *tag, size_t length);
 gcry_error_t __wrap_gcry_cipher_checktag(gcry_cipher_hd_t handle, const void *tag, size_t length);
+char *__real_gcry_get_config(int mode, const char *what);
+char *__wrap_gcry_get_config(int mode, const char *what);
 ssize_t __real_getrandom(void *buf, size_t size, unsigned flags);
 ssize_t __wrap_getrandom(void *buf, size_t size, unsigned flags);
+
+char *__wrap_gcry_get_config(int mode, const char *what)
+{
+    return processor ? gcry_strdup(processor) : __real_gcry_get_config(mode, what);
+}
 
 static gcry_error_t failure(enum fault which)
 {
@@ -177,6 +185,7 @@ static void set_up(void)
 {
     fault = NO_FAULT;
     random_broken = false;
+    processor = NULL;
     ck_assert_int_eq(wolfSSL_Init(), WOLFSSL_SUCCESS);
     engine = tls_device_new();
 }
@@ -369,6 +378,26 @@ START_TEST(several_engines_live_side_by_side)
 }
 END_TEST
 
+START_TEST(a_processor_without_both_instructions_has_no_engine)
+{
+    static const struct {
+        const char *features;
+        bool fast;
+    } processors[] = {{"hwflist:intel-aesni:intel-pclmul:", true},
+                      {"hwflist:intel-aesni:intel-avx:", false},
+                      {"hwflist:intel-pclmul:intel-avx:", false},
+                      {"hwflist:arm-neon:arm-aes:arm-pmull:", true},
+                      {"hwflist:arm-neon:arm-aes:", false},
+                      {"hwflist:arm-pmull:", false},
+                      {"hwflist:", false}};
+    struct tls_device *another;
+    processor = processors[_i].features;
+    another = tls_device_new();
+    ck_assert(!another == !processors[_i].fast);
+    tls_device_free(another);
+}
+END_TEST
+
 /* It tests itself: whatever libgcrypt does wrong, there is no engine then, and nothing is left open. */
 START_TEST(a_libgcrypt_that_is_wrong_is_not_used)
 {
@@ -496,6 +525,7 @@ int main(void)
     tcase_add_test(tcase, any_length_and_key_gives_what_wolfssl_gives);
     tcase_add_test(tcase, more_keys_than_places);
     tcase_add_test(tcase, several_engines_live_side_by_side);
+    tcase_add_loop_test(tcase, a_processor_without_both_instructions_has_no_engine, 0, 7);
     tcase_add_loop_test(tcase, a_libgcrypt_that_is_wrong_is_not_used, NO_FAULT, N_FAULTS);
     tcase_add_loop_test(tcase, a_libgcrypt_that_fails_later_lets_nothing_through, OPEN_FAILS, ENCRYPTS_WRONG);
     tcase_add_test(tcase, a_key_is_set_up_once_and_given_back);

@@ -191,7 +191,7 @@ static bool self_test(void)
                                             0xb1, 0x6a, 0xed, 0xf5, 0xaa, 0x0d, 0xe6, 0x57, 0xba, 0x63, 0x7b, 0x39};
     static const unsigned char want[16] = {0x5b, 0xc9, 0x4f, 0xbc, 0x32, 0x21, 0xa5, 0xdb,
                                            0x94, 0xfa, 0xe9, 0x5a, 0xe7, 0x12, 0x1a, 0x47};
-    unsigned char buf[sizeof plain], tag[16];
+    unsigned char buf[sizeof plain], other[sizeof plain], tag[16];
     struct gcm gcm = {.iv = iv, .iv_length = sizeof iv, .aad = aad, .aad_length = sizeof aad};
     gcry_cipher_hd_t cipher = open_cipher(key, sizeof key);
     bool ok = cipher;
@@ -199,10 +199,13 @@ static bool self_test(void)
     gcm.out = buf;
     gcm.length = sizeof plain;
     ok = ok && gcm_encrypt(cipher, &gcm, tag, sizeof tag) == 0 && memcmp(tag, want, sizeof tag) == 0;
-    gcm.in = buf; /* in place, as wolfSSL does */
-    ok = ok && gcm_decrypt(cipher, &gcm, tag, sizeof tag) == 0 && memcmp(buf, plain, sizeof plain) == 0;
+    gcm.in = buf;
+    gcm.out = other;
     tag[0] ^= 1;
     ok = ok && gcm_decrypt(cipher, &gcm, tag, sizeof tag) == AES_GCM_AUTH_E;
+    tag[0] ^= 1;
+    gcm.out = buf; /* in place, as wolfSSL does */
+    ok = ok && gcm_decrypt(cipher, &gcm, tag, sizeof tag) == 0 && memcmp(buf, plain, sizeof plain) == 0;
     gcry_cipher_close(cipher);
     return ok;
 }
