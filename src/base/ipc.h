@@ -17,8 +17,10 @@
 #include "model/route.h"
 #include "model/text.h"
 
-#define IPC_FD       3 /* in every child: its end of the pair */
-#define IPC_STATS_FD 4 /* in a relay: its counters */
+#define IPC_FD         3 /* in every child: its end of the pair */
+#define IPC_STATS_FD   4 /* in a relay: its counters */
+#define IPC_LISTEN4_FD 5 /* in a relay: where redirected connections arrive */
+#define IPC_LISTEN6_FD 6 /* the same for IPv6; not there on a host without */
 
 enum ipc_type {
     /* gate to child */

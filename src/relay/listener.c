@@ -14,8 +14,7 @@
 #include "base/log.h"
 #include "relay/session/session.h"
 
-#define BACKLOG      4096 /* the kernel caps it at net.core.somaxconn */
-#define ACCEPTS_MAX  64   /* before others have their turn */
+#define ACCEPTS_MAX  64 /* before others have their turn */
 #define PAUSE_S      0.1
 #define ORIGINAL_DST 80 /* SO_ORIGINAL_DST, and IP6T_SO_ORIGINAL_DST for IPv6 */
 
@@ -111,60 +110,25 @@ static void io_cb(struct ev_loop *loop, ev_io *io, int events)
     listener->accepts = listener->accepts < ACCEPTS_MAX / 2 ? 2 * listener->accepts : ACCEPTS_MAX;
 }
 
-static void set_option(int fd, int level, int name, int value)
+int listener_new(struct ev_loop *loop, int fd, struct worker *worker, struct listener **ret_listener)
 {
-    (void)setsockopt(fd, level, name, &value, sizeof value);
-}
-
-static int open_socket(const struct addr *address, int cpu, int *ret_fd)
-{
-    int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-    if (fd < 0)
-        return -errno;
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (cpu >= 0)
-        set_option(fd, SOL_SOCKET, SO_INCOMING_CPU, cpu);
-    if (address->sa.sa_family == AF_INET6)
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    /* What is accepted inherits these. */
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-    /* The clients are on this host: pacing, as the host's default (BBR) may do it, has no network to protect here, and
-     * costs as much again as the transfer. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", sizeof "reno" - 1);
-    if (bind(fd, &address->sa, addr_length(address)) < 0 || listen(fd, BACKLOG) < 0) {
-        int error = errno;
-        close(fd);
-        return -error;
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
-int listener_new(struct ev_loop *loop, const struct addr *address, int cpu, struct worker *worker,
-                 struct listener **ret_listener)
-{
-    struct listener *listener = calloc(1, sizeof *listener);
-    if (!listener)
-        return -ENOMEM;
-    int result = open_socket(address, cpu, &listener->fd);
-    if (result < 0) {
-        free(listener);
-        return result;
-    }
     struct sockaddr_storage storage;
     socklen_t length = sizeof storage;
-    if (getsockname(listener->fd, (struct sockaddr *)&storage, &length) < 0 ||
-        !addr_from_sockaddr((struct sockaddr *)&storage, length, &listener->address))
-        listener->address = *address;
+    struct listener *listener;
+    if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0)
+        return -errno;
+    listener = calloc(1, sizeof *listener);
+    if (!listener)
+        return -ENOMEM;
+    if (!addr_from_sockaddr((struct sockaddr *)&storage, length, &listener->address)) {
+        free(listener);
+        return -EAFNOSUPPORT;
+    }
     listener->loop = loop;
+    listener->fd = fd;
     listener->accepts = 1;
     listener->worker = worker;
-    ev_io_init(&listener->io, io_cb, listener->fd, EV_READ);
+    ev_io_init(&listener->io, io_cb, fd, EV_READ);
     ev_timer_init(&listener->pause, pause_cb, PAUSE_S, 0.);
     listener->io.data = listener->pause.data = listener;
     ev_io_start(loop, &listener->io);
@@ -189,11 +153,5 @@ void listener_free(struct listener *listener)
         return;
     ev_io_stop(listener->loop, &listener->io);
     ev_timer_stop(listener->loop, &listener->pause);
-    close(listener->fd);
     free(listener);
-}
-
-const struct addr *listener_address(const struct listener *listener)
-{
-    return &listener->address;
 }

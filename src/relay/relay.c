@@ -31,9 +31,7 @@ struct relay {
     struct stats *stats;
     struct worker *worker;
     struct listener *listeners[N_LISTENERS];
-    uint16_t port; /* that they listen on; 0: none yet */
-    int cpu;       /* whose clients it prefers: relays are as many as CPUs, unless the configuration says otherwise */
-    bool routed;   /* a first route came: until then nobody knows where connections may go, and they wait */
+    bool routed;      /* a first route came: until then nobody knows where connections may go, and they wait */
     uint64_t list_id; /* of the list of sessions that is being told; 0: none is */
     char prefix[PREFIX_MAX];
 };
@@ -82,12 +80,6 @@ static void trouble_cb(uint64_t generation, enum reason reason, enum cause cause
 
 /* ---- configuration ---- */
 
-/* A host without IPv6 has no second listener. */
-static bool is_no_ipv6(int i, int result)
-{
-    return i == LISTEN_IPV6 && (result == -EADDRNOTAVAIL || result == -EAFNOSUPPORT);
-}
-
 static void close_listeners(struct relay *relay)
 {
     for (int i = 0; i < N_LISTENERS; i++) {
@@ -96,25 +88,21 @@ static void close_listeners(struct relay *relay)
     }
 }
 
-/* Once; for another port the gate starts another relay. False: error says why. */
-static bool relay_listen(struct relay *relay, uint16_t port, char error[static DETAIL_MAX])
+/* On what the gate has opened; a host without IPv6 has one alone. False: error says why. */
+static bool relay_listen(struct relay *relay, char error[static DETAIL_MAX])
 {
-    static const char *const hosts[N_LISTENERS] = {"127.0.0.1", "::1"};
-    assert(relay->port == 0 || relay->port == port);
-    for (int i = 0; i < N_LISTENERS && relay->port == 0; i++) {
-        struct addr address;
-        bool parsed = addr_parse(hosts[i], port, &address);
-        assert(parsed);
-        int result = listener_new(relay->loop, &address, relay->cpu, relay->worker, &relay->listeners[i]);
-        if (result < 0 && !is_no_ipv6(i, result)) {
-            snprintf(error, DETAIL_MAX, "listen on %s port %u: %s", hosts[i], port, strerror(-result));
-            close_listeners(relay);
+    static const int fds[N_LISTENERS] = {IPC_LISTEN4_FD, IPC_LISTEN6_FD};
+    for (int i = 0; i < N_LISTENERS; i++) {
+        if (relay->listeners[i])
+            continue;
+        int result = listener_new(relay->loop, fds[i], relay->worker, &relay->listeners[i]);
+        if (result < 0 && !(fds[i] == IPC_LISTEN6_FD && result == -EBADF)) {
+            snprintf(error, DETAIL_MAX, "listener from the gate: %s", strerror(-result));
             return false;
         }
         if (relay->listeners[i] && !relay->routed)
             listener_hold(relay->listeners[i]);
     }
-    relay->port = port;
     return true;
 }
 
@@ -126,7 +114,7 @@ static bool take_settings(struct relay *relay, struct settings *settings, char r
     bool bad_tls = conf->secure && !settings->tls;
     if (bad_tls)
         snprintf(ret_error, DETAIL_MAX, "%s", settings->tls_error.text);
-    if ((bad_tls && relay->worker->settings) || !relay_listen(relay, conf->listen_port, ret_error))
+    if ((bad_tls && relay->worker->settings) || !relay_listen(relay, ret_error))
         return false;
     log_set_level(conf->log_level);
     worker_set_settings(relay->worker, settings);
@@ -136,7 +124,6 @@ static bool take_settings(struct relay *relay, struct settings *settings, char r
 static bool configure_cb(struct conf *conf, uint32_t index, char ret_error[static DETAIL_MAX], void *data)
 {
     struct relay *relay = data;
-    relay->cpu = (int)index;
     snprintf(relay->prefix, sizeof relay->prefix, "relay %u", index); /* the log holds on to it */
     struct settings *settings = settings_new(conf);
     if (!settings) {

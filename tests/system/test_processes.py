@@ -179,18 +179,16 @@ def test_started_as_its_user_with_cap_net_admin(lab, daemon):
 
 
 def test_a_relay_that_cannot_listen_waits_for_the_port(lab, daemon):
-    """It is not confined twice, nor started again, and needs nobody to tell it that the port is free."""
+    """No relay is started before, and nobody has to say that the port is free."""
     squatter = lab.listen("host", "127.0.0.1", LISTEN_PORT)
     try:
         one = daemon(status=None)
         one.wait_log(f"listen on 127.0.0.1 port {LISTEN_PORT}: Address already in use")
-        relays = one.children()["relay"]
         one.ask("reload")
         labs.wait_for(lambda: any("already in use" in text for text in one.status()["warnings"]), 5, "a warning")
     finally:
         squatter.close()
     one.wait_status(SECURE)
     labs.wait_for(lambda: not one.status()["warnings"], 15, "no warning")
-    assert one.children()["relay"] == relays
     assert " ended " not in one.log()
     assert lab.curl("https://www.example/")[:2] == (0, 200)

@@ -68,9 +68,12 @@ class Servers:
         self.poll.register(self.wake, select.POLLIN)
         self.thread = threading.Thread(target=self.run, daemon=True)
 
-    def listen(self, space, ip, address, port, greeting):
+    def listen(self, space, ip, address, port, greeting, transparent=None):
+        """On the relay's port as the gate does it: only a privileged program can make its sockets transparent."""
         with space.inside():
             sock = socket.socket(FAMILY[ip], socket.SOCK_STREAM)
+        if port == lib.LISTEN_PORT if transparent is None else transparent:
+            sock.setsockopt(*((socket.SOL_IP, 19, 1) if ip == 4 else (socket.IPPROTO_IPV6, 75, 1)))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address, port))
         sock.listen(256)
@@ -107,7 +110,7 @@ def original_destination(client):
 
 
 class World:
-    def __init__(self, helper, directory):
+    def __init__(self, helper, directory, relay=True):
         self.host, self.web = lib.Space(), lib.Space()
         self.helper, self.directory = helper, directory
         self.rules = None
@@ -132,7 +135,8 @@ class World:
         for ip in (4, 6):
             for port in (80, 443, 8443):
                 self.servers.listen(self.web, ip, WEB[ip], port, lambda client: b"web")
-            self.servers.listen(self.host, ip, LOOPBACK[ip], lib.LISTEN_PORT, original_destination)
+            if relay:
+                self.servers.listen(self.host, ip, LOOPBACK[ip], lib.LISTEN_PORT, original_destination)
             self.servers.listen(self.host, ip, HOST[ip], 443, lambda client: b"own service")
         self.servers.thread.start()
 
@@ -214,6 +218,15 @@ def world(request, tmp_path):
     one.close()
 
 
+@pytest.fixture
+def without_relay(request, tmp_path):
+    helper = lib.find_helper(request.config.getoption("--build"))
+    assert helper, "no tests/system/ruleset_apply: make check builds it"
+    one = World(helper, tmp_path, relay=False)
+    yield one
+    one.close()
+
+
 @BOTH
 @pytest.mark.parametrize("port", [80, 443])
 def test_web_traffic_is_redirected_and_keeps_its_destination(world, ip, port):
@@ -230,6 +243,63 @@ def test_blocked_is_refused_at_once(world, ip):
     world.refused(ip, 443)
     assert world.arrived() == 0
     assert world.host.counter("rejected_tcp") == 2
+
+
+class Hijacker:
+    """A user who listens on the relay's port while nobody else does."""
+
+    def __init__(self, world, ip):
+        self.sock = world.socket(ip)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind((ANY[ip], lib.LISTEN_PORT))
+        self.sock.listen(16)
+        self.sock.setblocking(False)
+
+    def got(self):
+        with contextlib.suppress(BlockingIOError):
+            return self.sock.accept()[0]
+        return None
+
+
+@BOTH
+def test_a_user_who_takes_the_relays_port_gets_nobodys_connections(without_relay, ip):
+    """Nobody of penstock lives; the rules stand and redirect."""
+    world = without_relay
+    world.start("secure")
+    with world.socket(ip, uid=65502) as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect((WEB[ip], 443))  # nobody listens
+    hijacker = Hijacker(world, ip)
+    for _ in range(3):
+        with world.socket(ip, uid=65502) as sock, pytest.raises(ConnectionRefusedError):
+            sock.connect((WEB[ip], 443))
+    assert hijacker.got() is None
+    assert world.host.counter("rejected_relay") == 3
+    assert world.arrived() == 0
+    hijacker.sock.close()
+
+
+@BOTH
+def test_what_the_users_listener_left_behind_opens_nothing(without_relay, ip):
+    """A connection that meets TIME_WAIT of the same four numbers goes to the listener without a look at its mark."""
+    world = without_relay
+    world.start("secure")
+    world.host.nft("delete table inet penstock")
+    hijacker = Hijacker(world, ip)
+    with world.socket(ip) as sock:
+        sock.bind((LOOPBACK[ip], 50123))
+        sock.connect((LOOPBACK[ip], lib.LISTEN_PORT))
+        kept = []
+        lib.wait_until(lambda: kept.append(hijacker.got()) or kept[-1], "connection")
+        kept[-1].close()  # the first end: TIME_WAIT is here
+        assert sock.recv(1) == b""
+    assert "50123" in world.host.run("ss", "-tan", "state", "time-wait").stdout
+    assert world.rules.ask(f"apply secure {lib.STATUS['secure']}").startswith("ok")
+    with world.socket(ip, uid=65502) as sock:
+        sock.bind((LOOPBACK[ip], 50123))
+        with pytest.raises(OSError):
+            sock.connect((WEB[ip], 443))
+    assert hijacker.got() is None
+    hijacker.sock.close()
 
 
 @BOTH

@@ -3,6 +3,7 @@
  * variable MISBEHAVE says. */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
@@ -23,9 +24,9 @@
 #define MISBEHAVE     "MISBEHAVE"
 #define DEADLINE      60. /* seconds; only reached by a failure */
 #define SESSIONS_EACH 3
-#define FIRST_PORT    15443
 
 static char program[PATH_MAX];
+static uint16_t first_port, second_port; /* that nobody has */
 
 /* ---- the child ---- */
 
@@ -42,7 +43,7 @@ static bool descriptors_are_clean(bool relay)
     bool clean = directory;
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
         int fd = atoi(entry->d_name);
-        clean = clean && (fd <= IPC_FD || (relay && fd == IPC_STATS_FD) || fd == dirfd(directory));
+        clean = clean && (fd <= IPC_FD || (relay && fd <= IPC_LISTEN6_FD) || fd == dirfd(directory));
     }
     if (directory)
         closedir(directory);
@@ -398,7 +399,7 @@ static void send_route(uint64_t generation)
 /* Everything up, and every relay has been heard once. */
 static void start(unsigned relays)
 {
-    configure(relays, FIRST_PORT);
+    configure(relays, first_port);
     UNTIL(t.prober_ready == 1 && t.n_pids == (int)relays);
 }
 
@@ -516,7 +517,7 @@ END_TEST
 START_TEST(a_child_that_does_not_take_its_configuration_is_killed)
 {
     setenv(MISBEHAVE, "no-conf-done", 1);
-    configure(1, FIRST_PORT);
+    configure(1, first_port);
     UNTIL(t.prober_lost >= 2);
     ck_assert_int_eq(t.relays_up, 0);
     unsetenv(MISBEHAVE);
@@ -528,7 +529,7 @@ START_TEST(a_child_that_does_not_take_a_reload_is_killed)
 {
     setenv(MISBEHAVE, "no-reload-done", 1);
     start(1);
-    configure(1, FIRST_PORT);
+    configure(1, first_port);
     UNTIL(t.relays_down == 1 && t.prober_lost == 1);
     UNTIL(t.relays_up == 2 && t.prober_ready == 2);
 }
@@ -536,7 +537,7 @@ END_TEST
 
 static int try_conf(unsigned relays)
 {
-    struct conf *conf = make_conf(relays, FIRST_PORT);
+    struct conf *conf = make_conf(relays, first_port);
     int r = children_try(t.children, conf, &t.tried_serial);
     t.trying = r == 0;
     conf_free(conf);
@@ -554,7 +555,7 @@ START_TEST(a_configuration_is_tried_by_the_prober_alone)
     ck_assert_int_eq(t.conf_done, 2);
     ck_assert_int_eq(t.prober_ready, 1);
     ck_assert_int_eq(living_relays(), 1);
-    configure(2, FIRST_PORT);
+    configure(2, first_port);
     UNTIL(t.prober_ready == 2 && t.n_pids == 2);
 }
 END_TEST
@@ -598,7 +599,7 @@ END_TEST
 START_TEST(a_refused_configuration_is_told)
 {
     setenv(MISBEHAVE, "refuse", 1);
-    configure(1, FIRST_PORT);
+    configure(1, first_port);
     UNTIL(children_complaint(t.children, 0)[0] && children_complaint(t.children, 1)[0]);
     ck_assert_int_ge(t.conf_refused, 2);
     ck_assert_str_eq(t.detail, "no such key");
@@ -612,7 +613,7 @@ START_TEST(a_refused_configuration_is_offered_again_with_pauses)
 {
     ev_tstamp begun = ev_time();
     setenv(MISBEHAVE, "refuse-thrice", 1);
-    configure(1, FIRST_PORT);
+    configure(1, first_port);
     UNTIL(children_complaint(t.children, 0)[0] != '\0');
     ck_assert_str_eq(children_complaint(t.children, 0), "no such key");
     UNTIL(t.relays_up == 1 && t.conf_done == 8);
@@ -629,7 +630,7 @@ END_TEST
 START_TEST(a_child_that_does_not_read_costs_nothing_and_is_killed)
 {
     setenv(MISBEHAVE, "deaf", 1);
-    configure(1, FIRST_PORT);
+    configure(1, first_port);
     UNTIL(t.relays_up == 1);
     for (uint64_t i = 0; i < 100000; i++)
         send_route(i);
@@ -644,7 +645,7 @@ START_TEST(a_child_that_dies_at_once_is_not_restarted_in_a_hot_loop)
 {
     ev_tstamp begun = ev_time();
     setenv(MISBEHAVE, "die-at-once", 1);
-    configure(1, FIRST_PORT);
+    configure(1, first_port);
     UNTIL(t.prober_lost > 3);
     /* The pauses were 20, 40 and 80 ms, at least three quarters of them. */
     ck_assert_double_ge(ev_time() - begun, 0.105);
@@ -690,14 +691,14 @@ END_TEST
 START_TEST(a_reload_changes_the_number_of_relays)
 {
     start(2);
-    configure(4, FIRST_PORT);
+    configure(4, first_port);
     UNTIL(t.n_pids == 4 && ready_relays() == 4);
     ck_assert_int_eq(t.relays_down, 0);
-    configure(1, FIRST_PORT);
+    configure(1, first_port);
     UNTIL(living_relays() == 1);
     ck_assert_uint_eq(ready_relays(), 1);
     /* Those that are gone do not come back; a later reload starts them anew. */
-    configure(2, FIRST_PORT);
+    configure(2, first_port);
     UNTIL(t.n_pids == 5 && ready_relays() == 2);
 }
 END_TEST
@@ -705,10 +706,62 @@ END_TEST
 START_TEST(another_listen_port_needs_new_relays)
 {
     start(2);
-    configure(2, FIRST_PORT + 1);
+    configure(2, second_port);
     UNTIL(t.n_pids == 4 && ready_relays() == 2);
     ck_assert_int_lt(kill(t.pids[0], 0), 0);
     ck_assert_int_lt(kill(t.pids[1], 0), 0);
+}
+END_TEST
+
+/* Both families, as the gate will ask for them. */
+static int take_port(uint16_t *port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(*port)};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+        return -1;
+    *port = ntohs(address.sin_port);
+    return fd;
+}
+
+static bool accepts(uint16_t port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool accepted = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return accepted;
+}
+
+START_TEST(the_port_is_held_while_no_relay_lives)
+{
+    start(2);
+    for (int i = 0; i < 2; i++)
+        kill(t.pids[i], SIGKILL);
+    ck_assert(accepts(first_port));
+    ck_assert_int_lt(take_port(&first_port), 0);
+    UNTIL(ready_relays() == 2);
+}
+END_TEST
+
+START_TEST(a_port_that_is_taken_is_waited_for)
+{
+    int taken = take_port(&second_port);
+    ck_assert_int_ge(taken, 0);
+    start(2);
+    ck_assert_str_eq(children_listen_error(t.children), "");
+    configure(2, second_port);
+    UNTIL(ready_relays() == 0);
+    ck_assert_ptr_nonnull(strstr(children_listen_error(t.children), "Address already in use"));
+    UNTIL(!accepts(first_port)); /* nobody is redirected there any more */
+    close(taken);
+    UNTIL(ready_relays() == 2);
+    ck_assert_str_eq(children_listen_error(t.children), "");
+    ck_assert(accepts(second_port));
 }
 END_TEST
 
@@ -737,12 +790,13 @@ START_TEST(a_child_that_is_ended_before_it_is_one_runs_no_handler_of_ours)
 {
     handled = mmap(NULL, sizeof *handled, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert(handled != MAP_FAILED);
+    const int none[SPAWN_FDS] = {-1, -1, -1};
     signal(SIGTERM, count_signal);
     for (int i = 0; i < 100; i++) {
         pid_t pid;
         int fd;
 
-        ck_assert_int_eq(spawn_child(program, "prober", -1, &pid, &fd), 0);
+        ck_assert_int_eq(spawn_child(program, "prober", none, &pid, &fd), 0);
         kill(pid, SIGTERM);
         spawn_reap(pid, spawn_now_ms() + 10000);
         close(fd);
@@ -763,6 +817,9 @@ int main(int argc, char **argv)
     int failed;
     if (argc == 2 && strncmp(argv[1], "--child=", 8) == 0)
         return child_main(strcmp(argv[1] + 8, "relay") == 0);
+    /* Two that were free a moment ago; several runs of this program do not meet. */
+    for (int i = 0, fds[2] = {take_port(&first_port), take_port(&second_port)}; i < 2; i++)
+        close(fds[i]);
     length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length < 0)
         return EXIT_FAILURE;
@@ -793,6 +850,8 @@ int main(int argc, char **argv)
     tcase_add_test(tests, a_list_of_no_relays_ends_from_the_loop);
     tcase_add_test(tests, a_reload_changes_the_number_of_relays);
     tcase_add_test(tests, another_listen_port_needs_new_relays);
+    tcase_add_test(tests, the_port_is_held_while_no_relay_lives);
+    tcase_add_test(tests, a_port_that_is_taken_is_waited_for);
     tcase_add_test(tests, a_child_that_is_ended_before_it_is_one_runs_no_handler_of_ours);
     tcase_add_test(tests, the_end_takes_stubborn_children_along);
     suite_add_tcase(suite, tests);

@@ -170,14 +170,23 @@ static void schedule_restart(struct child *child)
     enter(child, CHILD_STATE_DOWN, young ? backoff_next(&child->backoff) / 1000. : 0.);
 }
 
+static int spawn(struct child *child)
+{
+    const int *listeners = child->setup->listeners->fds;
+    const int none[SPAWN_FDS] = {-1, -1, -1};
+    const int relay[SPAWN_FDS] = {child->stats_fd, listeners[LISTENER_IPV4], listeners[LISTENER_IPV6]};
+    if (child->role == CHILD_PROBER)
+        return spawn_child(child->setup->program, "prober", none, &child->pid, &child->fd);
+    return spawn_child(child->setup->program, "relay", relay, &child->pid, &child->fd);
+}
+
 static void start(struct child *child)
 {
     struct ev_loop *loop = child->setup->loop;
     int r;
     ev_now_update(loop);
     child->started = ev_now(loop);
-    r = spawn_child(child->setup->program, child->role == CHILD_PROBER ? "prober" : "relay", child->stats_fd,
-                    &child->pid, &child->fd);
+    r = spawn(child);
     if (r < 0) {
         log_error("%s: cannot be started: %s", child->name, strerror(-r));
         schedule_restart(child);

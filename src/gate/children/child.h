@@ -11,6 +11,7 @@
 
 #include "base/ipc.h"
 #include "base/stats.h"
+#include "gate/children/listeners.h"
 #include "gate/event.h"
 
 enum child_role { CHILD_PROBER, CHILD_RELAY };
@@ -30,6 +31,7 @@ struct child_setup {
      * taken is offered again later, with a back-off, until it is taken or child_set_conf() replaces it. */
     struct event_sink sink;
     struct child_timing timing;
+    const struct listeners *listeners; /* that relays get at their start */
 };
 
 /* Not started yet. setup must outlive it. NULL: out of memory or descriptors. */

@@ -9,13 +9,19 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/backoff.h"
+#include "base/log.h"
+#include "gate/children/listeners.h"
 #include "gate/children/spawn.h"
 
-#define LIST_SECONDS 5.0
-#define END_MS       1000
+#define LIST_SECONDS    5.0
+#define END_MS          1000
+#define LISTEN_FIRST_MS 100
+#define LISTEN_MAX_MS   2000
 
 struct children {
     struct child_setup setup;
@@ -28,6 +34,10 @@ struct children {
     struct child *relays[CONF_RELAYS_MAX]; /* those from n_relays on are retired */
     unsigned n_relays;
     struct route route;
+    struct listeners listeners;
+    char listen_error[DETAIL_MAX]; /* empty: none */
+    struct backoff listen_backoff;
+    ev_timer listen_timer;
 
     uint64_t list_id; /* 0: no list is being made */
     bool list_open[CONF_RELAYS_MAX];
@@ -116,6 +126,8 @@ static void child_event_cb(const struct event *event, void *data)
 
 /* ---- configuration ---- */
 
+static void listen_cb(struct ev_loop *loop, ev_timer *watcher, int revents);
+
 struct children *children_new(struct ev_loop *loop, const char *program, const struct event_sink *sink)
 {
     struct children *children = calloc(1, sizeof *children);
@@ -131,6 +143,11 @@ struct children *children_new(struct ev_loop *loop, const char *program, const s
     children->sink = *sink;
     children->conf_fd = children->try_fd = -1;
     children->route.mode = ROUTE_CLOSED;
+    listeners_init(&children->listeners);
+    children->setup.listeners = &children->listeners;
+    backoff_init(&children->listen_backoff, LISTEN_FIRST_MS, LISTEN_MAX_MS);
+    ev_timer_init(&children->listen_timer, listen_cb, 0., 0.);
+    children->listen_timer.data = children;
     ev_timer_init(&children->list_timer, list_timeout_cb, 0., 0.);
     children->list_timer.data = children;
     children->prober = child_new(&children->setup, CHILD_PROBER, 0);
@@ -199,6 +216,37 @@ static int make_relays(struct children *children, unsigned n)
     return 0;
 }
 
+static void start_relays(struct children *children)
+{
+    for (unsigned i = 0; i < children->n_relays; i++)
+        child_configure(children->relays[i], children->conf_fd, children->serial);
+}
+
+/* Without the port there are no relays; it is tried again until it is free. */
+static void listen_or_wait(struct children *children)
+{
+    char error[DETAIL_MAX];
+    ev_timer_stop(children->setup.loop, &children->listen_timer);
+    if (listeners_open(&children->listeners, children->listen_port, error) == 0) {
+        if (children->listen_error[0] != '\0')
+            log_notice("listening on port %u", children->listen_port);
+        children->listen_error[0] = '\0';
+        backoff_reset(&children->listen_backoff);
+        start_relays(children);
+        return;
+    }
+    if (strcmp(error, children->listen_error) != 0)
+        log_error("%s", error);
+    memcpy(children->listen_error, error, sizeof error);
+    ev_timer_set(&children->listen_timer, backoff_next(&children->listen_backoff) / 1000., 0.);
+    ev_timer_start(children->setup.loop, &children->listen_timer);
+}
+
+static void listen_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+    listen_or_wait(watcher->data);
+}
+
 int children_configure(struct children *children, const struct conf *conf)
 {
     unsigned n = wanted_relays(conf);
@@ -217,15 +265,12 @@ int children_configure(struct children *children, const struct conf *conf)
     children->serial++;
     children->listen_port = conf->listen_port;
 
-    for (unsigned i = n; i < children->n_relays; i++)
+    /* A relay gets its listeners at its start. */
+    for (unsigned i = move ? 0 : n; i < children->n_relays; i++)
         child_retire(children->relays[i]);
     children->n_relays = n;
     child_configure(children->prober, fd, children->serial);
-    for (unsigned i = 0; i < n; i++) {
-        if (move) /* a relay listens once */
-            child_restart(children->relays[i]);
-        child_configure(children->relays[i], fd, children->serial);
-    }
+    listen_or_wait(children);
     return 0;
 }
 
@@ -302,6 +347,11 @@ void children_list_sessions(struct children *children, uint64_t request_id)
     ev_timer_start(children->setup.loop, &children->list_timer);
 }
 
+const char *children_listen_error(const struct children *children)
+{
+    return children->listen_error;
+}
+
 void children_count_relays(const struct children *children, unsigned *ret_ready, unsigned *ret_wanted)
 {
     *ret_ready = count_ready(children);
@@ -340,6 +390,7 @@ void children_free(struct children *children)
     if (!children)
         return;
     ev_timer_stop(children->setup.loop, &children->list_timer);
+    ev_timer_stop(children->setup.loop, &children->listen_timer);
     /* All are asked before any is waited for. */
     child_terminate(children->prober);
     for (unsigned i = 0; i < CONF_RELAYS_MAX; i++)
@@ -349,6 +400,7 @@ void children_free(struct children *children)
     child_free(children->prober, deadline);
     for (unsigned i = 0; i < CONF_RELAYS_MAX; i++)
         child_free(children->relays[i], deadline);
+    listeners_fini(&children->listeners);
     if (children->try_fd >= 0)
         close(children->try_fd);
     if (children->conf_fd >= 0)

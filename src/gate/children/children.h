@@ -35,6 +35,8 @@ bool children_start_test(struct children *children, uint64_t test_id); /* false:
 /* One list at a time: another one abandons the first. The end comes once, when every relay has answered, died or was
  * silent for 5 s. */
 void children_list_sessions(struct children *children, uint64_t request_id);
+/* Why no relay can be started: the port is taken, by a sentence; empty: it is not. */
+const char *children_listen_error(const struct children *children);
 void children_count_relays(const struct children *children, unsigned *ret_ready, unsigned *ret_wanted);
 /* What a child says is wrong with the configuration; empty: nothing. i from 0; NULL: there are no more children. */
 const char *children_complaint(const struct children *children, unsigned i);

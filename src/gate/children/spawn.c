@@ -28,17 +28,31 @@ static void forget_handlers(void)
     }
 }
 
+/* Closes all others. */
+static void move_descriptors(int ipc_fd, const int fds[static SPAWN_FDS])
+{
+    int moved[SPAWN_FDS], ipc = fcntl(ipc_fd, F_DUPFD, 16);
+    /* Above the fixed numbers first, so that moving one cannot overwrite another. */
+    for (int i = 0; i < SPAWN_FDS; i++)
+        moved[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD, 16) : -1;
+    if (ipc < 0 || dup2(ipc, IPC_FD) < 0)
+        _exit(1);
+    for (int i = 0; i < SPAWN_FDS; i++) {
+        if (fds[i] < 0)
+            close(IPC_STATS_FD + i);
+        else if (moved[i] < 0 || dup2(moved[i], IPC_STATS_FD + i) < 0)
+            _exit(1);
+    }
+    close_range(IPC_STATS_FD + SPAWN_FDS, ~0U, 0);
+}
+
 /* In the forked process, which has one thread; all signals are blocked until the handlers are gone. */
-static void __attribute__((noreturn)) become_child(const char *program, const char *role, int ipc_fd, int stats_fd)
+static void __attribute__((noreturn))
+become_child(const char *program, const char *role, int ipc_fd, const int fds[static SPAWN_FDS])
 {
     char argument[32];
-    /* Above the fixed numbers, so that moving one cannot overwrite the other. */
-    int ipc = fcntl(ipc_fd, F_DUPFD, 10);
-    int stats = stats_fd >= 0 ? fcntl(stats_fd, F_DUPFD, 10) : -1;
     sigset_t none;
-    if (ipc < 0 || dup2(ipc, IPC_FD) < 0 || (stats >= 0 && dup2(stats, IPC_STATS_FD) < 0))
-        _exit(1);
-    close_range(stats >= 0 ? IPC_STATS_FD + 1 : IPC_FD + 1, ~0U, 0);
+    move_descriptors(ipc_fd, fds);
     forget_handlers();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -51,10 +65,10 @@ static void __attribute__((noreturn)) become_child(const char *program, const ch
     _exit(1);
 }
 
-int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_pid, int *ret_fd)
+int spawn_child(const char *program, const char *role, const int fds[static SPAWN_FDS], pid_t *ret_pid, int *ret_fd)
 {
-    int fds[2];
-    int r = ipc_pair(fds);
+    int pair[2];
+    int r = ipc_pair(pair);
     sigset_t all, before;
     pid_t pid;
     if (r < 0)
@@ -63,16 +77,16 @@ int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_
     sigprocmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0)
-        become_child(program, role, fds[1], stats_fd);
+        become_child(program, role, pair[1], fds);
     r = pid < 0 ? -errno : 0;
     sigprocmask(SIG_SETMASK, &before, NULL);
-    close(fds[1]);
+    close(pair[1]);
     if (r < 0) {
-        close(fds[0]);
+        close(pair[0]);
         return r;
     }
     *ret_pid = pid;
-    *ret_fd = fds[0];
+    *ret_fd = pair[0];
     return 0;
 }
 

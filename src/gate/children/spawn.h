@@ -6,9 +6,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* program --child=role, with its end of a new pair as IPC_FD and stats_fd (-1: none) as IPC_STATS_FD; nothing else but
- * the standard descriptors. ret_fd is the gate's end. 0 or -errno. */
-int spawn_child(const char *program, const char *role, int stats_fd, pid_t *ret_pid, int *ret_fd);
+#include "base/ipc.h"
+
+/* What a child gets beside the standard descriptors and its end of a new pair (IPC_FD), from IPC_STATS_FD on; -1: none.
+ */
+#define SPAWN_FDS (IPC_LISTEN6_FD - IPC_STATS_FD + 1)
+
+/* program --child=role with those descriptors and no others. ret_fd is the gate's end of the pair. 0 or -errno. */
+int spawn_child(const char *program, const char *role, const int fds[static SPAWN_FDS], pid_t *ret_pid, int *ret_fd);
 
 /* One line about an end that nobody asked for; status as of waitpid(). */
 void spawn_log_end(const char *name, pid_t pid, int status);

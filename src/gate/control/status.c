@@ -211,10 +211,11 @@ static void add_warnings(const struct status_source *source, struct texts *warni
 {
     const struct texts *children = &source->reload->warnings;
     const char *fallback = source->enforcement->verdict.fallback_detail;
+    const char *listen_error = children_listen_error(source->children);
     unsigned ready, wanted;
     children_count_relays(source->children, &ready, &wanted);
     if (ready == 0)
-        texts_add(warnings, "no relay is listening: redirected connections are refused");
+        texts_add(warnings, "%s: web traffic is refused", listen_error[0] ? listen_error : "no relay is listening");
     else if (ready < wanted)
         texts_add(warnings, "only %u of %u relays are listening", ready, wanted);
     if (!test_run_can_test(source->test_run))

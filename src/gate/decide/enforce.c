@@ -108,10 +108,10 @@ static void enter_refused(struct enforcement *enforcement)
 
 static void go_up(struct enforcement *enforcement)
 {
-    /* With the redirect in place already, clients meet a closed port while there is no relay; that is blocked too. */
-    if (!enforcement->relays_ready && !verdict_redirects(enforcement->verdict.kind)) {
+    if (!enforcement->relays_ready) {
+        const char *why = children_listen_error(enforcement->children);
         keeper_set(enforcement->keeper, VERDICT_TESTING);
-        enter_testing(enforcement, CAUSE_NO_RELAY, "no relay is listening yet");
+        enter_testing(enforcement, CAUSE_NO_RELAY, why[0] != '\0' ? why : "no relay is listening");
         return;
     }
     send_route(enforcement, &enforcement->wanted);
@@ -160,8 +160,9 @@ void enforce_relays_ready(struct enforcement *enforcement, bool ready)
         return;
     enforcement->relays_ready = ready;
     if (!ready)
-        log_error("no relay is listening any more; redirected connections are refused until one is back");
-    else if (enforcement->verdict.kind != enforcement->wanted.kind)
+        log_error("no relay is listening any more; web traffic is refused until one is back");
+    /* A redirect that nobody serves would have connections wait. */
+    if (ready ? enforcement->verdict.kind != enforcement->wanted.kind : verdict_redirects(enforcement->verdict.kind))
         enforce_pursue(enforcement, &enforcement->wanted);
 }
 

@@ -28,6 +28,7 @@
 #define COUNT_OF(a) (sizeof a / sizeof((a)[0]))
 
 static const struct ruleset_chain filter_chain = {CHAIN, "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER};
+static const struct ruleset_chain input_chain = {CHAIN, "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER};
 static const struct ruleset_chain nat_chain = {CHAIN, "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST};
 
 static void fill_nothing(struct rule *rule)
@@ -55,6 +56,10 @@ static void fill_redirect(struct rule *rule)
     rule_dport(rule, IPPROTO_TCP, 1);
     rule_redirect(rule, 1);
 }
+static void fill_socket(struct rule *rule)
+{
+    rule_socket_foreign(rule);
+}
 static void fill_objref(struct rule *rule)
 {
     rule_counter(rule, COUNTER);
@@ -73,6 +78,7 @@ static const struct part {
     {"nft_redir", &nat_chain, fill_redirect},
     {"nft_objref", &filter_chain, fill_objref},
     {"connection labels (CONFIG_NF_CONNTRACK_LABELS)", &filter_chain, fill_label},
+    {"nft_socket", &input_chain, fill_socket},
 };
 
 /* The kernel's error for a table of its own with one rule. Without an end the transaction is rolled back, whatever the

@@ -90,6 +90,9 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
     case STEP_MATCH_DNAT:
         rule_ct_dnat(rule);
         return;
+    case STEP_MATCH_SOCKET_FOREIGN:
+        rule_socket_foreign(rule);
+        return;
     }
 }
 

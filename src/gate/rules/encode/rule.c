@@ -391,6 +391,17 @@ void rule_ct_dnat(struct rule *rule)
     match_bits(rule, IPS_DST_NAT);
 }
 
+void rule_socket_foreign(struct rule *rule)
+{
+    uint8_t no = 0;
+    struct nftnl_expr *expr = add_expr(rule, "socket");
+    if (!expr)
+        return;
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_TRANSPARENT);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_SOCKET_DREG, NFT_REG_1);
+    compare(rule, NFT_CMP_EQ, &no, sizeof no);
+}
+
 /* ---- statements and verdicts ---- */
 
 void rule_set_ct_label(struct rule *rule, unsigned bit)

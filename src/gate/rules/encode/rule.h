@@ -39,6 +39,7 @@ void rule_ct_label(struct rule *rule, unsigned bit); /* ct label BIT */
 void rule_ct_original(struct rule *rule);            /* ct direction original */
 void rule_ct_reply(struct rule *rule);               /* ct direction reply */
 void rule_ct_dnat(struct rule *rule);                /* ct status dnat */
+void rule_socket_foreign(struct rule *rule);         /* socket transparent 0; no match without a socket */
 
 void rule_set_ct_label(struct rule *rule, unsigned bit);   /* ct label set BIT: the others stay */
 void rule_counter(struct rule *rule, const char *counter); /* counter name "COUNTER" */

@@ -43,6 +43,7 @@ static bool quic_rejected(const struct ruleset_spec *spec)
 #define REPLY                  {.kind = STEP_MATCH_REPLY}
 #define ORIGINAL               {.kind = STEP_MATCH_ORIGINAL}
 #define DNAT                   {.kind = STEP_MATCH_DNAT}
+#define SOCKET_FOREIGN         {.kind = STEP_MATCH_SOCKET_FOREIGN}
 
 #define STEP(chain_bits, side_bits, mode_bits, row_name, verdict_name, ...)                                            \
     {.chains = (chain_bits), .sides = (side_bits), .modes = (mode_bits), .row = POLICY_ROW_##row_name,                 \
@@ -140,7 +141,10 @@ static const struct step steps[] = {
          .packet_counter = "rejected_udp"),
 
     /* ---- the relay's port: a connection that was not redirected has no destination. One that left this host from the
-     * same port number has its answers let in. ---- */
+     * same port number has its answers let in. Whoever takes the port while penstock does not run gets nothing either: its
+     * sockets are not transparent, nor is what a closed one leaves behind in TIME_WAIT. ---- */
+    STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET, MATCHES(LISTEN_PORT, ORIGINAL, SOCKET_FOREIGN),
+         .packet_counter = "rejected_relay", .comment = "another program listens there"),
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, ACCEPT, MATCHES(LISTEN_PORT, DNAT),
          .packet_counter = "relay_packets", .comment = "redirected connection"),
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET, MATCHES(LISTEN_PORT, ORIGINAL),

@@ -43,7 +43,8 @@ enum step_match_kind {
     STEP_MATCH_LISTEN_PORT,
     STEP_MATCH_SYN_FROM_IN, /* begins a connection: .set of source ports */
     STEP_MATCH_REPLY,
-    STEP_MATCH_ORIGINAL, /* the direction of the connection's first packet */
+    STEP_MATCH_ORIGINAL,       /* the direction of the connection's first packet */
+    STEP_MATCH_SOCKET_FOREIGN, /* of a socket that is not transparent; no match where nobody listens */
     STEP_MATCH_DNAT,
 };
 
