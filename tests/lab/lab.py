@@ -15,6 +15,7 @@ next lab.
 
 import contextlib
 import ctypes
+import glob
 import json
 import os
 import resource
@@ -111,9 +112,17 @@ def remove(name):
         shutil.rmtree(f"/etc/netns/{space}", ignore_errors=True)
     shutil.rmtree(directory_of(name), ignore_errors=True)
     shutil.rmtree(f"/dev/shm/{name}", ignore_errors=True)
+    for segment in glob.glob(f"/dev/shm/{squid_service(name)}-*"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(segment)
     for shared in ("/etc/netns", "/run/netns"):  # removed when they are empty, as before the first lab
         with contextlib.suppress(OSError):
             os.rmdir(shared)
+
+
+def squid_service(name):
+    """What squid is called there, also in shared memory: letters and digits."""
+    return "lab" + "".join(c for c in name if c.isalnum())
 
 
 def directory_of(name):
@@ -389,8 +398,7 @@ forwarded_for delete
 max_filedescriptors {self.files}
 cache_effective_user proxy
 """)
-        return self.spawn("gw", ["squid", "-N", "-n", "lab" + "".join(c for c in self.name if c.isalnum()), "-f", path],
-                          f"{self.dir}/squid.out")
+        return self.spawn("gw", ["squid", "-N", "-n", squid_service(self.name), "-f", path], f"{self.dir}/squid.out")
 
     def _start_nginx(self):
         pki = f"{self.dir}/pki"
