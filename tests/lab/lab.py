@@ -696,7 +696,7 @@ def sysctl(key, value):
 def default_build():
     """Where penstockd and penstock are: PENSTOCK_BUILD, or the newest usual place in the source tree."""
     top = os.path.dirname(os.path.dirname(HERE))
-    for directory in (os.environ.get("PENSTOCK_BUILD"), f"{top}/build/normal", f"{top}/build", top):
+    for directory in (os.environ.get("PENSTOCK_BUILD"), f"{top}/build/normal", f"{top}/build/run/normal", f"{top}/build", top):
         if directory and os.access(f"{directory}/penstockd", os.X_OK):
             return os.path.abspath(directory)
     return os.path.abspath(os.environ.get("PENSTOCK_BUILD", f"{top}/build/normal"))

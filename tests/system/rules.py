@@ -30,7 +30,7 @@ def check(result):
 
 def find_helper(build=None):
     """ruleset_apply of the build that is tested."""
-    for directory in (build, os.environ.get("PENSTOCK_BUILD"), f"{TOP}/build/normal", f"{TOP}/build", TOP):
+    for directory in (build, os.environ.get("PENSTOCK_BUILD"), f"{TOP}/build/normal", f"{TOP}/build/run/normal", f"{TOP}/build", TOP):
         path = directory and f"{os.path.abspath(directory)}/tests/system/ruleset_apply"
         if path and os.access(path, os.X_OK):
             return path
