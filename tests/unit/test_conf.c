@@ -70,8 +70,8 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert_str_eq(conf->auth_url.host, "mcp.wgcs.skyhigh.cloud");
     ck_assert_uint_eq(conf->auth_url.port, 443);
     ck_assert_uint_eq(conf->n_ca_paths, 0);
-    ck_assert_str_eq(conf->certificate, "/etc/penstock/tls/client.pem");
-    ck_assert_str_eq(conf->private_key, "/etc/penstock/tls/client.key");
+    ck_assert_str_eq(conf->certificate, PENSTOCK_SYSCONFDIR "/penstock/tls/client.pem");
+    ck_assert_str_eq(conf->private_key, PENSTOCK_SYSCONFDIR "/penstock/tls/client.key");
     ck_assert_int_eq(conf->minimum_version, CONF_TLS_1_2);
     ck_assert_uint_eq(conf->interval_ms, 30000);
     ck_assert_uint_eq(conf->connect_timeout_ms, 3000);
@@ -718,7 +718,8 @@ START_TEST(every_key_is_printed)
                      "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
                      "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
                      "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
-                     "Certificate=/etc/penstock/tls/client.pem\nPrivateKey=/etc/penstock/tls/client.key\n"
+                     "Certificate=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.pem\n"
+                     "PrivateKey=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.key\n"
                      "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
                      "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nQUIC=reject\n"
                      "ListenPort=15443\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\nUsers=0   # root\n\n"

@@ -14,7 +14,7 @@
 #include "model/conf/origin.h"
 #include "model/log_level.h"
 
-#define CONF_DEFAULT_PATH      "/etc/penstock/penstock.conf"
+#define CONF_DEFAULT_PATH      PENSTOCK_SYSCONFDIR "/penstock/penstock.conf"
 #define CONF_SERVERS_MAX       16
 #define CONF_HEADERS_MAX       32
 #define CONF_HEADERS_BYTES_MAX 8192 /* all of them, each with its line's end */
