@@ -5,7 +5,7 @@
 cache=${PENSTOCK_CACHE:-/var/cache/penstock-tests}
 # The mirror of Debian that this host uses, among what else its sources name.
 mirror=${PENSTOCK_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-    grep -Ev '^[[:space:]]*#' | grep -Eo 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ')}
+    grep -Ev '^[[:space:]]*#' | grep -Eo 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ' || true)}
 mirror=${mirror:-http://deb.debian.org/debian}
 
 # keep NAME RECIPE COMMAND...: the file $cache/NAME, made by COMMAND (which writes to $1.new) unless it is fresh.
