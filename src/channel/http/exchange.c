@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-int exchange_ask(struct exchange *exchange, const struct conf *conf, const char *host, uint16_t port)
+#include "channel/http/request.h"
+
+#define LINE_SIZE_FIRST 4096
+
+static int keep_request(struct exchange *exchange, const char *buf, int length)
 {
-    char buf[CONNECT_REQUEST_MAX];
-    int length = port ? connect_write_request(conf, host, port, buf, sizeof buf)
-                      : connect_write_ping(conf, host, buf, sizeof buf);
     assert(!exchange->request);
     if (length < 0)
         return length;
@@ -24,62 +25,109 @@ int exchange_ask(struct exchange *exchange, const struct conf *conf, const char 
     return 0;
 }
 
-static enum exchange_result take_answer(const struct exchange *exchange, struct stream *stream,
-                                        struct connect_answer *ret_answer)
+int exchange_ask(struct exchange *exchange, const struct conf *conf, const char *host, uint16_t port)
 {
-    struct connect_answer answer;
-    size_t rest;
-    switch (connect_read_answer(exchange->answer, exchange->answer_length, &answer)) {
-    case CONNECT_MORE:
-        return exchange->answer_length < CONNECT_ANSWER_MAX ? EXCHANGE_AGAIN : EXCHANGE_TOO_LARGE;
-    case CONNECT_DONE:
-        break;
-    case CONNECT_BAD:
+    char buf[REQUEST_MAX];
+    return keep_request(exchange, buf, request_write_connect(conf, host, port, buf, sizeof buf));
+}
+
+int exchange_ping(struct exchange *exchange, const struct conf *conf, const char *host)
+{
+    char buf[REQUEST_MAX];
+    return keep_request(exchange, buf, request_write_ping(conf, host, buf, sizeof buf));
+}
+
+/* ---- the answer ---- */
+
+/* Room for at least one byte more. A line that fills ANSWER_MAX was found too large before. */
+static bool make_room(struct exchange *exchange)
+{
+    size_t size = exchange->line_size ? 2 * exchange->line_size : LINE_SIZE_FIRST;
+    char *grown;
+    if (exchange->line_length < exchange->line_size)
+        return true;
+    assert(size <= 2 * ANSWER_MAX);
+    grown = realloc(exchange->line, size);
+    if (!grown)
+        return false;
+    exchange->line = grown;
+    exchange->line_size = size;
+    return true;
+}
+
+static void drop_line(struct exchange *exchange)
+{
+    free(exchange->line);
+    exchange->line = NULL;
+    exchange->line_length = exchange->line_size = 0;
+}
+
+static enum exchange_result take_answer(struct exchange *exchange, struct stream *stream)
+{
+    size_t used;
+    enum answer_result result = answer_read(&exchange->answer, exchange->line, exchange->line_length, &used);
+    switch (result) {
+    case ANSWER_MORE:
+        exchange->line_length -= used;
+        memmove(exchange->line, exchange->line + used, exchange->line_length);
+        return EXCHANGE_AGAIN;
+    case ANSWER_DONE:
+        if (stream_unread(stream, exchange->line + used, exchange->line_length - used) < 0)
+            return EXCHANGE_NO_MEMORY;
+        return EXCHANGE_DONE;
+    case ANSWER_BAD:
         return EXCHANGE_BAD;
-    case CONNECT_TOO_LARGE:
+    case ANSWER_TOO_LARGE:
         return EXCHANGE_TOO_LARGE;
     }
-    rest = exchange->answer_length - answer.length;
-    if (rest > 0 && stream_unread(stream, exchange->answer + answer.length, rest) < 0)
+    return EXCHANGE_BAD;
+}
+
+/* One read. EXCHANGE_AGAIN: *ret_wait says whether for the stream. */
+static enum exchange_result read_some(struct exchange *exchange, struct stream *stream, bool *want_write,
+                                      bool *ret_wait)
+{
+    size_t count = 0;
+    *ret_wait = false;
+    if (!make_room(exchange))
         return EXCHANGE_NO_MEMORY;
-    *ret_answer = answer;
-    return EXCHANGE_DONE;
+    switch (stream_read(stream, exchange->line + exchange->line_length, exchange->line_size - exchange->line_length,
+                        &count)) {
+    case STREAM_OK:
+        exchange->heard = true;
+        exchange->line_length += count;
+        return take_answer(exchange, stream);
+    case STREAM_AGAIN_WRITE:
+        *want_write = true;
+        __attribute__((fallthrough));
+    case STREAM_AGAIN_READ:
+        *ret_wait = true;
+        return EXCHANGE_AGAIN;
+    case STREAM_EOF:
+    case STREAM_TRUNCATED:
+        return EXCHANGE_CLOSED;
+    case STREAM_RESET:
+        return EXCHANGE_RESET;
+    case STREAM_FAILED:
+        break;
+    }
+    return EXCHANGE_FAILED;
 }
 
 /* Until again, or until the answer decides. */
-static enum exchange_result read_answer(struct exchange *exchange, struct stream *stream, bool *want_write,
-                                        struct connect_answer *ret_answer)
+static enum exchange_result read_answer(struct exchange *exchange, struct stream *stream, bool *want_write)
 {
-    if (!exchange->answer)
-        exchange->answer = malloc(CONNECT_ANSWER_MAX);
-    if (!exchange->answer)
-        return EXCHANGE_NO_MEMORY;
-    for (;;) {
-        size_t count = 0;
-        enum stream_status status = stream_read(stream, exchange->answer + exchange->answer_length,
-                                                CONNECT_ANSWER_MAX - exchange->answer_length, &count);
-        enum exchange_result result;
-        if (status == STREAM_EOF || status == STREAM_TRUNCATED)
-            return EXCHANGE_CLOSED;
-        if (status == STREAM_RESET)
-            return EXCHANGE_RESET;
-        if (status == STREAM_FAILED)
-            return EXCHANGE_FAILED;
-        if (status == STREAM_AGAIN_READ || status == STREAM_AGAIN_WRITE) {
-            *want_write |= status == STREAM_AGAIN_WRITE;
-            break;
-        }
-        exchange->answer_length += count;
-        result = take_answer(exchange, stream, ret_answer);
-        if (result != EXCHANGE_AGAIN)
-            return result;
-    }
-    if (exchange->answer_length == 0) { /* no buffer while the proxy thinks */
-        free(exchange->answer);
-        exchange->answer = NULL;
-    }
-    return EXCHANGE_AGAIN;
+    enum exchange_result result;
+    bool wait;
+    do
+        result = read_some(exchange, stream, want_write, &wait);
+    while (result == EXCHANGE_AGAIN && !wait);
+    if (exchange->line_length == 0) /* no buffer while the proxy thinks */
+        drop_line(exchange);
+    return result;
 }
+
+/* ---- the request ---- */
 
 /* False: the stream takes no more. Then only reading tells why. */
 static bool write_request(struct exchange *exchange, struct stream *stream, bool *want_write)
@@ -97,37 +145,33 @@ static bool write_request(struct exchange *exchange, struct stream *stream, bool
         exchange->request_at += count;
     }
     bool complete = exchange->request_at == exchange->request_end;
-
     free(exchange->request);
     exchange->request = NULL;
     return complete;
 }
 
-enum exchange_result exchange_step(struct exchange *exchange, struct stream *stream, bool *ret_want_write,
-                                   struct connect_answer *ret_answer)
+enum exchange_result exchange_step(struct exchange *exchange, struct stream *stream, bool *ret_want_write)
 {
-    enum exchange_result result;
+    enum exchange_result result = EXCHANGE_AGAIN;
     *ret_want_write = false;
     /* A plain proxy has nothing to say before it is asked. */
-    if (exchange->request && !exchange->answer && stream_is_plain(stream))
-        result = EXCHANGE_AGAIN;
-    else
-        result = read_answer(exchange, stream, ret_want_write, ret_answer);
+    if (!exchange->request || exchange->heard || !stream_is_plain(stream))
+        result = read_answer(exchange, stream, ret_want_write);
     if (result != EXCHANGE_AGAIN || !exchange->request || write_request(exchange, stream, ret_want_write))
         return result;
-    result = read_answer(exchange, stream, ret_want_write, ret_answer);
+    result = read_answer(exchange, stream, ret_want_write);
     /* A stream that took no byte and has none to give is at its end. */
     return result == EXCHANGE_AGAIN ? EXCHANGE_RESET : result;
 }
 
 bool exchange_has_heard(const struct exchange *exchange)
 {
-    return exchange->answer_length > 0;
+    return exchange->heard;
 }
 
 void exchange_fini(struct exchange *exchange)
 {
     free(exchange->request);
-    free(exchange->answer);
+    free(exchange->line);
     memset(exchange, 0, sizeof *exchange);
 }

@@ -10,14 +10,16 @@
 #include <stdint.h>
 
 #include "base/stream.h"
-#include "channel/http/connect.h"
+#include "channel/http/answer.h"
 #include "model/conf/conf.h"
 
 struct exchange {
     char *request; /* what is still to be written; NULL: nothing */
     size_t request_at, request_end;
-    char *answer; /* what was read of it; NULL: nothing */
-    size_t answer_length;
+    struct answer answer;
+    bool heard;
+    char *line; /* of the answer, what has come of its next line; NULL: nothing */
+    size_t line_length, line_size;
 };
 
 enum exchange_result {
@@ -31,16 +33,15 @@ enum exchange_result {
     EXCHANGE_NO_MEMORY,
 };
 
-/* CONNECT host:port, or with port 0 OPTIONS * for the proxy called host. 0, -ENOMEM, -EINVAL (not a host name),
- * -EMSGSIZE. */
+/* CONNECT host:port; or OPTIONS * of the proxy called host. 0, -ENOMEM, -EINVAL (not a host name), -EMSGSIZE. */
 int exchange_ask(struct exchange *exchange, const struct conf *conf, const char *host, uint16_t port);
+int exchange_ping(struct exchange *exchange, const struct conf *conf, const char *host);
 
 /* Reads, then writes: writing to a peer that has already closed can destroy the alert that says why. Before
  * exchange_ask() it only reads. After EXCHANGE_AGAIN call again when the stream is readable, or writable if
- * *ret_want_write. EXCHANGE_DONE: *ret_answer is filled, and what came behind the answer is given back to the stream.
- */
-enum exchange_result exchange_step(struct exchange *exchange, struct stream *stream, bool *ret_want_write,
-                                   struct connect_answer *ret_answer);
+ * *ret_want_write. EXCHANGE_DONE: exchange->answer is filled, and what came behind the answer is given back to the
+ * stream. */
+enum exchange_result exchange_step(struct exchange *exchange, struct stream *stream, bool *ret_want_write);
 
 /* The first bytes of the answer are here. */
 bool exchange_has_heard(const struct exchange *exchange);

@@ -117,7 +117,7 @@ __attribute__((format(printf, 5, 6))) static void tunnel_fail(struct tunnel *tun
     tunnel_finish(tunnel, &failure);
 }
 
-static void tunnel_answered(struct tunnel *tunnel, const struct connect_answer *answer)
+static void tunnel_answered(struct tunnel *tunnel, const struct answer *answer)
 {
     tunnel->http_status = answer->status;
     if (tunnel->ping || (answer->status >= 200 && answer->status <= 299))
@@ -166,10 +166,9 @@ static void tunnel_ended(struct tunnel *tunnel, enum exchange_result how)
 
 static void tunnel_exchange(struct tunnel *tunnel)
 {
-    struct connect_answer answer;
     bool want_write;
     char address[ADDR_TEXT_MAX];
-    enum exchange_result result = exchange_step(&tunnel->exchange, link_stream(tunnel->link), &want_write, &answer);
+    enum exchange_result result = exchange_step(&tunnel->exchange, link_stream(tunnel->link), &want_write);
     addr_text(link_address(tunnel->link), address);
     switch (result) {
     case EXCHANGE_AGAIN:
@@ -177,7 +176,7 @@ static void tunnel_exchange(struct tunnel *tunnel)
         tunnel_watch(tunnel);
         return;
     case EXCHANGE_DONE:
-        tunnel_answered(tunnel, &answer);
+        tunnel_answered(tunnel, &tunnel->exchange.answer);
         return;
     case EXCHANGE_BAD:
         tunnel_fail(tunnel, REASON_PROXY_GARBAGE, CAUSE_PROXY_NOT_HTTP, false, "answer of %s to %s is not HTTP",
@@ -186,7 +185,7 @@ static void tunnel_exchange(struct tunnel *tunnel)
     case EXCHANGE_TOO_LARGE:
         tunnel_fail(tunnel, REASON_PROXY_HEADER, CAUSE_PROXY_NOT_HTTP, false,
                     "header of the answer of %s to %s is larger than %d bytes", address, tunnel_question(tunnel),
-                    CONNECT_ANSWER_MAX);
+                    ANSWER_MAX);
         return;
     case EXCHANGE_CLOSED:
     case EXCHANGE_RESET:
@@ -201,7 +200,8 @@ static void tunnel_exchange(struct tunnel *tunnel)
 
 static void tunnel_ask(struct tunnel *tunnel)
 {
-    int error = exchange_ask(&tunnel->exchange, tunnel->conf, tunnel->host, tunnel->ping ? 0 : tunnel->port);
+    int error = tunnel->ping ? exchange_ping(&tunnel->exchange, tunnel->conf, tunnel->host)
+                             : exchange_ask(&tunnel->exchange, tunnel->conf, tunnel->host, tunnel->port);
     if (error == -ENOMEM) {
         tunnel_fail(tunnel, REASON_NO_MEMORY, CAUSE_NO_RESOURCES, false, "out of memory");
     } else if (error < 0) {

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
+#include "channel/http/head.h"
 #include "model/ascii.h"
 
 #define TLS_HANDSHAKE        22
@@ -146,49 +146,40 @@ static bool looks_like_http(const unsigned char *buf, size_t length)
 }
 
 /* "METHOD target HTTP/1.x"; HTTP/2's preface ("PRI * HTTP/2.0") has no header to look into. */
-static bool is_request_line(const unsigned char *line, size_t length)
+static bool is_request_line(const struct head_line *line)
 {
     static const char version[] = " HTTP/1.";
     size_t tail = sizeof version - 1 + 1;
-    return length > tail && memcmp(line + length - tail, version, sizeof version - 1) == 0 &&
-           ascii_is_digit((char)line[length - 1]);
+    return line->length > tail && memcmp(line->text + line->length - tail, version, sizeof version - 1) == 0 &&
+           ascii_is_digit(line->text[line->length - 1]);
 }
 
 /* The value of a Host field: "name", "name:port", "192.0.2.7", "[2001:db8::1]:80". */
 static void take_host(const char *value, size_t length, char name[static HOSTNAME_SIZE])
 {
-    while (length > 0 && ascii_is_blank(value[0])) {
-        value++;
-        length--;
-    }
-    while (length > 0 && ascii_is_blank(value[length - 1]))
-        length--;
     size_t host = length;
     while (host > 0 && ascii_is_digit(value[host - 1]))
         host--;
     (void)hostname_parse(value, host > 0 && value[host - 1] == ':' ? host - 1 : length, name);
 }
 
-static enum sniff_result sniff_http(const unsigned char *buf, size_t length, struct sniff *sniff)
+static enum sniff_result sniff_http(const char *buf, size_t length, struct sniff *sniff)
 {
-    static const char field[] = "Host:";
-    const unsigned char *at = buf, *end = buf + (length < SNIFF_HTTP_MAX ? length : SNIFF_HTTP_MAX), *newline;
+    size_t at = 0, end = length < SNIFF_HTTP_MAX ? length : SNIFF_HTTP_MAX, host_length;
+    struct head_line line;
+    const char *host;
     sniff->kind = SNIFF_HTTP;
-    while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
-        size_t line = (size_t)(newline - at);
-        if (line > 0 && at[line - 1] == '\r')
-            line--;
-        if (at == buf && !is_request_line(at, line)) {
+    for (; head_read_line(buf + at, end - at, &line); at += line.next) {
+        if (at == 0 && !is_request_line(&line)) {
             sniff->kind = SNIFF_OTHER;
             return SNIFF_DONE;
         }
-        if (line == 0)
+        if (line.length == 0)
             return SNIFF_DONE;
-        if (at != buf && line >= sizeof field - 1 && strncasecmp((const char *)at, field, sizeof field - 1) == 0) {
-            take_host((const char *)at + sizeof field - 1, line - (sizeof field - 1), sniff->name);
+        if (at > 0 && head_read_field(&line, "Host", &host, &host_length)) {
+            take_host(host, host_length, sniff->name);
             return SNIFF_DONE;
         }
-        at = newline + 1;
     }
     return length < SNIFF_HTTP_MAX ? SNIFF_MORE : SNIFF_DONE;
 }
@@ -202,6 +193,6 @@ enum sniff_result sniff_bytes(const unsigned char *buf, size_t length, struct sn
     if (looks_like_tls(buf, length))
         result = sniff_tls(buf, length, ret_sniff);
     else if (looks_like_http(buf, length))
-        result = sniff_http(buf, length, ret_sniff);
+        result = sniff_http((const char *)buf, length, ret_sniff);
     return length < SNIFF_MAX ? result : SNIFF_DONE;
 }
