@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/sockdiag.h"
-#include "relay/session/session.h"
+#include "relay/session/private.h"
 
 #define LINGERING_MAX  4096
 #define LOSSES_EVERY_S 60.
@@ -17,8 +17,8 @@ static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *worker = timer->data;
     struct session *next;
-    for (struct session *session = worker->first; session; session = next) {
-        next = *session_next(session);
+    for (struct session *session = TAILQ_FIRST(&worker->sessions); session; session = next) {
+        next = TAILQ_NEXT(session, among);
         session_drain(session);
     }
 }
@@ -46,7 +46,9 @@ struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max,
     worker->draining.data = worker;
     worker->diag_fd = sockdiag_open();
     source_ports_init(&worker->ports);
+    TAILQ_INIT(&worker->sessions);
     worker->buffers = buffers_new(max_pipes);
+    worker->pump_means = (struct pump_means){.loop = loop, .buffers = worker->buffers, .stats = stats};
     worker->lingering = lingering_new(loop, lingering_max(max), LINGER_STALLED_S);
     if (!worker->buffers || !worker->lingering) {
         worker_free(worker);
@@ -59,8 +61,8 @@ void worker_free(struct worker *worker)
 {
     if (!worker)
         return;
-    while (worker->first)
-        session_close(worker->first, REASON_SHUTDOWN, NULL);
+    while (!TAILQ_EMPTY(&worker->sessions))
+        session_close(TAILQ_FIRST(&worker->sessions), REASON_SHUTDOWN, NULL);
     ev_timer_stop(worker->loop, &worker->draining);
     lingering_free(worker->lingering);
     buffers_free(worker->buffers);
@@ -94,8 +96,8 @@ void worker_set_route(struct worker *worker, const struct route *route)
     worker->route = *route;
     worker_update_draining(worker, previous.mode);
     struct session *next;
-    for (struct session *session = worker->first; session; session = next) {
-        next = *session_next(session);
+    for (struct session *session = TAILQ_FIRST(&worker->sessions); session; session = next) {
+        next = TAILQ_NEXT(session, among);
         session_route_changed(session, &previous);
     }
 }
@@ -107,13 +109,7 @@ bool worker_is_full(const struct worker *worker)
 
 void worker_add(struct worker *worker, struct session *session)
 {
-    *session_previous(session) = worker->last;
-    *session_next(session) = NULL;
-    if (worker->last)
-        *session_next(worker->last) = session;
-    else
-        worker->first = session;
-    worker->last = session;
+    TAILQ_INSERT_TAIL(&worker->sessions, session, among);
     worker->n++;
     stats_add(&worker->stats->sessions_total, 1);
     stats_set(&worker->stats->sessions_open, worker->n);
@@ -136,18 +132,10 @@ static void worker_tell_losses(struct worker *worker)
 
 void worker_remove(struct worker *worker, struct session *session)
 {
-    struct session *previous = *session_previous(session), *next = *session_next(session);
     assert(worker->n > 0);
     if (worker->next_listed == session)
-        worker->next_listed = next;
-    if (previous)
-        *session_next(previous) = next;
-    else
-        worker->first = next;
-    if (next)
-        *session_previous(next) = previous;
-    else
-        worker->last = previous;
+        worker->next_listed = TAILQ_NEXT(session, among);
+    TAILQ_REMOVE(&worker->sessions, session, among);
     worker->n--;
     stats_set(&worker->stats->sessions_open, worker->n);
     worker_tell_losses(worker);
@@ -164,7 +152,7 @@ void worker_report_trouble(struct worker *worker, uint64_t generation, enum reas
 
 void worker_list_start(struct worker *worker)
 {
-    worker->next_listed = worker->first;
+    worker->next_listed = TAILQ_FIRST(&worker->sessions);
 }
 
 bool worker_list_peek(struct worker *worker, struct ipc_session *ret_session)
@@ -177,5 +165,5 @@ bool worker_list_peek(struct worker *worker, struct ipc_session *ret_session)
 
 void worker_list_advance(struct worker *worker)
 {
-    worker->next_listed = *session_next(worker->next_listed);
+    worker->next_listed = TAILQ_NEXT(worker->next_listed, among);
 }

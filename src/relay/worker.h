@@ -7,6 +7,7 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 #include "base/ipc.h"
 #include "base/stats.h"
@@ -14,6 +15,7 @@
 #include "relay/close/linger.h"
 #include "relay/close/source_ports.h"
 #include "relay/pump/buffers.h"
+#include "relay/pump/pump.h"
 #include "relay/settings.h"
 
 #define WORKER_HELD_MAX   1024
@@ -22,6 +24,7 @@
 #define WORKER_DRAINING_S 60.
 
 struct session;
+TAILQ_HEAD(session_list, session);
 
 /* The proxy could not be reached or authenticated; at most once per generation of the route. */
 typedef void worker_trouble_cb(uint64_t generation, enum reason reason, enum cause cause, const char *detail,
@@ -31,11 +34,12 @@ struct worker {
     struct ev_loop *loop;
     struct stats *stats;
     struct buffers *buffers;
+    struct pump_means pump_means; /* the three of them */
     struct lingering *lingering;
-    struct settings *settings; /* NULL: none yet */
-    struct route route;        /* ROUTE_CLOSED until the first one */
-    struct session *first, *last;
-    struct session *next_listed; /* where an interrupted listing goes on */
+    struct settings *settings;    /* NULL: none yet */
+    struct route route;           /* ROUTE_CLOSED until the first one */
+    struct session_list sessions; /* eldest first */
+    struct session *next_listed;  /* where an interrupted listing goes on */
     size_t n, max, n_held;
     uint64_t last_id;
     uint64_t troubled_generation; /* the last that was reported */

@@ -393,12 +393,13 @@ struct rig {
     struct ev_loop *loop;
     struct buffers *buffers;
     struct stats stats;
+    struct pump_means means;
     struct pump pump;
     struct stream *client, *proxy;
     int client_end, proxy_end; /* the applications' */
     ev_timer deadline, watch;
     enum pump_event event;
-    bool finished, half_closed;
+    bool finished, half_closed, client_ended, abandons;
     size_t wait_delivered; /* ends the loop when both directions have delivered so much together */
     unsigned seed;
 };
@@ -413,6 +414,14 @@ static void rig_pump_cb(struct pump *pump, enum pump_event event, void *data)
         return;
     }
     ck_assert(!rig->finished);
+    if (event == PUMP_CLIENT_ENDS) {
+        ck_assert(!rig->client_ended);
+        rig->client_ended = true;
+        ck_assert_int_eq(pump->down.state, FLOW_OPEN);
+        if (rig->abandons)
+            pump_abandon(pump);
+        return;
+    }
     rig->finished = true;
     rig->event = event;
     ev_break(rig->loop, EVBREAK_ALL);
@@ -453,7 +462,8 @@ static void rig_init(struct rig *rig, bool fake_client, bool fake_proxy, size_t 
     rig->deadline.data = rig->watch.data = rig;
     ev_timer_start(rig->loop, &rig->deadline);
     ev_timer_start(rig->loop, &rig->watch);
-    pump_init(&rig->pump, rig->loop, rig->buffers, &rig->stats, rig->client, rig->proxy, rig_pump_cb, NULL, rig);
+    rig->means = (struct pump_means){.loop = rig->loop, .buffers = rig->buffers, .stats = &rig->stats};
+    pump_init(&rig->pump, &rig->means, rig->client, rig->proxy, rig_pump_cb, rig);
 }
 
 static void rig_fini(struct rig *rig, bool reset)
@@ -547,7 +557,7 @@ START_TEST(a_stream_without_a_descriptor_is_pumped_as_any_other)
     stream_free(rig.proxy, true);
     struct queue *queue = queue_new(rig.loop, 5 * MEGABYTE + 17);
     rig.proxy = &queue->stream;
-    pump_init(&rig.pump, rig.loop, rig.buffers, &rig.stats, rig.client, rig.proxy, rig_pump_cb, NULL, &rig);
+    pump_init(&rig.pump, &rig.means, rig.client, rig.proxy, rig_pump_cb, &rig);
     transfer_init(&transfer, &rig, 3 * MEGABYTE + 5, 0);
     pthread_create(&transfer.up_writer.thread, NULL, writer_main, &transfer.up_writer);
     pthread_create(&transfer.down_reader.thread, NULL, reader_main, &transfer.down_reader);
@@ -602,6 +612,27 @@ START_TEST(a_slow_reader_gets_everything)
     rig_fini(&rig, false);
     transfer_join(&transfer);
     assert_whole(&transfer.down_reader, total);
+}
+END_TEST
+
+/* The client has said all and is gone: the proxy's direction is not waited for. _i: bit 0, 1 as above. */
+START_TEST(a_client_that_is_gone_ends_the_session)
+{
+    struct rig rig;
+    struct transfer transfer;
+    rig_init(&rig, _i & 1, _i & 2, 64);
+    rig.abandons = true;
+    transfer_init(&transfer, &rig, 300000, 0);
+    pthread_create(&transfer.up_writer.thread, NULL, writer_main, &transfer.up_writer);
+    pthread_create(&transfer.up_reader.thread, NULL, reader_main, &transfer.up_reader);
+    rig_run(&rig);
+    ck_assert_int_eq(rig.event, PUMP_DONE);
+    ck_assert(rig.client_ended && rig.pump.abandoned);
+    ck_assert_uint_eq(rig.pump.up.delivered, 300000);
+    rig_fini(&rig, false);
+    pthread_join(transfer.up_writer.thread, NULL);
+    pthread_join(transfer.up_reader.thread, NULL);
+    assert_whole(&transfer.up_reader, 300000);
 }
 END_TEST
 
@@ -859,6 +890,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_stream_without_a_descriptor_is_pumped_as_any_other, 0, 2);
     tcase_add_loop_test(tcase, half_close_passes_and_the_other_direction_goes_on, 0, 8);
     tcase_add_loop_test(tcase, a_slow_reader_gets_everything, 0, 2);
+    tcase_add_loop_test(tcase, a_client_that_is_gone_ends_the_session, 0, 4);
     tcase_add_loop_test(tcase, nothing_at_all_is_an_end_in_order, 0, 4);
     tcase_add_loop_test(tcase, bytes_given_back_come_first, 0, 4);
     tcase_add_loop_test(tcase, an_idle_pump_holds_no_buffer_and_no_pipe, 0, 4);

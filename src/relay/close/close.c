@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "relay/close/close.h"
 
+#include <assert.h>
+
 #include "relay/close/refusal.h"
 
 void close_refused(struct lingering *lingering, struct stream *client, enum sniff_kind kind, enum reason reason,
@@ -35,6 +37,7 @@ static void end_in_order(struct lingering *lingering, const struct pump *pump, b
 static void end_broken(struct lingering *lingering, const struct pump *pump)
 {
     bool client_failed = pump->fault_side == PUMP_CLIENT;
+    assert(pump->fault != FLOW_FAULT_NONE);
     stream_free(pump->streams[pump->fault_side], true);
     lingering_add(lingering, pump->streams[client_failed ? PUMP_PROXY : PUMP_CLIENT], LINGER_THEN_RESET);
 }

@@ -297,4 +297,7 @@ void flow_run(struct flow *flow, struct buffers *buffers, struct stream *source,
             flow_finish(flow, buffers);
     }
     flow_release(flow, buffers);
+    /* What is left is the sink's, and who is not done waits for something. */
+    assert(!flow_holds(flow) || flow->wait == FLOW_WAIT_SINK_READ || flow->wait == FLOW_WAIT_SINK_WRITE);
+    assert((flow->state == FLOW_DONE) == (flow->wait == FLOW_WAIT_NOTHING));
 }

@@ -50,18 +50,19 @@ static void proxy_ready_cb(int events, void *data);
 static void watch_side(struct pump *pump, enum pump_side side)
 {
     int events = flow_interest(&pump->up, PUMP_CLIENT, side) | flow_interest(&pump->down, PUMP_PROXY, side);
-    stream_watch(pump->streams[side], pump->loop, events, side == PUMP_CLIENT ? client_ready_cb : proxy_ready_cb, pump);
+    stream_watch(pump->streams[side], pump->means->loop, events, side == PUMP_CLIENT ? client_ready_cb : proxy_ready_cb,
+                 pump);
 }
 
 static void pump_update_interest(struct pump *pump)
 {
     watch_side(pump, PUMP_CLIENT);
     watch_side(pump, PUMP_PROXY);
-    ev_timer_stop(pump->loop, &pump->turn);
+    ev_timer_stop(pump->means->loop, &pump->turn);
     if (flow_wants_turn(&pump->up) || flow_wants_turn(&pump->down)) {
         bool now = pump->up.wait == FLOW_WAIT_TURN || pump->down.wait == FLOW_WAIT_TURN;
         ev_timer_set(&pump->turn, now ? 0. : FLOW_COALESCE_S, 0.);
-        ev_timer_start(pump->loop, &pump->turn);
+        ev_timer_start(pump->means->loop, &pump->turn);
     }
 }
 
@@ -77,9 +78,9 @@ bool pump_is_delivering(const struct pump *pump)
 
 static void pump_stop(struct pump *pump)
 {
-    stream_watch(pump->streams[PUMP_CLIENT], pump->loop, 0, NULL, NULL);
-    stream_watch(pump->streams[PUMP_PROXY], pump->loop, 0, NULL, NULL);
-    ev_timer_stop(pump->loop, &pump->turn);
+    stream_watch(pump->streams[PUMP_CLIENT], pump->means->loop, 0, NULL, NULL);
+    stream_watch(pump->streams[PUMP_PROXY], pump->means->loop, 0, NULL, NULL);
+    ev_timer_stop(pump->means->loop, &pump->turn);
 }
 
 /* ---- faults ---- */
@@ -96,7 +97,7 @@ static void pump_take_fault(struct pump *pump, enum pump_side source)
     switch (flow->fault) {
     case FLOW_FAULT_SOURCE:
         pump->fault_side = source;
-        flow_abandon(opposite, pump->buffers);
+        flow_abandon(opposite, pump->means->buffers);
         return;
     case FLOW_FAULT_SINK:
         pump->fault_side = other(source);
@@ -107,7 +108,7 @@ static void pump_take_fault(struct pump *pump, enum pump_side source)
         return;
     case FLOW_FAULT_MEMORY:
         pump->fault_side = source;
-        flow_abandon(opposite, pump->buffers);
+        flow_abandon(opposite, pump->means->buffers);
         return;
     case FLOW_FAULT_NONE:
         return;
@@ -116,16 +117,21 @@ static void pump_take_fault(struct pump *pump, enum pump_side source)
 
 /* ---- running ---- */
 
-/* Before the client's end is passed on: there may be nobody left who would read an answer. */
+void pump_abandon(struct pump *pump)
+{
+    assert(pump->up.wait == FLOW_WAIT_LEAVE && pump->down.state == FLOW_OPEN);
+    pump->abandoned = true;
+    flow_abandon(&pump->up, pump->means->buffers);
+    flow_abandon(&pump->down, pump->means->buffers);
+}
+
+/* Before the client's end is passed on. */
 static void pump_leave(struct pump *pump)
 {
-    if (pump->down.state == FLOW_OPEN && pump->over_cb(pump, pump->data)) {
-        pump->abandoned = true;
-        flow_abandon(&pump->up, pump->buffers);
-        flow_abandon(&pump->down, pump->buffers);
-    } else {
-        flow_run(&pump->up, pump->buffers, pump->streams[PUMP_CLIENT], pump->streams[PUMP_PROXY], SHARE);
-    }
+    if (pump->down.state == FLOW_OPEN)
+        pump->cb(pump, PUMP_CLIENT_ENDS, pump->data);
+    if (!pump->abandoned)
+        flow_run(&pump->up, pump->means->buffers, pump->streams[PUMP_CLIENT], pump->streams[PUMP_PROXY], SHARE);
 }
 
 static void pump_run_flow(struct pump *pump, enum pump_side source)
@@ -135,11 +141,12 @@ static void pump_run_flow(struct pump *pump, enum pump_side source)
     if (flow->state == FLOW_DONE)
         return;
     flow->last = flow_from(pump, other(source))->state == FLOW_DONE;
-    flow_run(flow, pump->buffers, pump->streams[source], pump->streams[other(source)], SHARE);
+    flow_run(flow, pump->means->buffers, pump->streams[source], pump->streams[other(source)], SHARE);
     if (flow->delivered != before) {
         pump->answered = source == PUMP_PROXY;
-        pump->active_at = ev_now(pump->loop);
-        stats_add(source == PUMP_CLIENT ? &pump->stats->bytes_up : &pump->stats->bytes_down, flow->delivered - before);
+        pump->active_at = ev_now(pump->means->loop);
+        stats_add(source == PUMP_CLIENT ? &pump->means->stats->bytes_up : &pump->means->stats->bytes_down,
+                  flow->delivered - before);
     }
     if (flow->wait == FLOW_WAIT_LEAVE)
         pump_leave(pump);
@@ -161,6 +168,7 @@ static void pump_settle(struct pump *pump)
         pump->cb(pump, pump->fault == FLOW_FAULT_NONE ? PUMP_DONE : PUMP_FAILED, pump->data);
         return;
     }
+    assert(pump->up.wait != FLOW_WAIT_LEAVE && pump->down.wait != FLOW_WAIT_LEAVE);
     pump_update_interest(pump);
     if (!pump->half_closed && (pump->up.state != FLOW_OPEN || pump->down.state != FLOW_OPEN)) {
         pump->half_closed = true;
@@ -205,32 +213,33 @@ static void pump_turn_cb(struct ev_loop *loop, ev_timer *timer, int events)
     pump_run(pump, flow_wants_turn(&pump->up), flow_wants_turn(&pump->down));
 }
 
-void pump_init(struct pump *pump, struct ev_loop *loop, struct buffers *buffers, struct stats *stats,
-               struct stream *client, struct stream *proxy, pump_cb *cb, pump_over_cb *over_cb, void *data)
+void pump_init(struct pump *pump, const struct pump_means *means, struct stream *client, struct stream *proxy,
+               pump_cb *cb, void *data)
 {
-    *pump = (struct pump){.loop = loop, .buffers = buffers, .stats = stats, .cb = cb, .over_cb = over_cb, .data = data};
+    assert(client != proxy && cb);
+    *pump = (struct pump){.means = means, .cb = cb, .data = data};
     pump->streams[PUMP_CLIENT] = client;
     pump->streams[PUMP_PROXY] = proxy;
     flow_init(&pump->up);
     flow_init(&pump->down);
-    pump->up.ask_at_end = over_cb;
+    pump->up.ask_at_end = true;
     ev_timer_init(&pump->turn, pump_turn_cb, 0., 0.);
     pump->turn.data = pump;
 }
 
 void pump_start(struct pump *pump)
 {
-    pump->active_at = ev_now(pump->loop);
+    pump->active_at = ev_now(pump->means->loop);
     /* What is there already moves before anything is polled: the client's first bytes, and rarely some of the proxy's.
      */
     pump->up.wait = FLOW_WAIT_TURN;
     pump->down.wait = stream_pending(pump->streams[PUMP_PROXY]) ? FLOW_WAIT_TURN : FLOW_WAIT_SOURCE_READ;
-    ev_feed_event(pump->loop, &pump->turn, EV_TIMER);
+    ev_feed_event(pump->means->loop, &pump->turn, EV_TIMER);
 }
 
 void pump_fini(struct pump *pump)
 {
     pump_stop(pump);
-    flow_fini(&pump->up, pump->buffers);
-    flow_fini(&pump->down, pump->buffers);
+    flow_fini(&pump->up, pump->means->buffers);
+    flow_fini(&pump->down, pump->means->buffers);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "relay/session/first_bytes.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,7 @@ static enum first_bytes_result first_bytes_take(struct first_bytes *head, struct
 enum first_bytes_result first_bytes_read(struct first_bytes *head, struct stream *stream, struct sniff *ret_sniff)
 {
     unsigned char bytes[SNIFF_MAX];
+    assert(head->length < sizeof bytes); /* more bytes would have decided */
     size_t n = 0;
     switch (stream_read(stream, bytes, sizeof bytes - head->length, &n)) {
     case STREAM_OK:

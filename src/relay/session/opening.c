@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ static void session_way_failed(struct session *session, const struct link_failur
 static void session_tunnel_cb(struct tunnel *tunnel, const struct link_failure *failure, void *data)
 {
     struct session *session = data;
+    assert(session->state == SESSION_DIAL && tunnel == session->tunnel);
     session->http_status = tunnel_http_status(tunnel);
     if (failure) {
         session_way_failed(session, failure);
@@ -65,6 +67,7 @@ static void session_link_cb(struct link *link, const struct link_failure *failur
 {
     struct session *session = data;
     char text[ADDR_TEXT_MAX];
+    assert(session->state == SESSION_DIAL && link == session->link && !session->tunnel);
     if (failure) {
         session_way_failed(session, failure);
         return;
@@ -100,6 +103,7 @@ void session_dial(struct session *session)
 {
     struct worker *worker = session->worker;
     const struct route *route = &worker->route;
+    assert(session->state == SESSION_SNIFF || session->state == SESSION_DIAL || session->state == SESSION_HELD);
     if (route->mode == ROUTE_CLOSED || !worker->settings) {
         session_close(session, REASON_BLOCKED, route->status);
         return;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of a session share: session.c (its beginning, life and end) and opening.c (its way through the proxy).
- * Nobody else includes this. */
+/* What the parts of a session share: session.c (its beginning, life and end) and opening.c (its way through the proxy);
+ * and worker.c, for the list. Nobody else includes this. */
 #ifndef PENSTOCK_RELAY_SESSION_PRIVATE_H
 #define PENSTOCK_RELAY_SESSION_PRIVATE_H
 
 #include <ev.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "channel/link/link.h"
 #include "channel/link/tunnel.h"
@@ -24,10 +25,10 @@ enum session_state {
 
 struct session {
     struct worker *worker;
-    struct session *next, *previous;
-    struct settings *settings; /* of the last dial; NULL: none yet */
-    struct stream *client;     /* the proxy's is in link, then in tunnel, later both are in pump */
-    struct link *link;         /* NULL: none, or in the tunnel */
+    TAILQ_ENTRY(session) among; /* the worker's sessions */
+    struct settings *settings;  /* of the last dial; NULL: none yet */
+    struct stream *client;      /* the proxy's is in link, then in tunnel, later both are in pump */
+    struct link *link;          /* NULL: none, or in the tunnel */
     struct tunnel *tunnel;
     ev_timer timer;
     enum session_state state;

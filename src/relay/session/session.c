@@ -16,16 +16,6 @@
 #include "relay/session/private.h"
 #include "relay/session/session_log.h"
 
-struct session **session_next(struct session *session)
-{
-    return &session->next;
-}
-
-struct session **session_previous(struct session *session)
-{
-    return &session->previous;
-}
-
 /* ---- state ---- */
 
 static const struct {
@@ -128,12 +118,35 @@ static void session_close_pumped(struct session *session)
     session_close(session, close_reason(pump), failed ? stream_error(pump->streams[pump->fault_side]) : NULL);
 }
 
+/* Has it closed its socket for good, after an answer? */
+static bool session_client_is_gone(const struct session *session)
+{
+    return session->pump.answered &&
+           sockdiag_is_closed(session->worker->diag_fd, &session->client_address, &session->destination);
+}
+
+/* On the plain route a client's end is passed on as a FIN, and whoever sends the first FIN keeps TIME_WAIT. When nobody
+ * is left who would read an answer, there is nothing left to say: the proxy is reset. */
+static void session_client_ends(struct session *session)
+{
+    struct worker *worker = session->worker;
+    if (session->mode != ROUTE_PLAIN)
+        return;
+    if (session_client_is_gone(session))
+        pump_abandon(&session->pump);
+    else
+        source_ports_note_lost(&worker->ports, ev_now(worker->loop));
+}
+
 static void session_pump_cb(struct pump *pump, enum pump_event event, void *data)
 {
     struct session *session = data;
     switch (event) {
     case PUMP_HALF_CLOSED:
         session_set_timer(session, SESSION_HALF_CLOSED_S);
+        return;
+    case PUMP_CLIENT_ENDS:
+        session_client_ends(session);
         return;
     case PUMP_DONE:
     case PUMP_FAILED:
@@ -142,24 +155,10 @@ static void session_pump_cb(struct pump *pump, enum pump_event event, void *data
     }
 }
 
-/* On the plain route a client's end is passed on as a FIN, and whoever sends the first FIN keeps TIME_WAIT. When the
- * client has closed its socket for good after an answer, there is nothing left to say: the proxy is reset. */
-static bool session_over_cb(const struct pump *pump, void *data)
-{
-    const struct session *session = data;
-    struct worker *worker = session->worker;
-    if (session->mode != ROUTE_PLAIN)
-        return false;
-    if (pump->answered && sockdiag_is_closed(worker->diag_fd, &session->client_address, &session->destination))
-        return true;
-    source_ports_note_lost(&worker->ports, ev_now(worker->loop));
-    return false;
-}
-
 void session_open(struct session *session, struct stream *proxy)
 {
-    pump_init(&session->pump, session->worker->loop, session->worker->buffers, session->worker->stats, session->client,
-              proxy, session_pump_cb, session_over_cb, session);
+    assert(session->state == SESSION_DIAL && !session->link && !session->tunnel);
+    pump_init(&session->pump, &session->worker->pump_means, session->client, proxy, session_pump_cb, session);
     session_enter(session, SESSION_OPEN);
     pump_start(&session->pump);
 }
@@ -201,7 +200,9 @@ static void session_sniff(struct session *session, bool give_up)
 {
     struct sniff sniff;
     bool first = session->kind == SNIFF_OTHER;
-    switch ((give_up ? first_bytes_give_up : first_bytes_read)(&session->head, session->client, &sniff)) {
+    enum first_bytes_result result = give_up ? first_bytes_give_up(&session->head, session->client, &sniff)
+                                             : first_bytes_read(&session->head, session->client, &sniff);
+    switch (result) {
     case FIRST_BYTES_MORE:
         session->kind = sniff.kind;
         if (first && session->head.length > 0)

@@ -31,8 +31,4 @@ void session_drain(struct session *session); /* ends it if it is a plain one */
 
 void session_describe(const struct session *session, struct ipc_session *ret_description);
 
-/* The list of struct worker. */
-struct session **session_next(struct session *session);
-struct session **session_previous(struct session *session);
-
 #endif
