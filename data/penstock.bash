@@ -34,7 +34,8 @@ _penstock() {
                 compopt -o filenames
             fi
             ;;
-        sessions | config | reload) mapfile -t COMPREPLY < <(compgen -W '--json -S' -- "$cur") ;;
+        config) mapfile -t COMPREPLY < <(compgen -W '--json --secrets -S' -- "$cur") ;;
+        sessions | reload) mapfile -t COMPREPLY < <(compgen -W '--json -S' -- "$cur") ;;
     esac
 }
 

@@ -18,7 +18,7 @@ static const char usage_text[] =
     "  test [--json] [-c FILE]      run the connectivity tests now; with -c alone, without the daemon\n"
     "  sessions [--json]            open sessions: who, where to, by which route\n"
     "  check [--json] [FILE]        check a configuration\n"
-    "  config [--json]              print the daemon's effective configuration\n"
+    "  config [--json] [--secrets]  print the daemon's effective configuration; without --secrets headers are hidden\n"
     "  reload [--json]              make the daemon read its configuration again\n"
     "\n"
     "  -S, --socket=SOCKET          control socket; else $PENSTOCK_CONTROL or " CLI_CONTROL_PATH "\n"
@@ -30,7 +30,7 @@ static const char usage_text[] =
 
 static int config(const struct cli_options *options)
 {
-    json_t *answer = cli_ask(options, "config", CLI_STATUS_WAIT_S);
+    json_t *answer = cli_ask(options, options->secrets ? "config secrets" : "config", CLI_STATUS_WAIT_S);
     const char *text = json_string_value(json_object_get(answer, "config"));
     if (text && options->json)
         cli_put_json(answer);
@@ -76,13 +76,13 @@ static int test(const struct cli_options *options)
 static const struct verb {
     const char *name;
     int (*run)(const struct cli_options *options); /* NULL: not in this version */
-    bool takes_watch, takes_conf, takes_file;
+    bool takes_watch, takes_conf, takes_file, takes_secrets;
 } verbs[] = {
     {.name = "status", .run = cli_status, .takes_watch = true},
     {.name = "test", .run = test, .takes_conf = true},
     {.name = "sessions", .run = cli_sessions},
     {.name = "check", .run = cli_check, .takes_file = true},
-    {.name = "config", .run = config},
+    {.name = "config", .run = config, .takes_secrets = true},
     {.name = "reload", .run = reload},
     {.name = "explain"},
     {.name = "metrics"},
@@ -110,6 +110,8 @@ static int run_verb(struct cli_options *options, char **args)
     }
     if (options->watch && !verb->takes_watch)
         return usage(verb->name, "there is no --watch");
+    if (options->secrets && !verb->takes_secrets)
+        return usage(verb->name, "there is no --secrets");
     if (options->conf_path && !verb->takes_conf)
         return usage(verb->name, "there is no -c");
     if (args[1] && verb->takes_file)
@@ -122,13 +124,10 @@ static int run_verb(struct cli_options *options, char **args)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"conf", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {"json", no_argument, NULL, 'j'},
-        {"socket", required_argument, NULL, 'S'},
-        {"version", no_argument, NULL, 'V'},
-        {"watch", no_argument, NULL, 'w'},
-        {0},
+        {"conf", required_argument, NULL, 'c'},   {"help", no_argument, NULL, 'h'},
+        {"json", no_argument, NULL, 'j'},         {"secrets", no_argument, NULL, 's'},
+        {"socket", required_argument, NULL, 'S'}, {"version", no_argument, NULL, 'V'},
+        {"watch", no_argument, NULL, 'w'},        {0},
     };
     const char *control = getenv("PENSTOCK_CONTROL");
     struct cli_options options = {.control_path = control && *control ? control : CLI_CONTROL_PATH};
@@ -144,6 +143,9 @@ int main(int argc, char **argv)
             return CLI_EXIT_OK;
         case 'j':
             options.json = true;
+            break;
+        case 's':
+            options.secrets = true;
             break;
         case 'S':
             options.control_path = optarg;

@@ -29,7 +29,7 @@ enum cli_exit {
 struct cli_options {
     const char *control_path;
     const char *conf_path; /* -c FILE, or NULL */
-    bool json, watch;
+    bool json, watch, secrets;
 };
 
 /* The verbs; each returns the exit status. */

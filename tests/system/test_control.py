@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 
 import lab as labs
@@ -104,6 +105,45 @@ def test_everybody_may_ask_for_the_status_and_only_root_for_the_rest(lab, daemon
         done = as_nobody(verb)
         assert done.returncode == 1 and done.stderr, (verb, done)
     assert one.cli("sessions").returncode == 0
+
+
+def test_the_daemons_own_user_is_not_root(lab, daemon):
+    """The relays, which meet the network, are of that user: what one of them is made to ask for is refused."""
+    one = daemon()
+    with open(f"/proc/{one.pid}/status", encoding="ascii") as file:
+        uid = next(line.split()[1] for line in file if line.startswith("Uid:"))
+    assert uid != "0"
+    for verb in ("config", "config secrets", "reload", "test", "sessions"):
+        script = ("import socket, sys; sock = socket.socket(socket.AF_UNIX); sock.connect(sys.argv[1]); "
+                  "sock.sendall(sys.argv[2].encode() + b'\\n'); print(sock.makefile().read())")
+        done = lab.run("host", ["setpriv", f"--reuid={uid}", "--clear-groups", sys.executable, "-c", script, one.control, verb])
+        assert done.returncode == 0 and "permission denied" in done.stdout, (verb, done)
+
+
+def test_one_user_cannot_shut_another_out(lab, daemon):
+    one = daemon()
+    script = ("import socket, sys, time\nsocks = []\nfor _ in range(60):\n sock = socket.socket(socket.AF_UNIX)\n "
+              "sock.connect(sys.argv[1])\n socks.append(sock)\nprint('held', flush=True)\nsys.stdin.read()")
+    with subprocess.Popen(lab.argv("host", ["setpriv", "--reuid=65533", "--clear-groups", sys.executable, "-c", script, one.control]),
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as greedy:
+        try:
+            assert greedy.stdout.readline() == b"held\n"
+            done = lab.run("host", ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+                                    f"{lab.build}/penstock", "status"], env=one.environment)
+            assert done.returncode == 0 and SECURE in done.stdout, done
+        finally:
+            greedy.kill()
+
+
+def test_config_hides_what_headers_say(daemon):
+    one = daemon({"Proxy": {"Header": "Proxy-Authorization: Basic c2VjcmV0"}})
+    for args in (["config"], ["config", "--json"]):
+        done = one.cli(*args)
+        assert done.returncode == 0 and "Header=Proxy-Authorization: (hidden)" in done.stdout, done
+        assert "c2VjcmV0" not in done.stdout
+        done = one.cli(*args, "--secrets")
+        assert done.returncode == 0 and "Header=Proxy-Authorization: Basic c2VjcmV0" in done.stdout, done
+    assert one.cli("status", "--secrets").returncode == 64
 
 
 def test_the_socket_is_removed_at_the_end(daemon):

@@ -588,6 +588,27 @@ static char *printed(const struct conf *conf)
     return text;
 }
 
+START_TEST(headers_are_hidden_from_people)
+{
+    struct conf *conf =
+        good("[Proxy]\nServers=gw.example\nSecurePort=8081\nHeader=Proxy-Authorization: Basic c2VjcmV0\n"
+             "Header=X-Empty:\n");
+    char *text, *whole = printed(conf);
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    conf_print_without_secrets(conf, stream);
+    fclose(stream);
+    ck_assert_ptr_nonnull(strstr(text, "\nHeader=Proxy-Authorization: (hidden)\nHeader=X-Empty: (hidden)\n"));
+    ck_assert_ptr_null(strstr(text, "c2VjcmV0"));
+    ck_assert_ptr_nonnull(strstr(whole, "c2VjcmV0"));
+    /* All the rest is the same. */
+    ck_assert_str_eq(strstr(text, "\n[SecureChannel]"), strstr(whole, "\n[SecureChannel]"));
+    free(text);
+    free(whole);
+    conf_free(conf);
+}
+END_TEST
+
 static void assert_strings_equal(char *const *a, size_t n_a, char *const *b, size_t n_b)
 {
     ck_assert_uint_eq(n_a, n_b);
@@ -902,6 +923,7 @@ int main(void)
     suite_add_tcase(suite, files());
     tcase_set_timeout(printing, 120);
     tcase_add_test(printing, every_key_is_printed);
+    tcase_add_test(printing, headers_are_hidden_from_people);
     tcase_add_test(printing, what_is_printed_reads_back_equal);
     tcase_add_test(printing, a_full_configuration_reads_back_equal);
     suite_add_tcase(suite, printing);

@@ -19,6 +19,17 @@
 #define DEADLINE 60. /* seconds; only reached by a failure */
 #define NOBODY   65534
 
+/* The linker sends the server's realloc() here. */
+static bool short_of_memory;
+
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return short_of_memory ? NULL : __real_realloc(old, size);
+}
+
 static struct {
     char directory[32], path[64];
     struct ev_loop *loop;
@@ -26,7 +37,7 @@ static struct {
     ev_timer deadline, tick;
     struct control_client *client; /* of the last request that was not answered at once */
     char verb[300];
-    bool privileged;
+    bool privileged, many;
     int requests, gone;
 } t;
 
@@ -48,7 +59,7 @@ static void on_request(struct control_client *client, const char *verb, bool pri
 static void on_gone(struct control_client *client, void *data)
 {
     ck_assert_ptr_eq(data, &t);
-    ck_assert_ptr_eq(client, t.client);
+    ck_assert(t.many || client == t.client);
     t.client = NULL;
     t.gone++;
 }
@@ -328,20 +339,22 @@ START_TEST(clients_are_bounded)
 }
 END_TEST
 
-/* A process of another user: n silent connections, then one that asks. Leaves 'a' (answered) or 'r' (refused) in the
- * pipe, and stays connected until it is killed. */
-static void other_user(int n, int result)
+/* A process of another user: so many connections that wait for an answer and so many silent ones, then one that asks.
+ * Leaves 'a' (answered) or 'r' (refused) in the pipe, and stays connected until it is killed. */
+static void other_user(uid_t uid, int waiting, int silent, int result)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char buf[200] = "";
     int fd = -1;
     snprintf(address.sun_path, sizeof address.sun_path, "%s", t.path);
-    if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+    if (setgid(uid) < 0 || setuid(uid) < 0)
         _exit(1);
-    for (int i = 0; i <= n; i++) {
+    for (int i = 0; i <= waiting + silent; i++) {
         fd = socket(AF_UNIX, SOCK_STREAM, 0);
         if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
             _exit(1);
+        if (i < waiting)
+            (void)!send(fd, "later\n", 6, MSG_NOSIGNAL);
     }
     (void)!send(fd, "status\n", 7, MSG_NOSIGNAL);
     (void)!recv(fd, buf, sizeof buf - 1, MSG_WAITALL);
@@ -349,16 +362,19 @@ static void other_user(int n, int result)
     pause();
 }
 
-static pid_t start_other_user(int n, char *ret_result)
+/* server: as whom the server looks at its clients. */
+static pid_t start_other_user(uid_t uid, int waiting, int silent, uid_t server, char *ret_result)
 {
     int fds[2];
     pid_t pid;
     ck_assert_int_eq(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
     pid = fork();
     if (pid == 0)
-        other_user(n, fds[1]);
+        other_user(uid, waiting, silent, fds[1]);
     close(fds[1]);
+    ck_assert_int_eq(seteuid(server), 0);
     UNTIL(read(fds[0], ret_result, 1) >= 0);
+    ck_assert_int_eq(seteuid(0), 0);
     close(fds[0]);
     return pid;
 }
@@ -369,29 +385,108 @@ static void end_other_user(pid_t pid)
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
-START_TEST(everybody_may_ask_but_not_as_a_privileged_one)
+/* The server's own user neither: the relays, which meet the network, are of that user. */
+START_TEST(everybody_may_ask_but_only_root_as_a_privileged_one)
 {
     char result = 0;
     if (geteuid() != 0)
         return;
-    end_other_user(start_other_user(0, &result));
+    end_other_user(start_other_user(NOBODY, 0, 0, _i == 0 ? 0 : NOBODY, &result));
     ck_assert_int_eq(result, 'a');
     ck_assert_str_eq(t.verb, "status");
     ck_assert(!t.privileged);
 }
 END_TEST
 
-START_TEST(others_cannot_take_all_slots)
+START_TEST(others_cannot_take_roots_places)
 {
     char result = 0;
     pid_t pid;
     if (geteuid() != 0)
         return;
-    pid = start_other_user(28, &result);
+    pid = start_other_user(NOBODY, 0, 28, 0, &result);
     ck_assert_int_eq(result, 'r');
     ck_assert_int_eq(t.requests, 0);
     ck_assert_str_eq(answer(ask("status\n", 7)), LINES);
     end_other_user(pid);
+}
+END_TEST
+
+START_TEST(a_greedy_user_makes_way_for_another_with_its_idle_ones)
+{
+    char result = 0;
+    pid_t greedy, modest;
+    if (geteuid() != 0)
+        return;
+    greedy = start_other_user(NOBODY, 2, 26, 0, &result);
+    ck_assert_int_eq(result, 'r');
+    ck_assert_int_eq(t.requests, 2);
+    modest = start_other_user(NOBODY - 1, 0, 13, 0, &result);
+    ck_assert_int_eq(result, 'a');
+    ck_assert_int_eq(t.gone, 0);
+    end_other_user(modest);
+    end_other_user(greedy);
+}
+END_TEST
+
+START_TEST(a_greedy_user_that_only_waits_makes_way_too)
+{
+    char result = 0;
+    pid_t greedy, modest;
+    if (geteuid() != 0)
+        return;
+    t.many = true;
+    greedy = start_other_user(NOBODY, 28, 0, 0, &result);
+    ck_assert_int_eq(result, 'r');
+    modest = start_other_user(NOBODY - 1, 0, 0, 0, &result);
+    ck_assert_int_eq(result, 'a');
+    ck_assert_int_eq(t.gone, 1);
+    end_other_user(modest);
+    end_other_user(greedy);
+}
+END_TEST
+
+START_TEST(places_are_shared_not_taken_in_turns)
+{
+    char result = 0;
+    pid_t one, other;
+    if (geteuid() != 0)
+        return;
+    one = start_other_user(NOBODY, 0, 14, 0, &result);
+    ck_assert_int_eq(result, 'a');
+    other = start_other_user(NOBODY - 1, 0, 14, 0, &result);
+    ck_assert_int_eq(result, 'r');
+    end_other_user(other);
+    end_other_user(one);
+}
+END_TEST
+
+START_TEST(without_memory_that_is_said)
+{
+    int fds[2];
+    t.many = true;
+    for (int i = 0; i < 2; i++) {
+        fds[i] = ask("later\n", 6);
+        t.client = NULL;
+        UNTIL(t.client);
+        if (i == 1)
+            control_send(t.client, "{}"); /* there was some at first */
+        short_of_memory = true;
+        for (int lines = 0; lines < 5000; lines++)
+            control_send(t.client, "{}");
+        if (i == 1)
+            control_finish(t.client);
+        short_of_memory = false;
+    }
+    ck_assert_str_eq(answer(fds[0]), "{\"error\": \"out of memory\"}\n");
+    ck_assert_int_eq(t.gone, 1); /* the one that was not finished */
+    static char all[16384];
+    size_t length = 0;
+    UNTIL(read_some(fds[1], all, sizeof all, &length));
+    close(fds[1]);
+    ck_assert_uint_gt(length, 4000);
+    ck_assert_str_eq(all + length - strlen("\n{}\n{\"error\": \"out of memory\"}\n"),
+                     "\n{}\n{\"error\": \"out of memory\"}\n");
 }
 END_TEST
 
@@ -513,8 +608,12 @@ int main(void)
     tcase_add_test(tests, a_client_that_stops_reading_is_dropped);
     tcase_add_test(tests, a_long_answer_arrives_whole);
     tcase_add_test(tests, clients_are_bounded);
-    tcase_add_test(tests, everybody_may_ask_but_not_as_a_privileged_one);
-    tcase_add_test(tests, others_cannot_take_all_slots);
+    tcase_add_loop_test(tests, everybody_may_ask_but_only_root_as_a_privileged_one, 0, 2);
+    tcase_add_test(tests, others_cannot_take_roots_places);
+    tcase_add_test(tests, a_greedy_user_makes_way_for_another_with_its_idle_ones);
+    tcase_add_test(tests, a_greedy_user_that_only_waits_makes_way_too);
+    tcase_add_test(tests, places_are_shared_not_taken_in_turns);
+    tcase_add_test(tests, without_memory_that_is_said);
     tcase_add_test(tests, the_socket_is_for_everybody);
     tcase_add_test(tests, a_living_daemon_is_not_replaced);
     tcase_add_test(tests, the_socket_of_a_dead_daemon_is_replaced);

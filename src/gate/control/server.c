@@ -14,7 +14,7 @@
 #include "gate/control/socket.h"
 
 #define CLIENTS_MAX         32
-#define RESERVED_CLIENTS    4 /* slots that only privileged ones get, so that others cannot shut them out */
+#define RESERVED_CLIENTS    4 /* places that only root gets */
 #define VERB_MAX            256
 #define QUEUE_MAX           (8 * 1024 * 1024)
 #define REQUEST_SECONDS     5.
@@ -32,8 +32,9 @@ struct control_client {
     struct control *control;
     struct control_client *next;
     enum client_state state;
-    bool privileged;
-    bool overflow; /* of the queue: to be dropped from the loop */
+    uid_t uid;
+    bool overflow;        /* of the queue: to be dropped from the loop */
+    bool short_of_memory; /* the queue could not grow: that is the last line */
     int fd;
     ev_io readable, writable;
     ev_timer timer;
@@ -90,7 +91,8 @@ static void set_timer(struct control_client *client, double seconds)
     ev_timer_start(loop, &client->timer);
 }
 
-static bool queue_reserve(struct control_client *client, size_t more)
+/* 0, -ENOBUFS: the client reads too slowly, or -ENOMEM. */
+static int queue_reserve(struct control_client *client, size_t more)
 {
     size_t size = client->out_size ? client->out_size : 4096;
     char *out;
@@ -100,29 +102,29 @@ static bool queue_reserve(struct control_client *client, size_t more)
         client->out_at = 0;
     }
     if (more > QUEUE_MAX - client->out_end)
-        return false;
+        return -ENOBUFS;
     while (size < client->out_end + more)
         size *= 2;
     if (size == client->out_size)
-        return true;
+        return 0;
     out = realloc(client->out, size);
     if (!out)
-        return false;
+        return -ENOMEM;
     client->out = out;
     client->out_size = size;
-    return true;
+    return 0;
 }
 
 void control_send(struct control_client *client, const char *line)
 {
     size_t length = strlen(line);
-    if (client->overflow)
-        return;
-    if (!queue_reserve(client, length + 1)) {
-        client->overflow = true;
+    int r = client->overflow || client->short_of_memory ? 0 : queue_reserve(client, length + 1);
+    client->overflow |= r == -ENOBUFS;
+    client->short_of_memory |= r == -ENOMEM;
+    if (r < 0)
         ev_feed_event(client->control->loop, &client->writable, EV_WRITE);
+    if (client->overflow || client->short_of_memory)
         return;
-    }
     memcpy(client->out + client->out_end, line, length);
     client->out[client->out_end + length] = '\n';
     client->out_end += length + 1;
@@ -175,7 +177,7 @@ static void line_cb(struct control_client *client, char *end)
         return;
     }
     client->state = CLIENT_ANSWERING;
-    control->cbs.request(client, client->in, client->privileged, control->data);
+    control->cbs.request(client, client->in, client->uid == 0, control->data);
 }
 
 /* A client that has shut down its own direction still gets its answer; one that is gone shows when it is written to. */
@@ -212,34 +214,43 @@ static void readable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
         refuse(client, "{\"error\": \"the request is too long\"}");
 }
 
-static void writable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
+/* True: the queue is empty now. Else wait, or, with an error in errno, give up. */
+static bool write_queue(struct control_client *client)
 {
-    struct control_client *client = watcher->data;
-    ssize_t n = 0;
-    if (client->overflow) {
-        client_drop(client);
-        return;
-    }
-    if (client->out_end > client->out_at) {
-        n = send(client->fd, client->out + client->out_at, client->out_end - client->out_at,
-                 MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (n < 0) {
-            client_drop(client);
-            return;
-        }
+    while (client->out_at < client->out_end) {
+        ssize_t n = send(client->fd, client->out + client->out_at, client->out_end - client->out_at,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0)
+            return false;
         client->out_at += (size_t)n;
         set_timer(client, STALL_SECONDS);
     }
-    if (client->out_at < client->out_end)
-        return;
-    if (client->state == CLIENT_FINISHED) {
-        client_free(client);
+    return true;
+}
+
+/* For that there is memory always. */
+static bool write_last_line(struct control_client *client)
+{
+    static const char line[] = "{\"error\": \"out of memory\"}\n";
+    return send(client->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static void writable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+    struct control_client *client = watcher->data;
+    bool written = !client->overflow && write_queue(client) && (!client->short_of_memory || write_last_line(client));
+    if (!written && !client->overflow && (errno == EAGAIN || errno == EINTR)) {
+        ev_io_start(loop, watcher);
         return;
     }
-    ev_io_stop(loop, watcher);
-    ev_timer_stop(loop, &client->timer);
+    if (!written || client->short_of_memory) {
+        client_drop(client);
+    } else if (client->state == CLIENT_FINISHED) {
+        client_free(client);
+    } else {
+        ev_io_stop(loop, watcher);
+        ev_timer_stop(loop, &client->timer);
+    }
 }
 
 static void timeout_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
@@ -249,29 +260,77 @@ static void timeout_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 /* ---- the listener ---- */
 
-static bool is_privileged(int fd)
+/* Of a peer that cannot be told nobody's. */
+static uid_t uid_of(int fd)
 {
     struct ucred peer;
     socklen_t length = sizeof peer;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
-        return false;
-    return peer.uid == 0 || peer.uid == geteuid();
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ? (uid_t)-1 : peer.uid;
+}
+
+static unsigned places_of(const struct control *control, uid_t uid)
+{
+    unsigned places = 0;
+    for (const struct control_client *client = control->clients; client; client = client->next)
+        places += client->uid == uid;
+    return places;
+}
+
+static bool has_place(const struct control *control, uid_t uid)
+{
+    unsigned others = control->n_clients - places_of(control, 0);
+    return control->n_clients < CLIENTS_MAX && (uid == 0 || others < CLIENTS_MAX - RESERVED_CLIENTS);
+}
+
+/* Of the user with the most places: who has been silent longest, or else came last. NULL: nobody has two more than the
+ * newcomer's user; root makes way for nobody else. */
+static struct control_client *find_greediest(const struct control *control, uid_t newcomer)
+{
+    struct control_client *found = NULL;
+    unsigned most = places_of(control, newcomer) + 2;
+    /* From the last one that came to the first. */
+    for (struct control_client *client = control->clients; client; client = client->next) {
+        unsigned places = places_of(control, client->uid);
+        if (client->uid == 0 || places < most || (found && places == most && client->state != CLIENT_READING))
+            continue;
+        found = client;
+        most = places;
+    }
+    return found;
+}
+
+static void send_away(int fd)
+{
+    static const char busy[] = "{\"error\": \"penstockd has too many clients\"}\n";
+    (void)!send(fd, busy, strlen(busy), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* For a newcomer of that user. */
+static void make_place(struct control *control, uid_t uid)
+{
+    struct control_client *greediest = find_greediest(control, uid);
+    if (!greediest)
+        return;
+    if (greediest->state == CLIENT_READING)
+        send_away(greediest->fd);
+    client_drop(greediest);
 }
 
 static void client_new(struct control *control, int fd)
 {
-    bool privileged = is_privileged(fd);
-    unsigned slots = privileged ? CLIENTS_MAX : CLIENTS_MAX - RESERVED_CLIENTS;
-    struct control_client *client = control->n_clients < slots ? calloc(1, sizeof *client) : NULL;
+    uid_t uid = uid_of(fd);
+    struct control_client *client;
+    if (!has_place(control, uid))
+        make_place(control, uid);
+    client = has_place(control, uid) ? calloc(1, sizeof *client) : NULL;
     if (!client) {
-        static const char busy[] = "{\"error\": \"penstockd has too many clients\"}\n";
-        (void)!send(fd, busy, strlen(busy), MSG_DONTWAIT | MSG_NOSIGNAL);
+        send_away(fd);
         close(fd);
         return;
     }
     client->control = control;
     client->fd = fd;
-    client->privileged = privileged;
+    client->uid = uid;
     client->next = control->clients;
     control->clients = client;
     control->n_clients++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The control socket: one request line, an answer of JSON lines, end. Bounded in clients, bytes and time; a client that
- * sends rubbish, stays silent or leaves midway costs nothing but its slot. */
+ * sends rubbish, stays silent or leaves midway costs nothing but its place. When all places are taken, the user with
+ * the most of them loses one to a user with less. */
 #ifndef PENSTOCK_GATE_CONTROL_SERVER_H
 #define PENSTOCK_GATE_CONTROL_SERVER_H
 
@@ -15,7 +16,8 @@
 struct control;
 struct control_client;
 
-/* verb: "status", "test", "sessions", "config", "reload"…; privileged: root or penstock's own uid (SO_PEERCRED).
+/* verb: "status", "test", "sessions", "config", "reload"…; privileged: root (SO_PEERCRED); not
+ * the daemon's own user, whom the relays share.
  * Answers at once or later with control_send/control_finish; client stays valid until finish or the gone callback. */
 struct control_cbs {
     void (*request)(struct control_client *client, const char *verb, bool privileged, void *data);
@@ -34,7 +36,8 @@ struct control *control_new(struct ev_loop *loop, const char *path, const struct
 /* Takes NULL; removes the socket and drops every client without gone(); what is queued for the finished ones is written
  * as far as they can take it at once. */
 void control_free(struct control *control);
-/* Appends a line (the newline is added). A client whose queue is full is dropped (gone is called, from the loop). */
+/* Appends a line (the newline is added). A client whose queue is full is dropped, one for which there is no memory gets
+ * that as its last line (gone is called, from the loop). */
 void control_send(struct control_client *client, const char *line);
 void control_finish(struct control_client *client); /* what was sent goes out; client is not valid any more */
 void control_set_data(struct control_client *client, void *data); /* of the one who answers; NULL at first */

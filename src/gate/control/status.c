@@ -243,14 +243,14 @@ char *status_of(const struct status_source *source)
     return json;
 }
 
-char *status_config_of(const struct conf *conf)
+char *status_config_of(const struct conf *conf, bool secrets)
 {
     char *text = NULL, *json = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
     if (!stream)
         return NULL;
-    conf_print(conf, stream);
+    (secrets ? conf_print : conf_print_without_secrets)(conf, stream);
     if (fclose(stream) == 0)
         json = status_config_json(text);
     free(text);

@@ -63,6 +63,6 @@ struct status_source {
 };
 
 char *status_of(const struct status_source *source);
-char *status_config_of(const struct conf *conf);
+char *status_config_of(const struct conf *conf, bool secrets);
 
 #endif

@@ -189,7 +189,12 @@ static void do_status(struct verbs *verbs, struct control_client *client)
 
 static void do_config(struct verbs *verbs, struct control_client *client)
 {
-    answer(client, status_config_of(verbs->parts.reload->conf));
+    answer(client, status_config_of(verbs->parts.reload->conf, false));
+}
+
+static void do_config_with_secrets(struct verbs *verbs, struct control_client *client)
+{
+    answer(client, status_config_of(verbs->parts.reload->conf, true));
 }
 
 static const struct {
@@ -197,8 +202,12 @@ static const struct {
     bool privileged;
     void (*run)(struct verbs *verbs, struct control_client *client);
 } known[] = {
-    {"status", false, do_status}, {"test", true, start_test},     {"sessions", true, start_sessions},
-    {"config", true, do_config},  {"reload", true, start_reload},
+    {"status", false, do_status},
+    {"test", true, start_test},
+    {"sessions", true, start_sessions},
+    {"config", true, do_config},
+    {"config secrets", true, do_config_with_secrets},
+    {"reload", true, start_reload},
 };
 
 static void request_cb(struct control_client *client, const char *verb, bool privileged, void *data)

@@ -119,6 +119,8 @@ bool conf_origin(const struct conf *conf, const char *section, const char *name,
 
 /* The effective configuration, every key, in the syntax that conf_read() takes. Contains the headers' values. */
 void conf_print(const struct conf *conf, FILE *stream);
+/* For people to look at: "(hidden)" in the place of every header's value. */
+void conf_print_without_secrets(const struct conf *conf, FILE *stream);
 
 /* Takes NULL; wipes the headers (they may carry credentials). */
 void conf_free(struct conf *conf);

@@ -60,12 +60,15 @@ static void print_list(const struct conf_key *key, const struct conf *conf, FILE
 }
 
 /* One line each: a header's value may contain anything but a line's end. */
-static void print_headers(const struct conf_key *key, const struct conf *conf, FILE *stream)
+static void print_headers(const struct conf_key *key, const struct conf *conf, bool secrets, FILE *stream)
 {
     for (size_t i = 0; i < conf->n_headers; i++) {
         if (i > 0)
             fprintf(stream, "\n%s=", key->name);
-        fputs(conf->headers[i], stream);
+        if (secrets)
+            fputs(conf->headers[i], stream);
+        else
+            fprintf(stream, "%.*s: (hidden)", (int)strcspn(conf->headers[i], ":"), conf->headers[i]);
     }
 }
 
@@ -75,7 +78,7 @@ static void print_string(const char *string, FILE *stream)
         fputs(string, stream);
 }
 
-static void print_value(const struct conf_key *key, const struct conf *conf, FILE *stream)
+static void print_value(const struct conf_key *key, const struct conf *conf, bool secrets, FILE *stream)
 {
     const void *value = field(conf, key->offset);
     char span[CONF_SPAN_TEXT_MAX];
@@ -103,7 +106,7 @@ static void print_value(const struct conf_key *key, const struct conf *conf, FIL
         print_string(conf->auth_url.text, stream);
         break;
     case CONF_KIND_HEADERS:
-        print_headers(key, conf, stream);
+        print_headers(key, conf, secrets, stream);
         break;
     case CONF_KIND_USERS:
         print_users(conf, stream);
@@ -122,7 +125,7 @@ static void print_value(const struct conf_key *key, const struct conf *conf, FIL
     }
 }
 
-void conf_print(const struct conf *conf, FILE *stream)
+static void print_all(const struct conf *conf, bool secrets, FILE *stream)
 {
     size_t count;
     const struct conf_key *keys = conf_keys(&count);
@@ -137,7 +140,17 @@ void conf_print(const struct conf *conf, FILE *stream)
             fprintf(stream, "%s[%s]\n", section ? "\n" : "", keys[i].section);
         section = keys[i].section;
         fprintf(stream, "%s=", keys[i].name);
-        print_value(&keys[i], conf, stream);
+        print_value(&keys[i], conf, secrets, stream);
         fputc('\n', stream);
     }
+}
+
+void conf_print(const struct conf *conf, FILE *stream)
+{
+    print_all(conf, true, stream);
+}
+
+void conf_print_without_secrets(const struct conf *conf, FILE *stream)
+{
+    print_all(conf, false, stream);
 }
