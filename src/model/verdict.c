@@ -125,6 +125,7 @@ static void make_unreachable(const struct test_report *report, const struct conf
 {
     const struct server_report *server = find_telling(report);
     enum verdict_kind kind = VERDICT_PORT_NOT_AVAILABLE;
+    assert(plain || (conf->secure && !conf->allow_fallback));
     if (plain)
         kind = conf->on_unavailable == CONF_UNAVAILABLE_DIRECT ? VERDICT_NO_PROXY_DIRECT : VERDICT_NO_PROXY;
     if (no_network(report))
@@ -143,6 +144,7 @@ static void make_unreachable(const struct test_report *report, const struct conf
 static bool decide_plain(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
 {
     const struct server_report *good = find_good(report, plain_answer);
+    assert(!conf->secure || conf->allow_fallback); /* nobody else may be led to the plain port */
     if (good)
         make_plain(good, conf->secure, ret_verdict);
     else if (find_answer(report, plain_answer, ANSWER_OPEN))

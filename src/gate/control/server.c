@@ -68,6 +68,7 @@ static void client_free(struct control_client *client)
     while (*link != client)
         link = &(*link)->next;
     *link = client->next;
+    assert(control->n_clients > 0);
     control->n_clients--;
     close(client->fd);
     free(client->out);
@@ -217,6 +218,7 @@ static void readable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
 /* True: the queue is empty now. Else wait, or, with an error in errno, give up. */
 static bool write_queue(struct control_client *client)
 {
+    assert(client->out_at <= client->out_end && client->out_end <= client->out_size);
     while (client->out_at < client->out_end) {
         ssize_t n = send(client->fd, client->out + client->out_at, client->out_end - client->out_at,
                          MSG_DONTWAIT | MSG_NOSIGNAL);

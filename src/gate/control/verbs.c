@@ -57,6 +57,7 @@ static void remove_waiting(struct verbs *verbs, struct request *request)
     while (*link != request)
         link = &(*link)->next;
     *link = request->next;
+    assert(control_data(request->client) == request);
     control_set_data(request->client, NULL);
     free(request);
 }

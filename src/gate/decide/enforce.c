@@ -3,6 +3,7 @@
 
 #include "gate/decide/enforce.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,6 +67,7 @@ static void log_change(const struct enforcement *enforcement, const struct verdi
 static void gate_enter(struct enforcement *enforcement, const struct verdict *verdict)
 {
     bool changed = !enforcement->entered || enforcement->verdict.kind != verdict->kind;
+    assert(enforcement->generation > 0 || !verdict_redirects(verdict->kind)); /* the relays were told the way before */
     log_change(enforcement, verdict);
     enforcement->verdict = *verdict;
     enforcement->entered = true;
@@ -145,11 +147,13 @@ void enforce_pursue(struct enforcement *enforcement, const struct verdict *wante
 
 void enforce_retry(struct enforcement *enforcement)
 {
+    assert(enforcement->entered);
     enforce_pursue(enforcement, &enforcement->wanted);
 }
 
 void enforce_rules_lost(struct enforcement *enforcement)
 {
+    assert(enforcement->entered);
     if (verdict_mode(enforcement->verdict.kind) != VERDICT_MODE_BLOCKED)
         enter_refused(enforcement);
 }

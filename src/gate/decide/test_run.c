@@ -3,6 +3,8 @@
 
 #include "gate/decide/test_run.h"
 
+#include <assert.h>
+
 #include "base/log.h"
 #include "model/reason.h"
 #include "model/verdict.h"
@@ -51,6 +53,7 @@ static double longest(const struct conf *conf)
 
 static bool begin(struct test_run *test_run)
 {
+    assert(test_run->phase != TEST_RUN_UNDECIDED);
     end(test_run, NULL); /* a decided one that goes on is abandoned by the prober */
     if (!children_start_test(test_run->children, test_run->id + 1)) {
         hold(test_run);
@@ -88,6 +91,7 @@ uint64_t test_run_test_now(struct test_run *test_run)
 
 bool test_run_is_over(const struct test_run *test_run, uint64_t id, const char **ret_why)
 {
+    assert(id > 0 && id <= test_run->id);
     if (id == test_run->id && test_run->phase != TEST_RUN_IDLE)
         return false;
     *ret_why = id == test_run->failed_id ? test_run->why : NULL;
@@ -104,6 +108,7 @@ static void take_verdict(struct test_run *test_run, const struct verdict *verdic
     enum verdict_kind kind = test_run->enforcement->verdict.kind;
     struct addr address = test_run->enforcement->verdict.address;
     bool changed;
+    assert(test_run->phase == TEST_RUN_UNDECIDED);
     test_run->phase = TEST_RUN_DECIDED;
     test_run->tested_at = time(NULL);
     enforce_pursue(test_run->enforcement, verdict);

@@ -4,6 +4,7 @@
 #include "gate/rules/foreign.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/expr.h>
@@ -237,7 +238,9 @@ static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_OTHERS}, {NULL, NULL}};
     struct foreign *foreign = watcher->data;
     char text[TABLE_ERROR_MAX] = "";
-    int r = foreign_redirects(foreign->conf, text);
+    int r;
+    assert(foreign->conf);
+    r = foreign_redirects(foreign->conf, text);
     foreign->looked = ev_now(loop);
     /* An error is no news: the rules of our own meet it, too. */
     if (r < 0 || strcmp(text, foreign->text) == 0)

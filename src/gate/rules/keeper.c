@@ -208,6 +208,7 @@ static void compare_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 static void retry_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     struct keeper *keeper = watcher->data;
+    assert(!keeper->status.installed);
     if (keeper->damaged)
         note_repair(keeper);
     tell(keeper, EVENT_RULES_RETRY);

@@ -71,6 +71,7 @@ struct ruleset_batch *ruleset_encode(const struct ruleset_spec *spec, enum rules
                                      uint32_t generation, uint32_t first_seq)
 {
     struct ruleset_batch *batch = ruleset_batch_new(RULESET_TABLE, generation, first_seq);
+    assert(change == RULESET_REMOVE ? !spec : spec && spec->conf);
     if (!batch)
         return NULL;
     switch (change) {

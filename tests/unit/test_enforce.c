@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The order in which rules, route and verdict change. Below stand a kernel and relays that write down what is done to
+ * them; the linker takes them instead of keeper.c and children.c. */
+#include "config.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gate/decide/enforce.h"
+
+static struct {
+    struct enforcement enforcement;
+    char done[1024]; /* "rules secure, route plain, …" */
+    bool refuse;     /* the kernel does */
+    struct route route;
+} t;
+
+static void note(const char *what, const char *how)
+{
+    size_t length = strlen(t.done);
+    snprintf(t.done + length, sizeof t.done - length, "%s%s %s", length > 0 ? ", " : "", what, how);
+}
+
+bool keeper_set(struct keeper *keeper, enum verdict_kind kind)
+{
+    note(t.refuse ? "refused rules" : "rules", verdict_mode_text(verdict_mode(kind)));
+    return !t.refuse;
+}
+
+void keeper_status(const struct keeper *keeper, struct status_rules *ret_status)
+{
+    *ret_status = (struct status_rules){.error = "no such thing"};
+}
+
+void children_set_route(struct children *children, const struct route *route)
+{
+    static const char *const modes[] = {[ROUTE_CLOSED] = "closed", [ROUTE_SECURE] = "secure", [ROUTE_PLAIN] = "plain"};
+    ck_assert_uint_gt(route->generation, t.route.generation);
+    t.route = *route;
+    note("route", modes[route->mode]);
+}
+
+static struct verdict make(enum verdict_kind kind)
+{
+    struct verdict verdict = {.kind = kind};
+    if (verdict_mode(kind) == VERDICT_MODE_SECURE || verdict_mode(kind) == VERDICT_MODE_PLAIN) {
+        snprintf(verdict.server, sizeof verdict.server, "gw.example");
+        ck_assert(addr_parse("192.0.2.7", 8081, &verdict.address));
+    }
+    return verdict;
+}
+
+static void pursue(enum verdict_kind kind)
+{
+    struct verdict verdict = make(kind);
+    t.done[0] = '\0';
+    enforce_pursue(&t.enforcement, &verdict);
+}
+
+static void retry(void)
+{
+    t.done[0] = '\0';
+    enforce_retry(&t.enforcement);
+}
+
+#define DONE(text)       ck_assert_str_eq(t.done, text)
+#define IN_FORCE(wanted) ck_assert_int_eq(t.enforcement.verdict.kind, wanted)
+
+/* What the log says, by way of standard error. */
+static const char *logged(void (*what)(void))
+{
+    static char text[4096];
+    FILE *file = tmpfile();
+    int before = dup(STDERR_FILENO);
+    ck_assert(file && before >= 0);
+    ck_assert_int_ge(dup2(fileno(file), STDERR_FILENO), 0);
+    log_init("test", LOG_LEVEL_INFO);
+    what();
+    log_init("test", LOG_LEVEL_ERROR);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    return text;
+}
+
+static void set_up(void)
+{
+    log_init("test", LOG_LEVEL_ERROR);
+    memset(&t, 0, sizeof t);
+    enforce_init(&t.enforcement, NULL, NULL);
+    enforce_relays_ready(&t.enforcement, true);
+    DONE("");
+}
+
+static const enum verdict_kind blocked[] = {VERDICT_TESTING, VERDICT_NO_NETWORK, VERDICT_AUTH_FAILED,
+                                            VERDICT_PORT_NOT_AVAILABLE, VERDICT_NO_PROXY};
+
+START_TEST(on_the_way_down_the_rules_go_first)
+{
+    pursue(VERDICT_SECURE);
+    pursue(blocked[_i]);
+    DONE("rules blocked, route closed");
+    IN_FORCE(blocked[_i]);
+    ck_assert_str_eq(t.route.status, verdict_status(blocked[_i]));
+    ck_assert_str_eq(t.route.server, "");
+    ck_assert_uint_eq(addr_port(&t.route.address), 0);
+}
+END_TEST
+
+START_TEST(direct_is_a_way_down_too)
+{
+    pursue(VERDICT_PLAIN);
+    pursue(VERDICT_NO_PROXY_DIRECT);
+    DONE("rules direct, route closed");
+    IN_FORCE(VERDICT_NO_PROXY_DIRECT);
+}
+END_TEST
+
+START_TEST(on_the_way_up_the_route_goes_first)
+{
+    pursue(VERDICT_TESTING);
+    pursue(VERDICT_SECURE);
+    DONE("route secure, rules secure");
+    IN_FORCE(VERDICT_SECURE);
+    ck_assert_str_eq(t.route.server, "gw.example");
+    ck_assert_uint_eq(addr_port(&t.route.address), 8081);
+    ck_assert_str_eq(t.route.status, "Connected (Secure Channel)");
+    pursue(VERDICT_PLAIN);
+    DONE("route plain, rules plain");
+    IN_FORCE(VERDICT_PLAIN);
+}
+END_TEST
+
+START_TEST(the_first_verdict_is_entered_though_it_is_the_default)
+{
+    ck_assert_int_eq(t.enforcement.since, 0);
+    pursue(VERDICT_TESTING);
+    DONE("rules blocked, route closed");
+    ck_assert(t.enforcement.entered);
+    ck_assert_int_gt(t.enforcement.since, 0);
+}
+END_TEST
+
+START_TEST(since_is_when_the_kind_of_verdict_changed)
+{
+    pursue(VERDICT_SECURE);
+    t.enforcement.since = 5;
+    pursue(VERDICT_SECURE);
+    ck_assert_int_eq(t.enforcement.since, 5);
+    pursue(VERDICT_PLAIN);
+    ck_assert_int_gt(t.enforcement.since, 5);
+}
+END_TEST
+
+START_TEST(without_a_relay_nothing_is_redirected_until_one_listens)
+{
+    enforce_relays_ready(&t.enforcement, false);
+    pursue(VERDICT_SECURE);
+    DONE("rules blocked, route closed");
+    IN_FORCE(VERDICT_TESTING);
+    ck_assert_str_eq(t.enforcement.verdict.detail, "no relay is listening yet");
+    t.done[0] = '\0';
+    enforce_relays_ready(&t.enforcement, true);
+    DONE("route secure, rules secure");
+    IN_FORCE(VERDICT_SECURE);
+    t.done[0] = '\0';
+    enforce_relays_ready(&t.enforcement, true); /* no news */
+    DONE("");
+}
+END_TEST
+
+START_TEST(relays_that_are_gone_change_nothing)
+{
+    pursue(VERDICT_SECURE);
+    t.done[0] = '\0';
+    enforce_relays_ready(&t.enforcement, false);
+    DONE("");
+    IN_FORCE(VERDICT_SECURE);
+    pursue(VERDICT_PLAIN); /* the closed port refuses what is redirected: no need to go down before */
+    DONE("route plain, rules plain");
+    IN_FORCE(VERDICT_PLAIN);
+    pursue(VERDICT_TESTING);
+    t.done[0] = '\0';
+    enforce_relays_ready(&t.enforcement, true);
+    DONE(""); /* what is wanted is in force */
+}
+END_TEST
+
+START_TEST(when_the_kernel_refuses_the_way_up_the_relays_are_closed)
+{
+    t.refuse = true;
+    pursue(VERDICT_SECURE);
+    DONE("route secure, refused rules secure, route closed");
+    IN_FORCE(VERDICT_TESTING);
+    ck_assert_str_eq(t.enforcement.verdict.detail,
+                     "rules for \"Connected (Secure Channel)\" are not installed: no such thing");
+    retry();
+    DONE("route secure, refused rules secure, route closed");
+    IN_FORCE(VERDICT_TESTING);
+    t.refuse = false;
+    retry();
+    DONE("route secure, rules secure");
+    IN_FORCE(VERDICT_SECURE);
+    ck_assert_str_eq(t.enforcement.verdict.detail, "");
+}
+END_TEST
+
+START_TEST(a_blocked_verdict_is_kept_by_the_relays_when_the_kernel_refuses)
+{
+    pursue(VERDICT_SECURE);
+    t.refuse = true;
+    pursue(VERDICT_AUTH_FAILED);
+    DONE("refused rules blocked, route closed");
+    IN_FORCE(VERDICT_AUTH_FAILED);
+}
+END_TEST
+
+START_TEST(direct_is_not_claimed_without_its_rules)
+{
+    pursue(VERDICT_SECURE);
+    t.refuse = true;
+    pursue(VERDICT_NO_PROXY_DIRECT);
+    DONE("refused rules direct, route closed");
+    IN_FORCE(VERDICT_TESTING);
+    t.refuse = false;
+    retry();
+    IN_FORCE(VERDICT_NO_PROXY_DIRECT);
+}
+END_TEST
+
+START_TEST(lost_rules_close_the_relays)
+{
+    pursue(VERDICT_SECURE);
+    t.done[0] = '\0';
+    enforce_rules_lost(&t.enforcement);
+    DONE("route closed");
+    IN_FORCE(VERDICT_TESTING);
+    ck_assert_ptr_nonnull(strstr(t.enforcement.verdict.detail, "no such thing"));
+    retry();
+    DONE("route secure, rules secure");
+    IN_FORCE(VERDICT_SECURE);
+}
+END_TEST
+
+START_TEST(lost_rules_of_a_blocked_verdict_change_no_route)
+{
+    pursue(VERDICT_NO_NETWORK);
+    t.done[0] = '\0';
+    enforce_rules_lost(&t.enforcement);
+    DONE("");
+    IN_FORCE(VERDICT_NO_NETWORK);
+}
+END_TEST
+
+static void change_a_few_times(void)
+{
+    struct verdict verdict = make(VERDICT_SECURE);
+    pursue(VERDICT_TESTING);
+    enforce_pursue(&t.enforcement, &verdict);
+    enforce_pursue(&t.enforcement, &verdict); /* no news */
+    snprintf(verdict.server, sizeof verdict.server, "gw2.example");
+    enforce_pursue(&t.enforcement, &verdict);
+    ck_assert(addr_parse("192.0.2.8", 8081, &verdict.address));
+    enforce_pursue(&t.enforcement, &verdict);
+    verdict.kind = VERDICT_PLAIN;
+    snprintf(verdict.fallback_detail, sizeof verdict.fallback_detail, "connection refused");
+    enforce_pursue(&t.enforcement, &verdict);
+    verdict = make(VERDICT_NO_PROXY);
+    snprintf(verdict.detail, sizeof verdict.detail, "no answer");
+    enforce_pursue(&t.enforcement, &verdict);
+    snprintf(verdict.detail, sizeof verdict.detail, "no name");
+    enforce_pursue(&t.enforcement, &verdict);
+}
+
+START_TEST(each_change_is_one_line)
+{
+    static const char *const lines[] = {
+        "verdict: none -> Blocked - Testing\n",
+        "verdict: Blocked - Testing -> Connected (Secure Channel): gw.example at 192.0.2.7:8081\n",
+        "verdict: still Connected (Secure Channel), now gw2.example at 192.0.2.7:8081\n",
+        "verdict: still Connected (Secure Channel), now gw2.example at 192.0.2.8:8081\n",
+        "verdict: Connected (Secure Channel) -> Connected (Non-secure): gw2.example at 192.0.2.8:8081, because of the "
+        "secure "
+        "channel: connection refused\n",
+        "verdict: Connected (Non-secure) -> Blocked - No proxy available: no answer\n",
+        "verdict: still Blocked - No proxy available: no name\n"};
+    const char *text = logged(change_a_few_times);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        text = strstr(text, "verdict: ");
+        ck_assert_ptr_nonnull(text);
+        ck_assert_msg(strncmp(text, lines[i], strlen(lines[i])) == 0, "%s", text);
+        text += strlen(lines[i]);
+    }
+    ck_assert_ptr_null(strstr(text, "verdict: "));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("enforce");
+    TCase *tests = tcase_create("enforce");
+    SRunner *runner;
+    int failed;
+    tcase_add_checked_fixture(tests, set_up, NULL);
+    tcase_add_loop_test(tests, on_the_way_down_the_rules_go_first, 0, sizeof blocked / sizeof blocked[0]);
+    tcase_add_test(tests, direct_is_a_way_down_too);
+    tcase_add_test(tests, on_the_way_up_the_route_goes_first);
+    tcase_add_test(tests, the_first_verdict_is_entered_though_it_is_the_default);
+    tcase_add_test(tests, since_is_when_the_kind_of_verdict_changed);
+    tcase_add_test(tests, without_a_relay_nothing_is_redirected_until_one_listens);
+    tcase_add_test(tests, relays_that_are_gone_change_nothing);
+    tcase_add_test(tests, when_the_kernel_refuses_the_way_up_the_relays_are_closed);
+    tcase_add_test(tests, a_blocked_verdict_is_kept_by_the_relays_when_the_kernel_refuses);
+    tcase_add_test(tests, direct_is_not_claimed_without_its_rules);
+    tcase_add_test(tests, lost_rules_close_the_relays);
+    tcase_add_test(tests, lost_rules_of_a_blocked_verdict_change_no_route);
+    tcase_add_test(tests, each_change_is_one_line);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
