@@ -15,7 +15,8 @@
 static struct {
     struct enforcement enforcement;
     char done[1024]; /* "rules secure, route plain, …" */
-    bool refuse;     /* the kernel does */
+    const char *listen_error;
+    bool refuse; /* the kernel does */
     struct route route;
 } t;
 
@@ -42,6 +43,11 @@ void children_set_route(struct children *children, const struct route *route)
     ck_assert_uint_gt(route->generation, t.route.generation);
     t.route = *route;
     note("route", modes[route->mode]);
+}
+
+const char *children_listen_error(const struct children *children)
+{
+    return t.listen_error;
 }
 
 static struct verdict make(enum verdict_kind kind)
@@ -93,6 +99,7 @@ static void set_up(void)
 {
     log_init("test", LOG_LEVEL_ERROR);
     memset(&t, 0, sizeof t);
+    t.listen_error = "";
     enforce_init(&t.enforcement, NULL, NULL);
     enforce_relays_ready(&t.enforcement, true);
     DONE("");
@@ -164,7 +171,7 @@ START_TEST(without_a_relay_nothing_is_redirected_until_one_listens)
     pursue(VERDICT_SECURE);
     DONE("rules blocked, route closed");
     IN_FORCE(VERDICT_TESTING);
-    ck_assert_str_eq(t.enforcement.verdict.detail, "no relay is listening yet");
+    ck_assert_str_eq(t.enforcement.verdict.detail, "no relay is listening");
     t.done[0] = '\0';
     enforce_relays_ready(&t.enforcement, true);
     DONE("route secure, rules secure");
@@ -175,20 +182,34 @@ START_TEST(without_a_relay_nothing_is_redirected_until_one_listens)
 }
 END_TEST
 
-START_TEST(relays_that_are_gone_change_nothing)
+START_TEST(relays_that_are_gone_close_the_gate_until_one_is_back)
 {
     pursue(VERDICT_SECURE);
     t.done[0] = '\0';
     enforce_relays_ready(&t.enforcement, false);
-    DONE("");
-    IN_FORCE(VERDICT_SECURE);
-    pursue(VERDICT_PLAIN); /* the closed port refuses what is redirected: no need to go down before */
-    DONE("route plain, rules plain");
-    IN_FORCE(VERDICT_PLAIN);
-    pursue(VERDICT_TESTING);
+    DONE("rules blocked, route closed");
+    IN_FORCE(VERDICT_TESTING);
+    t.listen_error = "the port is taken";
+    pursue(VERDICT_PLAIN);
+    DONE("rules blocked, route closed");
+    IN_FORCE(VERDICT_TESTING);
+    ck_assert_str_eq(t.enforcement.verdict.detail, "the port is taken");
     t.done[0] = '\0';
     enforce_relays_ready(&t.enforcement, true);
+    DONE("route plain, rules plain");
+    IN_FORCE(VERDICT_PLAIN);
+}
+END_TEST
+
+START_TEST(relays_that_are_gone_change_nothing_where_nothing_is_redirected)
+{
+    pursue(VERDICT_NO_PROXY);
+    t.done[0] = '\0';
+    enforce_relays_ready(&t.enforcement, false);
+    DONE("");
+    enforce_relays_ready(&t.enforcement, true);
     DONE(""); /* what is wanted is in force */
+    IN_FORCE(VERDICT_NO_PROXY);
 }
 END_TEST
 
@@ -314,7 +335,8 @@ int main(void)
     tcase_add_test(tests, the_first_verdict_is_entered_though_it_is_the_default);
     tcase_add_test(tests, since_is_when_the_kind_of_verdict_changed);
     tcase_add_test(tests, without_a_relay_nothing_is_redirected_until_one_listens);
-    tcase_add_test(tests, relays_that_are_gone_change_nothing);
+    tcase_add_test(tests, relays_that_are_gone_close_the_gate_until_one_is_back);
+    tcase_add_test(tests, relays_that_are_gone_change_nothing_where_nothing_is_redirected);
     tcase_add_test(tests, when_the_kernel_refuses_the_way_up_the_relays_are_closed);
     tcase_add_test(tests, a_blocked_verdict_is_kept_by_the_relays_when_the_kernel_refuses);
     tcase_add_test(tests, direct_is_not_claimed_without_its_rules);

@@ -113,7 +113,7 @@ static bool report(uint64_t id, bool complete)
 static void make_good(void)
 {
     struct server_report *server = &t.report.servers[0];
-    server->secure_tcp.outcome = server->mutual_auth.outcome = TEST_PASSED;
+    server->stages[STAGE_SECURE_TCP].outcome = server->stages[STAGE_MUTUAL_AUTH].outcome = TEST_PASSED;
     snprintf(server->server, sizeof server->server, "192.0.2.1");
     ck_assert(addr_parse("192.0.2.1", 8081, &server->secure_address));
 }
@@ -140,7 +140,7 @@ END_TEST
 START_TEST(the_verdict_is_entered_once_as_soon_as_it_is_certain)
 {
     start();
-    t.report.servers[0].secure_tcp.outcome = TEST_RUNNING;
+    t.report.servers[0].stages[STAGE_SECURE_TCP].outcome = TEST_RUNNING;
     ck_assert(report(1, false));
     ck_assert_int_eq(t.verdicts, 0);
     ck_assert_int_eq(t.test_run.tested_at, 0);
@@ -150,7 +150,7 @@ START_TEST(the_verdict_is_entered_once_as_soon_as_it_is_certain)
     ck_assert_int_eq(t.enforcement.verdict.kind, VERDICT_SECURE);
     ck_assert_int_gt(t.test_run.tested_at, 0);
     ck_assert_str_eq(over(1), "no"); /* what still runs is told, too */
-    t.report.servers[1].secure_tcp.outcome = TEST_FAILED;
+    t.report.servers[1].stages[STAGE_SECURE_TCP].outcome = TEST_FAILED;
     ck_assert(report(1, true));
     ck_assert_int_eq(t.verdicts, 1);
     ck_assert_str_eq(over(1), "yes");
@@ -283,7 +283,8 @@ START_TEST(trouble_while_nothing_is_connected_is_no_news)
 {
     struct ipc_trouble trouble = {.detail = "of the test"};
     start();
-    t.report.servers[0].secure_tcp.outcome = t.report.servers[1].secure_tcp.outcome = TEST_FAILED;
+    t.report.servers[0].stages[STAGE_SECURE_TCP].outcome = t.report.servers[1].stages[STAGE_SECURE_TCP].outcome =
+        TEST_FAILED;
     ck_assert(report(1, true));
     ck_assert_int_eq(t.enforcement.verdict.kind, VERDICT_PORT_NOT_AVAILABLE);
     trouble.generation = t.enforcement.generation;
@@ -296,7 +297,8 @@ END_TEST
 START_TEST(while_blocked_the_next_test_comes_soon)
 {
     start();
-    t.report.servers[0].secure_tcp.outcome = t.report.servers[1].secure_tcp.outcome = TEST_FAILED;
+    t.report.servers[0].stages[STAGE_SECURE_TCP].outcome = t.report.servers[1].stages[STAGE_SECURE_TCP].outcome =
+        TEST_FAILED;
     ck_assert(report(1, true));
     UNTIL(t.tests == 2); /* though the interval is an hour */
 }
