@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who is at the near end of a connection: the socket's owner from the kernel (sock_diag(7)), its process and systemd
- * unit from /proc; as far as the caller's rights allow, what cannot be seen stays unknown. */
+/* Who is at the near end of a connection: the socket's owner and unit from the kernel, which tells everybody, and its
+ * process from /proc, as far as the caller's rights allow; what cannot be seen stays unknown. */
 #ifndef PENSTOCK_CLI_SOCKET_OWNER_H
 #define PENSTOCK_CLI_SOCKET_OWNER_H
 
@@ -27,8 +27,5 @@ struct socket_owner {
 
 /* Answers all questions; /proc is read once for all of them. 0, or -errno when the kernel could not be asked. */
 int socket_owner_find(struct socket_owner *whos, size_t n);
-
-/* The last component that names a service, scope or slice, of the text of a /proc/PID/cgroup. */
-bool socket_owner_unit(const char *cgroups, char *ret_unit, size_t size);
 
 #endif

@@ -14,40 +14,6 @@
 
 #include "cli/socket_owner.h"
 
-static const struct {
-    const char *text, *unit; /* NULL: none */
-} cgroups[] = {
-    {"0::/system.slice/nginx.service\n", "nginx.service"},
-    {"0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox-12.scope\n", "app-firefox-12.scope"},
-    {"0::/user.slice/user-1000.slice/session-3.scope", "session-3.scope"},
-    {"0::/system.slice/docker.service/inner/deep\n", "docker.service"},
-    {"0::/system.slice\n", "system.slice"},
-    {"12:cpu:/\n1:name=systemd:/system.slice/cron.service\n0::/\n", "cron.service"},
-    {"0::/\n", NULL},
-    {"0::/docker/0123abc\n", NULL},
-    {"0::/.service\n", NULL},
-    {"", NULL},
-    {"\n\n", NULL},
-    {"rubbish", NULL},
-};
-
-START_TEST(the_unit_is_the_last_name_of_one)
-{
-    char unit[SOCKET_OWNER_UNIT_MAX] = "untouched";
-    bool found = socket_owner_unit(cgroups[_i].text, unit, sizeof unit);
-    ck_assert(found == !!cgroups[_i].unit);
-    ck_assert_str_eq(unit, found ? cgroups[_i].unit : "untouched");
-}
-END_TEST
-
-START_TEST(a_long_unit_is_cut)
-{
-    char unit[8];
-    ck_assert(socket_owner_unit("0::/a-very-long-name.service", unit, sizeof unit));
-    ck_assert_str_eq(unit, "a-very-");
-}
-END_TEST
-
 struct pair {
     int listener, client, server;
     struct addr local, peer; /* of the client */
@@ -149,17 +115,14 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("who");
-    TCase *units = tcase_create("units"), *sockets = tcase_create("sockets");
+    Suite *suite = suite_create("socket_owner");
+    TCase *sockets = tcase_create("sockets");
     SRunner *runner;
     int failed;
-    tcase_add_loop_test(units, the_unit_is_the_last_name_of_one, 0, sizeof cgroups / sizeof cgroups[0]);
-    tcase_add_test(units, a_long_unit_is_cut);
     tcase_add_loop_test(sockets, a_connection_leads_to_its_process, 0, 2);
     tcase_add_test(sockets, the_other_end_is_another_socket);
     tcase_add_test(sockets, what_is_closed_has_no_owner);
     tcase_add_test(sockets, questions_that_make_no_sense_have_no_answer);
-    suite_add_tcase(suite, units);
     suite_add_tcase(suite, sockets);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
