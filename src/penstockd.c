@@ -20,6 +20,7 @@
 #include "gate/control/server.h"
 #include "gate/fail_closed.h"
 #include "gate/gate.h"
+#include "gate/host/users.h"
 #include "model/conf/conf.h"
 #include "relay/relay.h"
 
@@ -51,6 +52,8 @@ static int run_child(const char *which)
         return prober_main();
     if (strcmp(which, "relay") == 0)
         return relay_main();
+    if (strcmp(which, "users") == 0)
+        return users_main();
     fprintf(stderr, "penstockd: unknown child %s\n", which);
     return EX_USAGE;
 }

@@ -118,6 +118,20 @@ static void check_files(struct findings *findings, const struct conf *conf, bool
     tls_context_free(context);
 }
 
+/* ---- users ---- */
+
+static void check_users(struct findings *findings, struct conf *conf)
+{
+    const struct conf_user *user = NULL;
+    char text[TEXT_MAX];
+    while ((user = conf_next_unknown_user(conf, user))) {
+        if (getpwnam(user->name))
+            continue;
+        snprintf(text, sizeof text, "user %s cannot be looked up: no rule for it until it can be", user->name);
+        warn(findings, text);
+    }
+}
+
 /* ---- the kernel ---- */
 
 static void check_kernel(struct findings *findings, const struct conf *conf)
@@ -154,6 +168,7 @@ int cli_check(const struct cli_options *options)
     struct conf *conf = NULL;
     if (conf_load(options->conf_path, error_cb, &findings, &conf) == 0) {
         check_files(&findings, conf, !options->conf_path);
+        check_users(&findings, conf);
         check_kernel(&findings, conf);
     }
     put(&findings, options->conf_path ? options->conf_path : CONF_DEFAULT_PATH);

@@ -23,6 +23,7 @@
 #include "gate/event.h"
 #include "gate/host/netwatch.h"
 #include "gate/host/notify.h"
+#include "gate/host/users.h"
 #include "gate/reload.h"
 #include "gate/rules/foreign.h"
 #include "gate/rules/keeper.h"
@@ -36,6 +37,7 @@ struct gate {
     struct children *children;
     struct keeper *keeper;
     struct netwatch *netwatch;
+    struct users *users;
     struct foreign foreign;
     struct enforcement enforcement;
     struct test_run test_run;
@@ -144,6 +146,10 @@ static void event_cb(const struct event *event, void *data)
         log_info("the host was asleep, testing again");
         test_run_request(&gate->test_run, SCHEDULE_RESUMED);
         return;
+    case EVENT_USERS_KNOWN:
+        keeper_set_conf(gate->keeper, gate->reload.conf);
+        enforce_pursue(&gate->enforcement, &gate->enforcement.wanted);
+        return;
     }
 }
 
@@ -246,7 +252,8 @@ static int open_parts(struct gate *gate)
     const struct event_sink sink = {.event_cb = event_cb, .data = gate};
     int status;
     gate->children = children_new(gate->loop, PROGRAM, &sink);
-    if (!gate->children)
+    gate->users = users_new(gate->loop, PROGRAM, &sink);
+    if (!gate->children || !gate->users)
         return EX_OSERR;
     status = open_control(gate);
     return status == EX_OK ? open_rules(gate, &sink) : status;
@@ -263,6 +270,7 @@ static int start(struct gate *gate, struct conf *conf)
     gate->reload = (struct reload){.loop = gate->loop,
                                    .path = gate->options->conf_path,
                                    .foreign = &gate->foreign,
+                                   .users = gate->users,
                                    .keeper = gate->keeper,
                                    .children = gate->children,
                                    .enforcement = &gate->enforcement,
@@ -279,6 +287,7 @@ static int start(struct gate *gate, struct conf *conf)
     foreign_set_conf(&gate->foreign, conf);
     keeper_set_conf(gate->keeper, conf);
     enforce_pursue(&gate->enforcement, &testing); /* the gate is closed before anything else happens */
+    users_set_conf(gate->users, conf);
     ev_prepare_start(gate->loop, &gate->settle);
     r = children_configure(gate->children, conf);
     if (r == 0)
@@ -332,6 +341,7 @@ static void gate_free(struct gate *gate)
     control_free(gate->control);
     verbs_free(gate->verbs);
     children_free(gate->children);
+    users_free(gate->users);
     netwatch_free(gate->netwatch);
     keeper_free(gate->keeper);
     foreign_fini(&gate->foreign);

@@ -63,12 +63,14 @@ static void take_conf(struct reload *reload, struct conf *conf)
     static const struct verdict testing = {.kind = VERDICT_TESTING};
     struct enforcement *enforcement = reload->enforcement;
     struct conf *old = reload->conf;
+    conf_keep_users(conf, old);
     reload->conf = conf;
     log_set_level(conf->log_level);
     foreign_set_conf(reload->foreign, conf);
     keeper_set_conf(reload->keeper, conf);
     test_run_set_conf(reload->test_run, conf); /* the prober asks for a test when it has taken it, too */
     enforce_pursue(enforcement, is_allowed(enforcement->wanted.kind, conf) ? &enforcement->wanted : &testing);
+    users_set_conf(reload->users, conf);
     conf_free(old);
 }
 

@@ -13,6 +13,7 @@
 #include "gate/children/children.h"
 #include "gate/decide/enforce.h"
 #include "gate/decide/test_run.h"
+#include "gate/host/users.h"
 #include "gate/rules/foreign.h"
 #include "gate/rules/keeper.h"
 #include "model/conf/conf.h"
@@ -27,8 +28,9 @@ enum reload_state {
 /* Read only outside of reload.c. */
 struct reload {
     struct ev_loop *loop;
-    const char *path; /* of the configuration; this one and the next five are borrowed */
+    const char *path; /* of the configuration; this one and the next six are borrowed */
     struct foreign *foreign;
+    struct users *users;
     struct keeper *keeper;
     struct children *children;
     struct enforcement *enforcement;

@@ -186,6 +186,32 @@ START_TEST(lists_replace_the_default_then_append_and_can_be_cleared)
 }
 END_TEST
 
+/* A directory may know it later. */
+START_TEST(a_user_that_is_not_in_etc_passwd_is_unknown)
+{
+    struct conf *conf = good(MINIMAL "[Bypass]\nUsers=no-such-user root EXAMPLE\\\\later no-such-user x@example.com\n");
+    struct conf *other = good(MINIMAL "[Bypass]\nUsers=x@example.com new root no-such-user\n");
+    struct conf_user *user = conf_next_unknown_user(conf, NULL);
+    ck_assert_uint_eq(conf->n_bypass_users, 4);
+    ck_assert_ptr_eq(user, &conf->bypass_users[0]);
+    ck_assert_str_eq(user->name, "no-such-user");
+    ck_assert_uint_eq(conf->bypass_users[1].uid, 0);
+    user = conf_next_unknown_user(conf, user);
+    ck_assert_ptr_eq(user, &conf->bypass_users[2]);
+    user->uid = 4242; /* as if it had been looked up */
+    user = conf_next_unknown_user(conf, user);
+    ck_assert_ptr_eq(user, &conf->bypass_users[3]);
+    user->uid = 4243;
+    ck_assert_ptr_null(conf_next_unknown_user(conf, user));
+    conf_keep_users(other, conf);
+    ck_assert_uint_eq(other->bypass_users[0].uid, 4243);
+    ck_assert_uint_eq(other->bypass_users[1].uid, CONF_UID_UNKNOWN);
+    ck_assert_uint_eq(other->bypass_users[3].uid, CONF_UID_UNKNOWN);
+    conf_free(conf);
+    conf_free(other);
+}
+END_TEST
+
 START_TEST(long_lines_are_read)
 {
     static char text[60000] = MINIMAL "Header=X-Token: ";
@@ -271,8 +297,11 @@ static const struct {
     {"Redirect", "ListenPort=1023", "ListenPort=1023: expected a port from 1024 to 65535"},
     {"Bypass", "Networks=10.0.0.1/8",
      "Networks=10.0.0.1/8: expected an address or a network such as 192.0.2.0/24, its host bits zero"},
-    {"Bypass", "Users=no-such-user-here", "Users=no-such-user-here: no such user"},
-    {"Bypass", "Users=4294967295", "Users=4294967295: no such user"},
+    {"Bypass", "Users=4294967295", "Users=4294967295: expected a user's name or number"},
+    {"Bypass", "Users=-5", "Users=-5: expected a user's name or number"},
+    {"Bypass", "Users=root a:b", "Users=a:b: expected a user's name or number"},
+    {"Bypass", "Users=@wheel", "Users=@wheel: expected a user's name or number"},
+    {"Bypass", "Users=a/b", "Users=a/b: expected a user's name or number"},
     {"Bypass", "Units=x.service", "Units= is not supported by this version"},
     {"Bypass", "Domains=", "Domains= is not supported by this version"},
     {"Block", "Networks=10.0.0.0/8", "Networks= is not supported by this version"},
@@ -678,7 +707,7 @@ static const struct choices choices[] = {
     {"Bypass", "Networks", {"", "0.0.0.0/0", "192.0.2.7 2001:db8::/29", "::/0"}},
     {"Bypass", "LocalNetworks", {"1", "0"}},
     {"Bypass", "Ports", {"", "1 2 3", "8080"}},
-    {"Bypass", "Users", {"", "0", "root 4294967294", "12 34"}},
+    {"Bypass", "Users", {"", "0", "root 4294967294", "12 34", "0 later", "EXAMPLE\\\\x y@example.com"}},
     {"Failure", "OnUnavailable", {"block", "direct"}},
     {"Failure", "OnStop", {"open", "block"}},
     {"Failure", "OnError", {"open", "block"}},
@@ -917,6 +946,7 @@ int main(void)
     tcase_add_test(reading, every_key_is_taken);
     tcase_add_test(reading, comments_and_white_space_are_not_values);
     tcase_add_test(reading, lists_replace_the_default_then_append_and_can_be_cleared);
+    tcase_add_test(reading, a_user_that_is_not_in_etc_passwd_is_unknown);
     tcase_add_test(reading, long_lines_are_read);
     suite_add_tcase(suite, reading);
     suite_add_tcase(suite, refusing());

@@ -321,6 +321,7 @@ START_TEST(ports_and_users_become_elements)
     check_set("[Redirect]\nPorts=\nPorts=80 8443\n", "web", "0050 20fb ");
     check_set("[Bypass]\nPorts=22\n", "bypass_ports", "0016 ");
     check_set("[Bypass]\nUsers=root\n", "bypass_users", "00000000 ");
+    check_set("[Bypass]\nUsers=not-known root\n", "bypass_users", "00000000 ");
     check_set("", "bypass_users", "");
 }
 END_TEST

@@ -207,6 +207,13 @@ char *status_reload_json(bool ok, const struct texts *texts)
 
 /* ---- what the gate is like ---- */
 
+static void add_unknown_users(struct conf *conf, struct texts *warnings)
+{
+    const struct conf_user *user = NULL;
+    while ((user = conf_next_unknown_user(conf, user)))
+        texts_add(warnings, "user %s cannot be looked up: no rule for it until it can be", user->name);
+}
+
 static void add_warnings(const struct status_source *source, struct texts *warnings)
 {
     const struct texts *children = &source->reload->warnings;
@@ -238,6 +245,7 @@ char *status_of(const struct status_source *source)
     keeper_status(source->keeper, &info.rules);
     children_read_stats(source->children, &info.stats);
     add_warnings(source, &info.warnings);
+    add_unknown_users(source->reload->conf, &info.warnings);
     json = status_json(&info);
     texts_clear(&info.warnings);
     return json;

@@ -247,6 +247,49 @@ int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *dat
     return load(stream, name, error_cb, data, ret_conf);
 }
 
+/* All users of all lists, one after another; NULL: index is behind the last. */
+static struct conf_user *user_at(struct conf *conf, size_t index)
+{
+    size_t count;
+    const struct conf_key *keys = conf_keys(&count);
+    for (size_t i = 0; i < count; i++) {
+        size_t n = keys[i].kind == CONF_KIND_USERS ? conf_key_entries(&keys[i], conf) : 0;
+        if (index < n)
+            return (struct conf_user *)((char *)conf + keys[i].offset) + index;
+        index -= n;
+    }
+    return NULL;
+}
+
+struct conf_user *conf_next_unknown_user(struct conf *conf, const struct conf_user *after)
+{
+    struct conf_user *user;
+    for (size_t i = 0; (user = user_at(conf, i)); i++) {
+        if (!after && user->uid == CONF_UID_UNKNOWN)
+            return user;
+        if (after == user)
+            after = NULL;
+    }
+    return NULL;
+}
+
+static uid_t known_uid(struct conf *conf, const char *name)
+{
+    const struct conf_user *user;
+    for (size_t i = 0; (user = user_at(conf, i)); i++) {
+        if (strcmp(user->name, name) == 0)
+            return user->uid;
+    }
+    return CONF_UID_UNKNOWN;
+}
+
+void conf_keep_users(struct conf *conf, struct conf *old)
+{
+    struct conf_user *user = NULL;
+    while ((user = conf_next_unknown_user(conf, user)))
+        user->uid = known_uid(old, user->name);
+}
+
 bool conf_origin(const struct conf *conf, const char *section, const char *name, size_t entry, const char **ret_file,
                  unsigned *ret_line)
 {

@@ -20,6 +20,8 @@
 #define CONF_HEADERS_BYTES_MAX 8192 /* all of them, each with its line's end */
 #define CONF_PORTS_MAX         64
 #define CONF_USERS_MAX         64
+#define CONF_UNKNOWN_USERS_MAX (2 * CONF_USERS_MAX) /* of all lists together */
+#define CONF_USER_NAME_SIZE    256
 #define CONF_NETWORKS_MAX      1024
 #define CONF_CA_PATHS_MAX      16
 #define CONF_RELAYS_MAX        64
@@ -30,9 +32,12 @@ enum conf_on_error { CONF_ON_ERROR_BLOCK, CONF_ON_ERROR_OPEN };
 enum conf_quic { CONF_QUIC_REJECT, CONF_QUIC_PASS };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
 
+/* No user has it: the largest number means "none" to the kernel. */
+#define CONF_UID_UNKNOWN ((uid_t)-1)
+
 struct conf_user {
     char *name; /* as written */
-    uid_t uid;
+    uid_t uid;  /* CONF_UID_UNKNOWN: no number, and not in /etc/passwd; it matches nothing then */
 };
 
 /* https://HOST[:PORT]/…; only host and port matter for a handshake. */
@@ -116,6 +121,12 @@ int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *dat
  * conf is. False: it is the default, or conf was printed and read again. */
 bool conf_origin(const struct conf *conf, const char *section, const char *name, size_t entry, const char **ret_file,
                  unsigned *ret_line);
+
+/* The first user of any list, or the next after one, whose uid is not known; NULL: there is none (more). */
+struct conf_user *conf_next_unknown_user(struct conf *conf, const struct conf_user *after);
+
+/* Takes over what old knows about them: a reload must not forget for a while what took time to be looked up. */
+void conf_keep_users(struct conf *conf, struct conf *old);
 
 /* The effective configuration, every key, in the syntax that conf_read() takes. Contains the headers' values. */
 void conf_print(const struct conf *conf, FILE *stream);

@@ -325,9 +325,9 @@ static bool add_user(const struct conf_key *key, struct conf *conf, const char *
     size_t *count = field(conf, key->count_offset);
     uid_t uid;
     if (!conf_value_user(word, &uid))
-        return problem(why, word, "no such user");
+        return problem(why, word, "expected a user's name or number");
     for (size_t i = 0; i < *count; i++) {
-        if (users[i].uid == uid)
+        if (uid == CONF_UID_UNKNOWN ? strcmp(users[i].name, word) == 0 : users[i].uid == uid)
             return true;
     }
     if (!has_room(key, *count, word, why))

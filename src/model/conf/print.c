@@ -28,14 +28,20 @@ static void print_host(const char *host, FILE *stream)
 }
 
 /* The uid is what counts, and its owner may not be known any more where this is read. */
-static void print_users(const struct conf *conf, FILE *stream)
+static void print_users(const struct conf_key *key, const struct conf *conf, FILE *stream)
 {
-    for (size_t i = 0; i < conf->n_bypass_users; i++)
-        fprintf(stream, "%s%u", i > 0 ? " " : "", conf->bypass_users[i].uid);
-    if (conf->n_bypass_users > 0)
-        fprintf(stream, "   #");
-    for (size_t i = 0; i < conf->n_bypass_users; i++)
-        fprintf(stream, " %s", conf->bypass_users[i].name);
+    const struct conf_user *users = field(conf, key->offset);
+    const size_t count = conf_key_entries(key, conf);
+    for (size_t i = 0; i < count; i++) {
+        fputs(i > 0 ? " " : "", stream);
+        if (users[i].uid == CONF_UID_UNKNOWN)
+            fputs(users[i].name, stream);
+        else
+            fprintf(stream, "%u", users[i].uid);
+    }
+    fputs(count > 0 ? "   #" : "", stream);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stream, " %s", users[i].name);
 }
 
 static void print_list(const struct conf_key *key, const struct conf *conf, FILE *stream)
@@ -109,7 +115,7 @@ static void print_value(const struct conf_key *key, const struct conf *conf, boo
         print_headers(key, conf, secrets, stream);
         break;
     case CONF_KIND_USERS:
-        print_users(conf, stream);
+        print_users(key, conf, stream);
         break;
     case CONF_KIND_HOSTS:
     case CONF_KIND_TRUST:

@@ -10,6 +10,7 @@
 
 #include "model/addr.h"
 #include "model/ascii.h"
+#include "model/conf/conf.h"
 #include "model/hostname.h"
 
 bool conf_value_bool(const char *text, bool *ret_value)
@@ -218,19 +219,42 @@ const char *conf_value_header_problem(const char *text)
     return NULL;
 }
 
+static uid_t local_uid(const char *name)
+{
+    FILE *stream = fopen("/etc/passwd", "re");
+    const struct passwd *entry;
+    uid_t uid = CONF_UID_UNKNOWN;
+    while (stream && uid == CONF_UID_UNKNOWN && (entry = fgetpwent(stream))) {
+        if (strcmp(entry->pw_name, name) == 0)
+            uid = entry->pw_uid;
+    }
+    if (stream)
+        fclose(stream);
+    return uid;
+}
+
+/* Of any directory, "DOMAIN\\name" and "name@domain" too; but no option, no group, no line of a file. */
+static bool can_be_user(const char *text)
+{
+    size_t length = strlen(text);
+    if (length == 0 || length >= CONF_USER_NAME_SIZE || text[0] == '-' || text[0] == '@')
+        return false;
+    for (const char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == ':' || *c == '/' || *c == '#' || *c == ';')
+            return false;
+    }
+    return text[strspn(text, "0123456789")] != '\0';
+}
+
 bool conf_value_user(const char *text, uid_t *ret_uid)
 {
-    const struct passwd *entry;
     uint32_t uid;
-    /* The largest number means "none" to the kernel. */
-    if (conf_value_number(text, 0, UINT32_MAX - 1, &uid)) {
+    if (conf_value_number(text, 0, UINT32_MAX - 1, &uid))
         *ret_uid = uid;
-        return true;
-    }
-    entry = getpwnam(text);
-    if (!entry)
+    else if (can_be_user(text))
+        *ret_uid = local_uid(text);
+    else
         return false;
-    *ret_uid = entry->pw_uid;
     return true;
 }
 

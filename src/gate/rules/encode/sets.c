@@ -186,8 +186,10 @@ static bool protocol_elements(struct elements *ret_elements)
 static bool user_elements(const struct conf *conf, struct elements *ret_elements)
 {
     ret_elements->items = calloc(conf->n_bypass_users + 1, sizeof *ret_elements->items);
-    for (size_t i = 0; i < conf->n_bypass_users && ret_elements->items; i++)
-        append(ret_elements, &conf->bypass_users[i].uid, sizeof(uid_t), false);
+    for (size_t i = 0; i < conf->n_bypass_users && ret_elements->items; i++) {
+        if (conf->bypass_users[i].uid != CONF_UID_UNKNOWN)
+            append(ret_elements, &conf->bypass_users[i].uid, sizeof(uid_t), false);
+    }
     return ret_elements->items;
 }
 
