@@ -14,6 +14,11 @@ static inline uint64_t clock_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static inline int64_t clock_ms(void)
+{
+    return (int64_t)(clock_us() / 1000);
+}
+
 /* Since start, at most 71 minutes. */
 static inline uint32_t clock_us_since(uint64_t start)
 {

@@ -8,22 +8,16 @@
 #include <ev.h>
 #include <limits.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/socket.h"
 #include "base/stream_fd.h"
 
-/* A peer that vanished is noticed after 60 s + 3 * 10 s of silence, or 45 s after bytes went unacknowledged. */
-#define KEEPALIVE_IDLE_S     60
-#define KEEPALIVE_INTERVAL_S 10
-#define KEEPALIVE_PROBES     3
-#define UNACKNOWLEDGED_MS    45000
+#define UNACKNOWLEDGED_MS 45000 /* bytes, after which the peer is taken for gone */
 
 #define DROPPED_AT_ONCE 16384
 #define DROPS_PER_TURN  16
@@ -196,25 +190,16 @@ static bool plain_is_dead(const struct stream *stream)
     return getsockopt(plain_of(stream)->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
-static bool set_option(const struct stream *stream, int level, int name, int value)
-{
-    return setsockopt(plain_of(stream)->fd, level, name, &value, sizeof value) == 0;
-}
-
 static void plain_keep_alive(struct stream *stream)
 {
-    /* A connection without one of them still works. */
-    (void)set_option(stream, SOL_SOCKET, SO_KEEPALIVE, 1);
-    (void)set_option(stream, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-    (void)set_option(stream, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-    (void)set_option(stream, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-    (void)set_option(stream, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+    socket_keep_alive(plain_of(stream)->fd);
+    socket_set(plain_of(stream)->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
 }
 
 static bool plain_set_low_water(struct stream *stream, size_t bytes)
 {
     assert(bytes > 0 && bytes <= INT_MAX);
-    return set_option(stream, SOL_SOCKET, SO_RCVLOWAT, (int)bytes);
+    return socket_set(plain_of(stream)->fd, SOL_SOCKET, SO_RCVLOWAT, (int)bytes);
 }
 
 static const struct stream_transport plain_transport = {

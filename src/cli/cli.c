@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/text.h"
 #include "model/verdict.h"
 
@@ -79,13 +80,6 @@ int cli_conclude(const json_t *status)
     return result;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void set_error(struct cli_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void set_error(struct cli_client *client, const char *format, ...)
@@ -120,7 +114,7 @@ bool cli_client_open(struct cli_client *client, const char *path, const char *ve
 {
     char line[64];
     int length = snprintf(line, sizeof line, "%s\n", verb);
-    *client = (struct cli_client){.fd = -1, .stop_fd = stop_fd, .deadline_ms = now_ms() + (int64_t)wait_s * 1000};
+    *client = (struct cli_client){.fd = -1, .stop_fd = stop_fd, .deadline_ms = clock_ms() + (int64_t)wait_s * 1000};
     if (!connect_to(client, path, wait_s))
         return false;
     if (send(client->fd, line, (size_t)length, MSG_NOSIGNAL) == length)
@@ -164,7 +158,7 @@ static bool make_room(struct cli_client *client)
 static enum cli_answer wait_readable(struct cli_client *client)
 {
     struct pollfd fds[2] = {{.fd = client->fd, .events = POLLIN}, {.fd = client->stop_fd, .events = POLLIN}};
-    int64_t left = client->deadline_ms - now_ms();
+    int64_t left = client->deadline_ms - clock_ms();
     int n = left > 0 ? poll(fds, 2, (int)left) : 0;
     if (n < 0 && errno != EINTR) {
         set_error(client, "poll: %s", strerror(errno));
@@ -174,7 +168,7 @@ static enum cli_answer wait_readable(struct cli_client *client)
         return CLI_ANSWER_STOPPED;
     if (n > 0)
         return CLI_ANSWER_OBJECT;
-    if (client->deadline_ms > now_ms())
+    if (client->deadline_ms > clock_ms())
         return wait_readable(client); /* EINTR, or poll woke early */
     set_error(client, "the daemon did not answer in time");
     return CLI_ANSWER_ERROR;

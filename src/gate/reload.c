@@ -8,14 +8,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 
 #define TAKING_SECONDS 12. /* then it is over without waiting for the relays any longer; a prober has 10 */
 
 static void arm(struct reload *reload, double seconds)
 {
-    ev_timer_stop(reload->loop, &reload->timer);
-    ev_timer_set(&reload->timer, seconds, 0.);
-    ev_timer_start(reload->loop, &reload->timer);
+    timer_arm(reload->loop, &reload->timer, seconds);
 }
 
 /* The next one begins from the loop, when those who wait for this one have been told. */

@@ -5,13 +5,13 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/socket.h"
+#include "base/timer.h"
 #include "relay/session/session.h"
 
 #define ACCEPTS_MAX  64 /* before others have their turn */
@@ -36,8 +36,7 @@ static void listener_wait(struct listener *listener, const char *why)
         log_warning("listener %s: %s; new connections wait", addr_text(&listener->address, text), why);
     listener->told = true;
     ev_io_stop(listener->loop, &listener->io);
-    ev_timer_set(&listener->pause, PAUSE_S, 0.);
-    ev_timer_start(listener->loop, &listener->pause);
+    timer_arm(listener->loop, &listener->pause, PAUSE_S);
 }
 
 static void pause_cb(struct ev_loop *loop, ev_timer *timer, int events)

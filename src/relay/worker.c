@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/sockdiag.h"
+#include "base/timer.h"
 #include "relay/session/private.h"
 
 #define LINGERING_MAX  4096
@@ -83,8 +84,7 @@ void worker_set_settings(struct worker *worker, struct settings *settings)
 static void worker_update_draining(struct worker *worker, uint8_t previous_mode)
 {
     if (worker->route.mode == ROUTE_SECURE && previous_mode == ROUTE_PLAIN) {
-        ev_timer_set(&worker->draining, WORKER_DRAINING_S, 0.);
-        ev_timer_start(worker->loop, &worker->draining);
+        timer_arm(worker->loop, &worker->draining, WORKER_DRAINING_S);
     } else if (worker->route.mode != ROUTE_SECURE) {
         ev_timer_stop(worker->loop, &worker->draining);
     }

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "gate/children/children.h"
 #include "gate/children/spawn.h"
@@ -798,7 +799,7 @@ START_TEST(a_child_that_is_ended_before_it_is_one_runs_no_handler_of_ours)
 
         ck_assert_int_eq(spawn_child(program, "prober", none, &pid, &fd), 0);
         kill(pid, SIGTERM);
-        spawn_reap(pid, spawn_now_ms() + 10000);
+        spawn_reap(pid, clock_ms() + 10000);
         close(fd);
     }
     ck_assert_int_eq(*handled, 0);

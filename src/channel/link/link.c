@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/timer.h"
 #include "channel/net/tcp.h"
 
 enum link_state {
@@ -79,8 +80,7 @@ static void link_enter(struct link *link, enum link_state state)
     link->state = state;
     ev_timer_stop(link->loop, &link->timer);
     if (state == LINK_TCP || state == LINK_TLS) {
-        ev_timer_set(&link->timer, link_limit_ms(link) / 1e3, 0.);
-        ev_timer_start(link->loop, &link->timer);
+        timer_arm(link->loop, &link->timer, link_limit_ms(link) / 1e3);
     }
     link_watch(link);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/timer.h"
 #include "channel/http/exchange.h"
 
 #define ANSWER_LIMIT_MS 30000
@@ -79,8 +80,7 @@ static void tunnel_enter(struct tunnel *tunnel, enum tunnel_state state)
     tunnel->state = state;
     ev_timer_stop(tunnel->loop, &tunnel->timer);
     if (tunnel_limit_ms(tunnel) > 0) {
-        ev_timer_set(&tunnel->timer, tunnel_limit_ms(tunnel) / 1e3, 0.);
-        ev_timer_start(tunnel->loop, &tunnel->timer);
+        timer_arm(tunnel->loop, &tunnel->timer, tunnel_limit_ms(tunnel) / 1e3);
     }
     tunnel_watch(tunnel);
 }

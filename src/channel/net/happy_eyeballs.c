@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/timer.h"
 #include "channel/link/link.h"
 
 #define STAGGER_S 0.25 /* RFC 8305: Connection Attempt Delay */
@@ -111,8 +112,7 @@ static void race_start_next(struct happy_eyeballs *race)
         race->n_started++;
     ev_timer_stop(race->loop, &race->timer);
     if (race->n_started < race->n) {
-        ev_timer_set(&race->timer, STAGGER_S, 0.);
-        ev_timer_start(race->loop, &race->timer);
+        timer_arm(race->loop, &race->timer, STAGGER_S);
     }
 }
 

@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/timer.h"
+
 #define QUERIES_MAX 64
 
 /* One try of one name server; the query's own limit bounds all tries together. */
@@ -204,9 +206,7 @@ static void query_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void query_set_timer(struct resolve_query *query, double seconds)
 {
-    ev_timer_stop(query->resolver->loop, &query->timer);
-    ev_timer_set(&query->timer, seconds, 0.);
-    ev_timer_start(query->resolver->loop, &query->timer);
+    timer_arm(query->resolver->loop, &query->timer, seconds);
 }
 
 static void query_answered(struct resolve_query *query)
@@ -272,8 +272,7 @@ static void resolver_set_timer(struct resolver *resolver)
     struct timeval wait, *next = ares_timeout(resolver->dns, NULL, &wait);
     ev_timer_stop(resolver->loop, &resolver->timer);
     if (next) {
-        ev_timer_set(&resolver->timer, (double)next->tv_sec + (double)next->tv_usec / 1e6, 0.);
-        ev_timer_start(resolver->loop, &resolver->timer);
+        timer_arm(resolver->loop, &resolver->timer, (double)next->tv_sec + (double)next->tv_usec / 1e6);
     }
 }
 

@@ -5,22 +5,17 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-static void set_option(int fd, int level, int name, int value)
-{
-    (void)setsockopt(fd, level, name, &value, sizeof value); /* a connection without it still works */
-}
+#include "base/socket.h"
 
 static bool bind_port(int fd, int family, uint16_t port)
 {
     struct addr any = {.sa.sa_family = (sa_family_t)family};
     addr_set_port(&any, port);
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     return bind(fd, &any.sa, addr_length(&any)) == 0;
 }
 
@@ -29,7 +24,7 @@ int tcp_connect(const struct addr *address, uint16_t local_port, struct stream *
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
     if (fd < 0)
         return -errno;
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     bool bound = local_port && bind_port(fd, address->sa.sa_family, local_port);
 
     if (connect(fd, &address->sa, addr_length(address)) < 0 && errno != EINPROGRESS) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/timer.h"
 #include "channel/net/happy_eyeballs.h"
 #include "channel/net/resolve.h"
 #include "channel/prober/mutual_auth.h"
@@ -56,8 +57,7 @@ struct prober {
 static void prober_report_soon(struct prober *prober)
 {
     if (!ev_is_active(&prober->timer)) {
-        ev_timer_set(&prober->timer, 0., 0.);
-        ev_timer_start(prober->loop, &prober->timer);
+        timer_arm(prober->loop, &prober->timer, 0.);
     }
 }
 

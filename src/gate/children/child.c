@@ -14,6 +14,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "gate/children/spawn.h"
 
 #define MESSAGES_PER_WAKEUP 64 /* then the loop's other watchers have their turn */
@@ -64,8 +65,7 @@ static void enter(struct child *child, enum child_state state, double timer)
     child->state = state;
     ev_timer_stop(child->setup->loop, &child->timer);
     if (timer >= 0) {
-        ev_timer_set(&child->timer, timer, 0.);
-        ev_timer_start(child->setup->loop, &child->timer);
+        timer_arm(child->setup->loop, &child->timer, timer);
     }
 }
 

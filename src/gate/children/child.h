@@ -47,7 +47,7 @@ void child_retire(struct child *child);
 void child_restart(struct child *child);
 /* SIGTERM without waiting; for the one who then calls child_free() on all. */
 void child_terminate(struct child *child);
-/* Ends it: waits until deadline (as of spawn_now_ms), then kills. Takes NULL. */
+/* Ends it: waits until deadline (as of clock_ms), then kills. Takes NULL. */
 void child_free(struct child *child, int64_t deadline);
 
 bool child_usable(const struct child *child);      /* has taken a configuration in this life */

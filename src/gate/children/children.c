@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "gate/children/listeners.h"
 #include "gate/children/spawn.h"
 
@@ -238,8 +240,7 @@ static void listen_or_wait(struct children *children)
     if (strcmp(error, children->listen_error) != 0)
         log_error("%s", error);
     memcpy(children->listen_error, error, sizeof error);
-    ev_timer_set(&children->listen_timer, backoff_next(&children->listen_backoff) / 1000., 0.);
-    ev_timer_start(children->setup.loop, &children->listen_timer);
+    timer_arm(children->setup.loop, &children->listen_timer, backoff_next(&children->listen_backoff) / 1000.);
 }
 
 static void listen_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
@@ -342,9 +343,7 @@ void children_list_sessions(struct children *children, uint64_t request_id)
             child_send_sessions(children->relays[i], request_id);
     }
     /* With nobody to ask, the end comes from the loop as well. */
-    ev_timer_stop(children->setup.loop, &children->list_timer);
-    ev_timer_set(&children->list_timer, any ? LIST_SECONDS : 0., 0.);
-    ev_timer_start(children->setup.loop, &children->list_timer);
+    timer_arm(children->setup.loop, &children->list_timer, any ? LIST_SECONDS : 0.);
 }
 
 const char *children_listen_error(const struct children *children)
@@ -396,7 +395,7 @@ void children_free(struct children *children)
     for (unsigned i = 0; i < CONF_RELAYS_MAX; i++)
         if (children->relays[i])
             child_terminate(children->relays[i]);
-    deadline = spawn_now_ms() + END_MS;
+    deadline = clock_ms() + END_MS;
     child_free(children->prober, deadline);
     for (unsigned i = 0; i < CONF_RELAYS_MAX; i++)
         child_free(children->relays[i], deadline);

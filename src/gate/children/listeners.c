@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/socket.h"
 #include "model/addr.h"
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
@@ -43,27 +44,19 @@ bool listeners_are_open(const struct listeners *listeners)
     return listeners->port != 0;
 }
 
-static void set_option(int fd, int level, int name, int value)
-{
-    (void)setsockopt(fd, level, name, &value, sizeof value);
-}
-
 static void set_options(int fd, int family)
 {
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     /* Also allows an address that is not there yet. Needs CAP_NET_ADMIN: where that is missing, there are no rules. */
     if (family == AF_INET6)
-        set_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+        socket_set(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
     else
-        set_option(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+        socket_set(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
     /* What is accepted inherits these. */
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    socket_keep_alive(fd);
     /* The clients are on this host: pacing, as the host's default (BBR) may do it, has no network to protect here, and
      * costs as much again as the transfer. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", sizeof "reno" - 1);

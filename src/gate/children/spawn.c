@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
 
@@ -99,17 +100,10 @@ void spawn_log_end(const char *name, pid_t pid, int status)
         log_error("%s (pid %d) ended with status %d", name, (int)pid, WEXITSTATUS(status));
 }
 
-int64_t spawn_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void spawn_reap(pid_t pid, int64_t deadline)
 {
     struct pollfd ended = {.fd = pidfd_open(pid, 0), .events = POLLIN};
-    int64_t left = deadline - spawn_now_ms();
+    int64_t left = deadline - clock_ms();
     if (ended.fd < 0 || left <= 0 || poll(&ended, 1, (int)left) != 1)
         kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

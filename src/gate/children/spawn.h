@@ -18,10 +18,7 @@ int spawn_child(const char *program, const char *role, const int fds[static SPAW
 /* One line about an end that nobody asked for; status as of waitpid(). */
 void spawn_log_end(const char *name, pid_t pid, int status);
 
-/* Milliseconds of CLOCK_MONOTONIC. */
-int64_t spawn_now_ms(void);
-
-/* Waits for the end of a process that was asked to end; kills it at deadline (as of spawn_now_ms). */
+/* Waits for the end of a process that was asked to end; kills it at deadline (as of clock_ms). */
 void spawn_reap(pid_t pid, int64_t deadline);
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/timer.h"
 #include "gate/control/socket.h"
 
 #define CLIENTS_MAX         32
@@ -87,9 +88,7 @@ static void client_drop(struct control_client *client)
 static void set_timer(struct control_client *client, double seconds)
 {
     struct ev_loop *loop = client->control->loop;
-    ev_timer_stop(loop, &client->timer);
-    ev_timer_set(&client->timer, seconds, 0.);
-    ev_timer_start(loop, &client->timer);
+    timer_arm(loop, &client->timer, seconds);
 }
 
 /* 0, -ENOBUFS: the client reads too slowly, or -ENOMEM. */
@@ -356,8 +355,7 @@ static void acceptable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             ev_io_stop(loop, watcher);
-            ev_timer_set(&control->pause, NO_RESOURCE_SECONDS, 0.);
-            ev_timer_start(loop, &control->pause);
+            timer_arm(loop, &control->pause, NO_RESOURCE_SECONDS);
         }
         return;
     }

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "model/reason.h"
 #include "model/verdict.h"
 
@@ -16,8 +17,7 @@ static void arm(struct test_run *test_run)
     ev_timer_stop(test_run->loop, &test_run->due);
     if (due == SCHEDULE_NEVER)
         return;
-    ev_timer_set(&test_run->due, due > now ? due - now : 0., 0.);
-    ev_timer_start(test_run->loop, &test_run->due);
+    timer_arm(test_run->loop, &test_run->due, due - now);
 }
 
 void test_run_request(struct test_run *test_run, enum schedule_cause cause)
@@ -63,8 +63,7 @@ static bool begin(struct test_run *test_run)
     test_run->phase = TEST_RUN_UNDECIDED;
     schedule_started(&test_run->schedule);
     arm(test_run);
-    ev_timer_set(&test_run->bound, longest(test_run->conf), 0.);
-    ev_timer_start(test_run->loop, &test_run->bound);
+    timer_arm(test_run->loop, &test_run->bound, longest(test_run->conf));
     return true;
 }
 

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/timer.h"
 #include "gate/rules/encode/ruleset.h"
 
 #define RECEIVE_MAX   (64u << 10)
@@ -173,9 +174,7 @@ static void note_network_event(struct netwatch *netwatch)
     left = netwatch->first_event + DELAY_SECONDS - now;
     if (left > QUIET_SECONDS)
         left = QUIET_SECONDS;
-    ev_timer_stop(netwatch->loop, &netwatch->quiet);
-    ev_timer_set(&netwatch->quiet, left > 0 ? left : 0, 0);
-    ev_timer_start(netwatch->loop, &netwatch->quiet);
+    timer_arm(netwatch->loop, &netwatch->quiet, left);
 }
 
 static void take_network_event(struct netwatch *netwatch, const struct nlmsghdr *message)

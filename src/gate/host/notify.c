@@ -9,6 +9,8 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 static void watchdog_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     sd_notify(0, "WATCHDOG=1");
@@ -48,10 +50,7 @@ void notify_status(struct notify *notify, const char *text)
 
 static void tell_reloading(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-               (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_us());
 }
 
 void notify_reload(struct notify *notify, uint64_t number, bool under_way)

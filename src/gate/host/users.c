@@ -14,6 +14,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "gate/children/spawn.h"
 #include "gate/host/users_wire.h"
 
@@ -62,9 +63,7 @@ static void abandon(struct users *users)
 
 static void pause_before_next(struct users *users)
 {
-    ev_timer_stop(users->loop, &users->pause);
-    ev_timer_set(&users->pause, backoff_next(&users->backoff) / 1000., 0.);
-    ev_timer_start(users->loop, &users->pause);
+    timer_arm(users->loop, &users->pause, backoff_next(&users->backoff) / 1000.);
 }
 
 /* All names in one message; it has room for all that a configuration can hold. */
@@ -91,8 +90,7 @@ static int start_process(struct users *users)
     ev_child_start(users->loop, &users->end);
     ev_io_set(&users->readable, users->fd, EV_READ);
     ev_io_start(users->loop, &users->readable);
-    ev_timer_set(&users->limit, LIMIT_S, 0.);
-    ev_timer_start(users->loop, &users->limit);
+    timer_arm(users->loop, &users->limit, LIMIT_S);
     r = send_names(users);
     if (r < 0)
         abandon(users);

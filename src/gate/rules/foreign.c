@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "gate/host/message_id.h"
 #include "gate/rules/nfsocket.h"
 #include "model/conf/conf.h"
@@ -228,9 +229,7 @@ int foreign_redirects(const struct conf *conf, char ret_text[static TABLE_ERROR_
 
 static void arm(struct foreign *foreign, double seconds)
 {
-    ev_timer_stop(foreign->loop, &foreign->timer);
-    ev_timer_set(&foreign->timer, seconds, 0.);
-    ev_timer_start(foreign->loop, &foreign->timer);
+    timer_arm(foreign->loop, &foreign->timer, seconds);
 }
 
 static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)

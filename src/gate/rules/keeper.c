@@ -11,6 +11,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "gate/host/message_id.h"
 
 /* More repairs in a shorter time are a fight with another manager, in which haste only burns the processor. */
@@ -64,9 +65,7 @@ static int apply(struct keeper *keeper, enum verdict_mode mode, const char *text
 
 static void schedule_retry(struct keeper *keeper)
 {
-    ev_timer_stop(keeper->loop, &keeper->retry);
-    ev_timer_set(&keeper->retry, backoff_next(&keeper->backoff) / 1000., 0.);
-    ev_timer_start(keeper->loop, &keeper->retry);
+    timer_arm(keeper->loop, &keeper->retry, backoff_next(&keeper->backoff) / 1000.);
 }
 
 /* The same refusal again and again is logged once. */

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 #define SOCKET_BUFFER (1 << 20)   /* the largest batch, and the errors of every message in it */
 #define RECEIVE_MAX   (64u << 10) /* the kernel's dumps come in pieces of at most 32 KiB */
 
@@ -23,17 +25,10 @@ struct nfsocket {
     unsigned char buf[RECEIVE_MAX];
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int wait_for(const struct nfsocket *nfsocket, short events)
 {
     struct pollfd pollfd = {.fd = mnl_socket_get_fd(nfsocket->mnl), .events = events};
-    int64_t left = nfsocket->deadline_ms - now_ms();
+    int64_t left = nfsocket->deadline_ms - clock_ms();
     int r = left > 0 ? poll(&pollfd, 1, (int)left) : 0;
     if (r < 0)
         return errno == EINTR ? 0 : -errno;
@@ -142,7 +137,7 @@ int nfsocket_exchange(struct nfsocket *nfsocket, const void *data, size_t size, 
 
 void nfsocket_set_deadline(struct nfsocket *nfsocket, int milliseconds)
 {
-    nfsocket->deadline_ms = now_ms() + milliseconds;
+    nfsocket->deadline_ms = clock_ms() + milliseconds;
 }
 
 uint32_t nfsocket_take_seq(struct nfsocket *nfsocket, uint32_t count)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
+#include "base/timer.h"
 #include "relay/close/linger.h"
 
 #include <assert.h>
@@ -94,8 +95,7 @@ static void linger_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     }
     entry->step = entry->step < LOOK_S / 2 ? entry->step * 2 : LOOK_S;
-    ev_timer_set(timer, entry->step, 0.);
-    ev_timer_start(loop, timer);
+    timer_arm(loop, timer, entry->step);
 }
 
 /* ---- all of them ---- */

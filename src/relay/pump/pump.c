@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "relay/pump/pump.h"
+#include "base/timer.h"
 
 #include <assert.h>
 
@@ -61,8 +62,7 @@ static void pump_update_interest(struct pump *pump)
     ev_timer_stop(pump->means->loop, &pump->turn);
     if (flow_wants_turn(&pump->up) || flow_wants_turn(&pump->down)) {
         bool now = pump->up.wait == FLOW_WAIT_TURN || pump->down.wait == FLOW_WAIT_TURN;
-        ev_timer_set(&pump->turn, now ? 0. : FLOW_COALESCE_S, 0.);
-        ev_timer_start(pump->means->loop, &pump->turn);
+        timer_arm(pump->means->loop, &pump->turn, now ? 0. : FLOW_COALESCE_S);
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/sockdiag.h"
+#include "base/timer.h"
 #include "relay/close/close.h"
 #include "relay/session/destination.h"
 #include "relay/session/private.h"
@@ -32,9 +33,7 @@ static const struct {
 
 void session_set_timer(struct session *session, double after)
 {
-    ev_timer_stop(session->worker->loop, &session->timer);
-    ev_timer_set(&session->timer, after > 0. ? after : 0., 0.);
-    ev_timer_start(session->worker->loop, &session->timer);
+    timer_arm(session->worker->loop, &session->timer, after);
 }
 
 static void session_client_cb(int events, void *data);

@@ -9,21 +9,18 @@
 #include <stddef.h>
 #include <string.h>
 
-#define FNV_BASIS 0xcbf29ce484222325u /* FNV-1a, 64 bits */
-#define FNV_PRIME 0x100000001b3u
-
-static uint64_t hash(uint64_t value, const void *data, size_t size)
+uint64_t digest_bytes(uint64_t value, const void *data, size_t size)
 {
     const uint8_t *bytes = data;
     for (size_t i = 0; i < size; i++)
-        value = (value ^ bytes[i]) * FNV_PRIME;
+        value = (value ^ bytes[i]) * 0x100000001b3u;
     return value;
 }
 
 static uint64_t hash_attribute(uint64_t value, const struct nlattr *attribute)
 {
     uint16_t header[2] = {mnl_attr_get_type(attribute), mnl_attr_get_payload_len(attribute)};
-    return hash(hash(value, header, sizeof header), mnl_attr_get_payload(attribute), header[1]);
+    return digest_bytes(digest_bytes(value, header, sizeof header), mnl_attr_get_payload(attribute), header[1]);
 }
 
 /* Attributes by which two dumps of the same object are compared: those that say what it is. Lists end with 0, which
@@ -100,24 +97,24 @@ static int add_element(const struct nlattr *element, void *data)
 
 void ruleset_digest_init(struct ruleset_digest *digest)
 {
-    *digest = (struct ruleset_digest){.ordered = FNV_BASIS};
+    *digest = (struct ruleset_digest){.ordered = DIGEST_BASIS};
 }
 
 void ruleset_digest_add(struct ruleset_digest *digest, const struct nlmsghdr *message)
 {
     const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(message);
-    struct reading reading = {.type = type_of(message), .value = FNV_BASIS};
+    struct reading reading = {.type = type_of(message), .value = DIGEST_BASIS};
     struct element_sum sum = {0};
     if (!reading.type || mnl_nlmsg_get_payload_len(message) < sizeof *nfg || nfg->nfgen_family != NFPROTO_INET)
         return;
-    reading.value = hash(reading.value, &reading.type->message, sizeof reading.type->message);
+    reading.value = digest_bytes(reading.value, &reading.type->message, sizeof reading.type->message);
     mnl_attr_parse(message, sizeof *nfg, read_attribute, &reading);
     if (!reading.ours)
         return;
     if (reading.type->message == NFT_MSG_NEWTABLE)
         digest->present = true;
     if (reading.type->message != NFT_MSG_NEWSETELEM)
-        digest->ordered = hash(digest->ordered, &reading.value, sizeof reading.value);
+        digest->ordered = digest_bytes(digest->ordered, &reading.value, sizeof reading.value);
     if (!reading.elements)
         return;
     sum.set = reading.value;

@@ -7,9 +7,14 @@
 
 #include <libmnl/libmnl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "gate/rules/encode/ruleset.h" /* what "our table" is */
+
+/* FNV-1a, 64 bits, of more bytes behind those of value. */
+#define DIGEST_BASIS 0xcbf29ce484222325u
+uint64_t digest_bytes(uint64_t value, const void *data, size_t size);
 
 struct ruleset_digest {
     uint64_t ordered;   /* over everything whose order counts or is the same in every dump */

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gate/rules/encode/digest.h"
+
 #define KEY_MAX     sizeof(struct in6_addr)
 #define CHUNK_MAX   512u /* elements in a message: far below the 64 KiB that an attribute can hold */
 #define COUNT_OF(a) (sizeof a / sizeof((a)[0]))
@@ -218,17 +220,13 @@ static bool elements_of(const struct set_type *type, const struct conf *conf, st
 
 uint64_t ruleset_sets_digest(const struct ruleset_spec *spec)
 {
-    uint64_t digest = 0xcbf29ce484222325u; /* FNV-1a */
+    uint64_t digest = DIGEST_BASIS;
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         struct elements elements;
-        const uint8_t *bytes;
-
         if (!elements_of(&types[i], spec->conf, &elements))
             elements.count = 0; /* out of memory: encoding them will fail as well */
-        bytes = (const uint8_t *)elements.items;
-        for (size_t at = 0; at < elements.count * sizeof(struct element); at++)
-            digest = (digest ^ bytes[at]) * 0x100000001b3u;
-        digest = (digest ^ (i + 1)) * 0x100000001b3u;
+        digest = digest_bytes(digest, elements.items, elements.count * sizeof(struct element));
+        digest = digest_bytes(digest, &(uint8_t){(uint8_t)(i + 1)}, 1);
         free(elements.items);
     }
     return digest;

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Options of sockets. Most are wanted, not needed: a connection without them still works. */
+#ifndef PENSTOCK_BASE_SOCKET_H
+#define PENSTOCK_BASE_SOCKET_H
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+static inline bool socket_set(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+/* A peer that vanished is noticed after 60 s + 3 * 10 s of silence. */
+static inline void socket_keep_alive(int fd)
+{
+    socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+#endif
