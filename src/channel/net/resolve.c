@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -58,7 +59,7 @@ struct resolve_query {
 };
 
 struct resolver_socket {
-    struct resolver_socket *next;
+    LIST_ENTRY(resolver_socket) entry;
     struct resolver *resolver;
     ev_io io;
 };
@@ -68,7 +69,7 @@ struct resolver {
     ares_channel hosts; /* the hosts file alone: a name found there asks no name server for its other family */
     ares_channel dns;
     ev_timer timer; /* of the DNS channel's tries */
-    struct resolver_socket *sockets;
+    LIST_HEAD(, resolver_socket) sockets;
     struct resolve_query *queries[QUERIES_MAX]; /* not yet delivered */
     size_t n_queries;
 };
@@ -358,11 +359,12 @@ static void resolver_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 static void socket_state_cb(void *data, ares_socket_t fd, int readable, int writable)
 {
     struct resolver *resolver = data;
-    struct resolver_socket **link = &resolver->sockets, *entry;
+    struct resolver_socket *entry;
     int interest = (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
-    while (*link && (*link)->io.fd != fd)
-        link = &(*link)->next;
-    entry = *link;
+    LIST_FOREACH(entry, &resolver->sockets, entry) {
+        if (entry->io.fd == fd)
+            break;
+    }
     if (!entry) {
         if (!interest)
             return;
@@ -372,14 +374,14 @@ static void socket_state_cb(void *data, ares_socket_t fd, int readable, int writ
         entry->resolver = resolver;
         ev_init(&entry->io, socket_cb);
         entry->io.data = entry;
-        *link = entry;
+        LIST_INSERT_HEAD(&resolver->sockets, entry, entry);
     }
     ev_io_stop(resolver->loop, &entry->io);
     if (interest) {
         ev_io_set(&entry->io, fd, interest);
         ev_io_start(resolver->loop, &entry->io);
     } else {
-        *link = entry->next;
+        LIST_REMOVE(entry, entry);
         free(entry);
     }
 }
@@ -433,6 +435,6 @@ void resolver_free(struct resolver *resolver)
     if (resolver->dns)
         ares_destroy(resolver->dns);
     ev_timer_stop(resolver->loop, &resolver->timer);
-    assert(!resolver->sockets);
+    assert(LIST_EMPTY(&resolver->sockets));
     free(resolver);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ enum client_state {
 
 struct control_client {
     struct control *control;
-    struct control_client *next;
+    LIST_ENTRY(control_client) entry;
     enum client_state state;
     uid_t uid;
     bool overflow;        /* of the queue: to be dropped from the loop */
@@ -53,7 +54,7 @@ struct control {
     struct control_socket socket;
     ev_io acceptable;
     ev_timer pause; /* after accept() ran out of descriptors */
-    struct control_client *clients;
+    LIST_HEAD(, control_client) clients;
     unsigned n_clients;
 };
 
@@ -62,13 +63,10 @@ struct control {
 static void client_free(struct control_client *client)
 {
     struct control *control = client->control;
-    struct control_client **link = &control->clients;
     ev_io_stop(control->loop, &client->readable);
     ev_io_stop(control->loop, &client->writable);
     ev_timer_stop(control->loop, &client->timer);
-    while (*link != client)
-        link = &(*link)->next;
-    *link = client->next;
+    LIST_REMOVE(client, entry);
     assert(control->n_clients > 0);
     control->n_clients--;
     close(client->fd);
@@ -87,8 +85,7 @@ static void client_drop(struct control_client *client)
 
 static void set_timer(struct control_client *client, double seconds)
 {
-    struct ev_loop *loop = client->control->loop;
-    timer_arm(loop, &client->timer, seconds);
+    timer_arm(client->control->loop, &client->timer, seconds);
 }
 
 /* 0, -ENOBUFS: the client reads too slowly, or -ENOMEM. */
@@ -332,8 +329,7 @@ static void client_new(struct control *control, int fd)
     client->control = control;
     client->fd = fd;
     client->uid = uid;
-    client->next = control->clients;
-    control->clients = client;
+    LIST_INSERT_HEAD(&control->clients, client, entry);
     control->n_clients++;
     ev_io_init(&client->readable, readable_cb, fd, EV_READ);
     ev_io_init(&client->writable, writable_cb, fd, EV_WRITE);
@@ -393,8 +389,8 @@ void control_free(struct control *control)
 {
     if (!control)
         return;
-    while (control->clients) {
-        struct control_client *client = control->clients;
+    while (!LIST_EMPTY(&control->clients)) {
+        struct control_client *client = LIST_FIRST(&control->clients);
         if (client->state == CLIENT_FINISHED && client->out_end > client->out_at)
             (void)!send(client->fd, client->out + client->out_at, client->out_end - client->out_at,
                         MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #define OUT_OF_MEMORY "{\"error\": \"out of memory\"}"
 
@@ -13,7 +14,7 @@ enum wait { WAIT_TEST, WAIT_SESSIONS, WAIT_RELOAD };
 
 /* One client that gets (the rest of) its answer later. */
 struct request {
-    struct request *next;
+    LIST_ENTRY(request) entry;
     struct control_client *client;
     enum wait wait;
     uint64_t id;                              /* of the test, list or reload; 0: waits for another list to end */
@@ -22,7 +23,7 @@ struct request {
 
 struct verbs {
     struct verbs_parts parts;
-    struct request *waiting;
+    LIST_HEAD(, request) waiting;
     uint64_t list_id; /* of the list that is being made or was made last */
     bool listing;
 };
@@ -45,18 +46,14 @@ static struct request *add_waiting(struct verbs *verbs, struct control_client *c
     }
     request->client = client;
     request->wait = wait;
-    request->next = verbs->waiting;
-    verbs->waiting = request;
+    LIST_INSERT_HEAD(&verbs->waiting, request, entry);
     control_set_data(client, request);
     return request;
 }
 
 static void remove_waiting(struct verbs *verbs, struct request *request)
 {
-    struct request **link = &verbs->waiting;
-    while (*link != request)
-        link = &(*link)->next;
-    *link = request->next;
+    LIST_REMOVE(request, entry);
     assert(control_data(request->client) == request);
     control_set_data(request->client, NULL);
     free(request);
@@ -85,7 +82,8 @@ static bool send_stage(struct request *request, const struct server_report *serv
 
 void verbs_on_report(struct verbs *verbs, const struct test_report *report)
 {
-    for (struct request *request = verbs->waiting; request; request = request->next) {
+    struct request *request;
+    LIST_FOREACH(request, &verbs->waiting, entry) {
         if (request->wait != WAIT_TEST || request->id != report->test_id)
             continue;
         for (uint32_t i = 0; i < report->n_servers; i++)
@@ -120,10 +118,11 @@ static void settle_test(struct verbs *verbs, struct request *request)
 /* One list serves all who wait for one. */
 static void start_list(struct verbs *verbs)
 {
+    struct request *request;
     bool any = false;
     if (verbs->listing)
         return;
-    for (struct request *request = verbs->waiting; request; request = request->next) {
+    LIST_FOREACH(request, &verbs->waiting, entry) {
         if (request->wait != WAIT_SESSIONS || request->id != 0)
             continue;
         request->id = verbs->list_id + 1;
@@ -139,7 +138,8 @@ static void start_list(struct verbs *verbs)
 void verbs_on_session(struct verbs *verbs, const struct ipc_session *session)
 {
     char *line = status_session_json(session);
-    for (struct request *request = verbs->waiting; request; request = request->next)
+    struct request *request;
+    LIST_FOREACH(request, &verbs->waiting, entry)
         if (request->wait == WAIT_SESSIONS && request->id == session->request_id)
             control_send(request->client, line ? line : OUT_OF_MEMORY);
     free(line);
@@ -149,9 +149,9 @@ void verbs_on_sessions_end(struct verbs *verbs, uint64_t list_id)
 {
     struct request *next;
     assert(verbs->listing && list_id == verbs->list_id);
-    for (struct request *request = verbs->waiting; request; request = next) {
+    for (struct request *request = LIST_FIRST(&verbs->waiting); request; request = next) {
         struct control_client *client = request->client;
-        next = request->next;
+        next = LIST_NEXT(request, entry);
         if (request->wait != WAIT_SESSIONS || request->id != list_id)
             continue;
         remove_waiting(verbs, request);
@@ -237,8 +237,8 @@ const struct control_cbs verbs_control_cbs = {.request = request_cb, .gone = gon
 void verbs_settle(struct verbs *verbs)
 {
     struct request *next;
-    for (struct request *request = verbs->waiting; request; request = next) {
-        next = request->next;
+    for (struct request *request = LIST_FIRST(&verbs->waiting); request; request = next) {
+        next = LIST_NEXT(request, entry);
         switch (request->wait) {
         case WAIT_TEST:
             settle_test(verbs, request);
@@ -255,8 +255,8 @@ void verbs_settle(struct verbs *verbs)
 
 void verbs_stop(struct verbs *verbs)
 {
-    while (verbs->waiting)
-        answer_waiting(verbs, verbs->waiting, status_error_json("penstockd is stopping"));
+    while (!LIST_EMPTY(&verbs->waiting))
+        answer_waiting(verbs, LIST_FIRST(&verbs->waiting), status_error_json("penstockd is stopping"));
 }
 
 struct verbs *verbs_new(const struct verbs_parts *parts)
@@ -271,9 +271,9 @@ void verbs_free(struct verbs *verbs)
 {
     if (!verbs)
         return;
-    while (verbs->waiting) {
-        struct request *request = verbs->waiting;
-        verbs->waiting = request->next;
+    while (!LIST_EMPTY(&verbs->waiting)) {
+        struct request *request = LIST_FIRST(&verbs->waiting);
+        LIST_REMOVE(request, entry);
         free(request);
     }
     free(verbs);

@@ -128,8 +128,7 @@ void lingering_free(struct lingering *lingering)
 static void lingering_make_room(struct lingering *all)
 {
     struct linger_entry *victim;
-    TAILQ_FOREACH(victim, &all->entries, link)
-    {
+    TAILQ_FOREACH(victim, &all->entries, link) {
         if (victim->left == 0)
             break;
     }
