@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as events of the kernel, to the gate's watch of rules and network: it stays alive, and a culprit that it
- * names has an end. And as sock_diag's answer, and as a /proc/PID/cgroup. */
+ * names has an end. And as sock_diag's answer. */
 #include "config.h"
 
 #include <errno.h>
@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/sockdiag.h"
-#include "cli/socket_owner.h"
 #include "gate/host/netwatch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -95,22 +94,11 @@ static void diagnose(const uint8_t *data, size_t size)
     close(ends[1]);
 }
 
-static void find_unit(const uint8_t *data, size_t size)
-{
-    char unit[32], *text = strndup((const char *)data, size);
-    if (!text)
-        abort();
-    if (socket_owner_unit(text, unit, sizeof unit) && strnlen(unit, sizeof unit) == sizeof unit)
-        abort();
-    free(text);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 32768)
         return 0;
     watch(data, size);
     diagnose(data, size);
-    find_unit(data, size);
     return 0;
 }

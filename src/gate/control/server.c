@@ -269,7 +269,7 @@ static uid_t uid_of(int fd)
 static unsigned places_of(const struct control *control, uid_t uid)
 {
     unsigned places = 0;
-    for (const struct control_client *client = control->clients; client; client = client->next)
+    for (const struct control_client *client = LIST_FIRST(&control->clients); client; client = LIST_NEXT(client, entry))
         places += client->uid == uid;
     return places;
 }
@@ -287,7 +287,7 @@ static struct control_client *find_greediest(const struct control *control, uid_
     struct control_client *found = NULL;
     unsigned most = places_of(control, newcomer) + 2;
     /* From the last one that came to the first. */
-    for (struct control_client *client = control->clients; client; client = client->next) {
+    for (struct control_client *client = LIST_FIRST(&control->clients); client; client = LIST_NEXT(client, entry)) {
         unsigned places = places_of(control, client->uid);
         if (client->uid == 0 || places < most || (found && places == most && client->state != CLIENT_READING))
             continue;

@@ -82,7 +82,8 @@ static int send_names(struct users *users)
 
 static int start_process(struct users *users)
 {
-    int r = spawn_child(users->program, "users", -1, &users->pid, &users->fd);
+    const int none[SPAWN_FDS] = {-1, -1, -1};
+    int r = spawn_child(users->program, "users", none, &users->pid, &users->fd);
     if (r < 0)
         return r;
     users->overdue = false;
