@@ -124,7 +124,8 @@ END_TEST
 /* What the test above starts. */
 static int as_child(void)
 {
-    capng_get_caps_process();
+    if (capng_get_caps_process() < 0)
+        return 4;
     if (capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN) || geteuid() == 0)
         return 1;
     if (sandbox_drop_all() < 0 || (!under_valgrind() && filter_system_calls() < 0))
