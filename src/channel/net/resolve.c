@@ -64,12 +64,14 @@ struct resolver_socket {
     ev_io io;
 };
 
+LIST_HEAD(resolver_sockets, resolver_socket);
+
 struct resolver {
     struct ev_loop *loop;
     ares_channel hosts; /* the hosts file alone: a name found there asks no name server for its other family */
     ares_channel dns;
     ev_timer timer; /* of the DNS channel's tries */
-    LIST_HEAD(, resolver_socket) sockets;
+    struct resolver_sockets sockets;
     struct resolve_query *queries[QUERIES_MAX]; /* not yet delivered */
     size_t n_queries;
 };

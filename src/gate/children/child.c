@@ -172,21 +172,18 @@ static void schedule_restart(struct child *child)
 
 static int spawn(struct child *child)
 {
+    bool relay = child->role == CHILD_RELAY;
     const int *listeners = child->setup->listeners->fds;
-    const int none[SPAWN_FDS] = {-1, -1, -1};
-    const int relay[SPAWN_FDS] = {child->stats_fd, listeners[LISTENER_IPV4], listeners[LISTENER_IPV6]};
-    if (child->role == CHILD_PROBER)
-        return spawn_child(child->setup->program, "prober", none, &child->pid, &child->fd);
-    return spawn_child(child->setup->program, "relay", relay, &child->pid, &child->fd);
+    const int fds[] = {child->stats_fd, relay ? listeners[LISTENER_IPV4] : -1, relay ? listeners[LISTENER_IPV6] : -1};
+    return spawn_child(child->setup->program, relay ? "relay" : "prober", fds, &child->pid, &child->fd);
 }
 
 static void start(struct child *child)
 {
     struct ev_loop *loop = child->setup->loop;
-    int r;
     ev_now_update(loop);
     child->started = ev_now(loop);
-    r = spawn(child);
+    int r = spawn(child);
     if (r < 0) {
         log_error("%s: cannot be started: %s", child->name, strerror(-r));
         schedule_restart(child);
@@ -299,7 +296,7 @@ static bool take_conf_done(struct child *child, const struct ipc_message *messag
     if (done->serial > child->serial)
         return false;
     if (child->state != CHILD_STATE_CONFIGURING || done->serial < child->serial)
-        return true; /* an answer to a configuration that is outdated already */
+        return true; /* to a configuration that is outdated already */
     /* The prober can always test; without keys every authentication fails, with the reason. */
     child->usable = child->usable || done->ok || child->role == CHILD_PROBER;
     snprintf(child->complaint, sizeof child->complaint, "%s", done->detail);
@@ -433,12 +430,6 @@ void child_retire(struct child *child)
         enter(child, CHILD_STATE_DOWN, -1);
     else
         child_terminate(child);
-}
-
-void child_restart(struct child *child)
-{
-    child->started = 0.; /* not its fault: no back-off */
-    child_terminate(child);
 }
 
 void child_free(struct child *child, int64_t deadline)

@@ -43,8 +43,6 @@ void child_configure(struct child *child, int conf_fd, uint64_t serial);
 void child_set_conf(struct child *child, int conf_fd, uint64_t serial);
 /* Ends it (SIGTERM, SIGKILL a second later); child_configure() starts it anew. */
 void child_retire(struct child *child);
-/* Ends it and starts it anew at once. */
-void child_restart(struct child *child);
 /* SIGTERM without waiting; for the one who then calls child_free() on all. */
 void child_terminate(struct child *child);
 /* Ends it: waits until deadline (as of clock_ms), then kills. Takes NULL. */

@@ -47,6 +47,8 @@ struct control_client {
     void *data;
 };
 
+LIST_HEAD(control_clients, control_client);
+
 struct control {
     struct ev_loop *loop;
     struct control_cbs cbs;
@@ -54,7 +56,7 @@ struct control {
     struct control_socket socket;
     ev_io acceptable;
     ev_timer pause; /* after accept() ran out of descriptors */
-    LIST_HEAD(, control_client) clients;
+    struct control_clients clients;
     unsigned n_clients;
 };
 

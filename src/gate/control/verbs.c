@@ -21,9 +21,11 @@ struct request {
     bool sent[CONF_SERVERS_MAX][STAGE_COUNT]; /* WAIT_TEST */
 };
 
+LIST_HEAD(requests, request);
+
 struct verbs {
     struct verbs_parts parts;
-    LIST_HEAD(, request) waiting;
+    struct requests waiting;
     uint64_t list_id; /* of the list that is being made or was made last */
     bool listing;
 };
