@@ -18,7 +18,7 @@ static const char usage_text[] =
     "  test [--json] [-c FILE]      run the connectivity tests now; with -c alone, without the daemon\n"
     "  sessions [--json]            open sessions: who, where to, by which route\n"
     "  check [--json] [FILE]        check a configuration\n"
-    "  config [--json] [--secrets]  print the daemon's effective configuration; without --secrets headers are hidden\n"
+    "  config [--json] [--secrets]  print the daemon's configuration; headers only with --secrets\n"
     "  reload [--json]              make the daemon read its configuration again\n"
     "\n"
     "  -S, --socket=SOCKET          control socket; else $PENSTOCK_CONTROL or " CLI_CONTROL_PATH "\n"

@@ -553,7 +553,7 @@ def test_the_example_configuration_is_good_once_the_servers_are_filled_in(tmp_pa
 def configurations():
     """Those that README.md and penstock.conf(5) show, but for the example with every key and for drop-in files."""
     with open(os.path.join(TOP, "README.md"), encoding="utf-8") as file:
-        found = re.findall(r"```ini\n(.*?)```", file.read(), re.S)
+        found = re.findall(r"```ini[^\n]*\n(.*?)```", file.read(), re.S)
     with open(os.path.join(TOP, "man", "penstock.conf.5"), encoding="utf-8") as file:
         found += re.findall(r"\.Bd -literal\n(.*?)\.Ed", file.read(), re.S)
     return [text for text in found if re.search(r"^Servers=\S", text, re.M)]

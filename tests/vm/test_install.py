@@ -5,7 +5,8 @@
 def test_installing_starts_nothing_without_a_server(lab, installed):
     assert installed.show("ActiveState") == "inactive"
     assert installed.show("UnitFileState") == "enabled"
-    assert installed.show("UnitFileState", "penstock-lockdown") == "disabled"
+    assert installed.show("UnitFileState", "penstock-lockdown") == "enabled", "by Also="
+    assert installed.show("ActiveState", "penstock-lockdown") == "inactive"
     assert installed.run("nft list table inet penstock").status != 0
     assert installed.get(f"http://www4.example/")[:2] == (0, 200)
 
