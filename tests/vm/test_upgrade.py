@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """apt installs the next version over a running one."""
 
-import pytest
 from machine import SECURE
 
 SESSION = """
@@ -12,7 +11,7 @@ data = b""
 while b"asked by" not in data:
     data += sock.recv(65536)
 open("/run/session-is-open", "w").close()
-sock.settimeout(60)
+sock.settimeout(300)  # an emulated machine may need longer than a minute for an upgrade
 try:
     end = "closed" if sock.recv(65536) == b"" else "more data"
 except OSError as error:
@@ -22,7 +21,6 @@ with open("/run/session-has-ended", "w") as file:
 """
 
 
-@pytest.mark.xfail(reason="open: the client of an idle session is not told of the end since the gate has the listeners", strict=False)
 def test_an_upgrade_with_a_session_open(lab, vm, measured):
     version = vm.ok("cat /root/version").strip()
     assert vm.ok("dpkg-query -W -f '${Version}' penstock") == version
