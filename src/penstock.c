@@ -10,27 +10,11 @@
 #include "cli/cli.h"
 #include "cli/text.h"
 #include "model/conf/conf.h"
-
-static const char usage_text[] =
-    "Usage: penstock [-S SOCKET] VERB [OPTIONS]\n"
-    "\n"
-    "  status [--json] [--watch]    the status page; --watch repaints it every second\n"
-    "  test [--json] [-c FILE]      run the connectivity tests now; with -c alone, without the daemon\n"
-    "  sessions [--json]            open sessions: who, where to, by which route\n"
-    "  check [--json] [FILE]        check a configuration\n"
-    "  config [--json] [--secrets]  print the daemon's configuration; headers only with --secrets\n"
-    "  reload [--json]              make the daemon read its configuration again\n"
-    "\n"
-    "  -S, --socket=SOCKET          control socket; else $PENSTOCK_CONTROL or " CLI_CONTROL_PATH "\n"
-    "  -h, --help                   this text\n"
-    "  -V, --version                the version\n"
-    "\n"
-    "Exit status of status and test: 0 Connected (Secure Channel), 3 Connected (Non-secure), 4 Blocked,\n"
-    "5 testing or no network, 1 no answer or another error, 64 usage, 78 configuration. See penstock(1).\n";
+#include "model/verb.h"
 
 static int config(const struct cli_options *options)
 {
-    json_t *answer = cli_ask(options, options->secrets ? "config secrets" : "config", CLI_STATUS_WAIT_S);
+    json_t *answer = cli_ask(options, options->secrets ? VERB_CONFIG_SECRETS : VERB_CONFIG, CLI_STATUS_WAIT_S);
     const char *text = json_string_value(json_object_get(answer, "config"));
     if (text && options->json)
         cli_put_json(answer);
@@ -53,7 +37,7 @@ static void put_texts(const json_t *texts)
 
 static int reload(const struct cli_options *options)
 {
-    json_t *answer = cli_ask(options, "reload", CLI_TEST_WAIT_S);
+    json_t *answer = cli_ask(options, VERB_RELOAD, CLI_TEST_WAIT_S);
     const json_t *ok = json_object_get(answer, "ok");
     int result = json_is_true(ok) ? CLI_EXIT_OK : json_is_false(ok) ? CLI_EXIT_CONFIG : CLI_EXIT_FAILED;
     if (options->json && answer)
@@ -73,20 +57,47 @@ static int test(const struct cli_options *options)
     return options->conf_path ? cli_test_alone(options) : cli_test(options);
 }
 
-static const struct verb {
-    const char *name;
-    int (*run)(const struct cli_options *options); /* NULL: not in this version */
+static const struct {
+    int (*run)(const struct cli_options *options);
     bool takes_watch, takes_conf, takes_file, takes_secrets;
-} verbs[] = {
-    {.name = "status", .run = cli_status, .takes_watch = true},
-    {.name = "test", .run = test, .takes_conf = true},
-    {.name = "sessions", .run = cli_sessions},
-    {.name = "check", .run = cli_check, .takes_file = true},
-    {.name = "config", .run = config, .takes_secrets = true},
-    {.name = "reload", .run = reload},
-    {.name = "explain"},
-    {.name = "metrics"},
+} verbs[VERB_COUNT] = {
+    [VERB_STATUS] = {.run = cli_status, .takes_watch = true},
+    [VERB_TEST] = {.run = test, .takes_conf = true},
+    [VERB_SESSIONS] = {.run = cli_sessions},
+    [VERB_CHECK] = {.run = cli_check, .takes_file = true},
+    [VERB_CONFIG] = {.run = config, .takes_secrets = true},
+    [VERB_RELOAD] = {.run = reload},
 };
+
+static void put_usage(FILE *out)
+{
+    fputs("Usage: penstock [-S SOCKET] VERB [OPTIONS]\n\n", out);
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        char words[64];
+        if (!verbs[verb].run)
+            continue;
+        snprintf(words, sizeof words, "%s %s", verb_word((enum verb)verb), verb_arguments((enum verb)verb));
+        fprintf(out, "  %-28s %s\n", words, verb_help((enum verb)verb));
+    }
+    fputs("\n"
+          "  -S, --socket=SOCKET          control socket; else $PENSTOCK_CONTROL or " CLI_CONTROL_PATH "\n"
+          "  -h, --help                   this text\n"
+          "  -V, --version                the version\n"
+          "\n"
+          "Exit status of status and test: 0 Connected (Secure Channel), 3 Connected (Non-secure), 4 Blocked,\n"
+          "5 testing or no network, 1 no answer or another error, 64 usage, 78 configuration. See penstock(1).\n",
+          out);
+}
+
+/* Not in this version. */
+static bool is_to_come(const char *word)
+{
+    static const char *const words[] = {"explain", "metrics"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i], word) == 0)
+            return true;
+    return false;
+}
 
 static int usage(const char *problem, const char *what)
 {
@@ -98,27 +109,24 @@ static int usage(const char *problem, const char *what)
 
 static int run_verb(struct cli_options *options, char **args)
 {
-    const struct verb *verb = NULL;
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(args[0], verbs[i].name) == 0)
-            verb = &verbs[i];
-    if (!verb)
-        return usage("unknown verb", args[0]);
-    if (!verb->run) {
-        cli_problem("%s is not supported by this version", verb->name);
+    enum verb verb = verb_of(args[0]);
+    if (verb == VERB_COUNT && is_to_come(args[0])) {
+        cli_problem("%s is not supported by this version", args[0]);
         return CLI_EXIT_USAGE;
     }
-    if (options->watch && !verb->takes_watch)
-        return usage(verb->name, "there is no --watch");
-    if (options->secrets && !verb->takes_secrets)
-        return usage(verb->name, "there is no --secrets");
-    if (options->conf_path && !verb->takes_conf)
-        return usage(verb->name, "there is no -c");
-    if (args[1] && verb->takes_file)
+    if (verb == VERB_COUNT || !verbs[verb].run)
+        return usage("unknown verb", args[0]);
+    if (options->watch && !verbs[verb].takes_watch)
+        return usage(args[0], "there is no --watch");
+    if (options->secrets && !verbs[verb].takes_secrets)
+        return usage(args[0], "there is no --secrets");
+    if (options->conf_path && !verbs[verb].takes_conf)
+        return usage(args[0], "there is no -c");
+    if (args[1] && verbs[verb].takes_file)
         options->conf_path = *++args;
     if (args[1])
         return usage("unexpected argument", args[1]);
-    return verb->run(options);
+    return verbs[verb].run(options);
 }
 
 int main(int argc, char **argv)
@@ -139,7 +147,7 @@ int main(int argc, char **argv)
             options.conf_path = optarg;
             break;
         case 'h':
-            fputs(usage_text, stdout);
+            put_usage(stdout);
             return CLI_EXIT_OK;
         case 'j':
             options.json = true;
@@ -161,7 +169,7 @@ int main(int argc, char **argv)
         }
     }
     if (optind == argc) {
-        fputs(usage_text, stderr);
+        put_usage(stderr);
         return CLI_EXIT_USAGE;
     }
     result = run_verb(&options, argv + optind);

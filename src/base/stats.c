@@ -52,13 +52,41 @@ void stats_unmap(struct stats *stats)
         munmap(stats, sizeof *stats);
 }
 
+static const struct stat_info infos[] = {
+#define STAT(field, kind, help) {#field, STAT_##kind, help, offsetof(struct stats, field)},
+#include "model/stats.def"
+#undef STAT
+};
+
+#define STATS_COUNT (sizeof infos / sizeof infos[0])
+
+const struct stat_info *stats_info(size_t i)
+{
+    return i < STATS_COUNT ? &infos[i] : NULL;
+}
+
+static uint64_t *value_of(struct stats *stats, size_t i)
+{
+    return (uint64_t *)(void *)((char *)stats + infos[i].offset);
+}
+
 void stats_read(const struct stats *stats, struct stats *ret_copy)
 {
-    ret_copy->sessions_open = __atomic_load_n(&stats->sessions_open, __ATOMIC_RELAXED);
-    ret_copy->sessions_total = __atomic_load_n(&stats->sessions_total, __ATOMIC_RELAXED);
-    ret_copy->sessions_failed = __atomic_load_n(&stats->sessions_failed, __ATOMIC_RELAXED);
-    ret_copy->bytes_up = __atomic_load_n(&stats->bytes_up, __ATOMIC_RELAXED);
-    ret_copy->bytes_down = __atomic_load_n(&stats->bytes_down, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < STATS_COUNT; i++)
+        *value_of(ret_copy, i) = __atomic_load_n(value_of((struct stats *)stats, i), __ATOMIC_RELAXED);
+}
+
+void stats_sum(struct stats *sum, const struct stats *more)
+{
+    for (size_t i = 0; i < STATS_COUNT; i++)
+        *value_of(sum, i) += *value_of((struct stats *)more, i);
+}
+
+void stats_zero_gauges(struct stats *stats)
+{
+    for (size_t i = 0; i < STATS_COUNT; i++)
+        if (infos[i].kind == STAT_GAUGE)
+            stats_set(value_of(stats, i), 0);
 }
 
 void stats_add(uint64_t *counter, uint64_t n)

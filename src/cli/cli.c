@@ -80,22 +80,13 @@ int cli_conclude(const json_t *status)
     return result;
 }
 
-static void set_error(struct cli_client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void set_error(struct cli_client *client, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(client->error, sizeof client->error, format, args);
-    va_end(args);
-}
-
 static bool connect_to(struct cli_client *client, const char *path, unsigned wait_s)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = (time_t)wait_s};
     if (strlen(path) >= sizeof address.sun_path) {
-        set_error(client, "%s: path of a socket can have at most %zu bytes", path, sizeof address.sun_path - 1);
+        error_set(&client->error, -EIO, CAUSE_NONE, "%s: path of a socket can have at most %zu bytes", path,
+                  sizeof address.sun_path - 1);
         return false;
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
@@ -104,22 +95,22 @@ static bool connect_to(struct cli_client *client, const char *path, unsigned wai
     if (client->fd >= 0 && setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 &&
         connect(client->fd, (struct sockaddr *)&address, sizeof address) == 0)
         return true;
-    set_error(client, "the daemon does not answer: connect to %s: %s%s", path,
+    error_set(&client->error, -EIO, CAUSE_NONE, "the daemon does not answer: connect to %s: %s%s", path,
               errno == EAGAIN ? "timed out" : strerror(errno),
               errno == ENOENT || errno == ECONNREFUSED ? " (is penstockd running?)" : "");
     return false;
 }
 
-bool cli_client_open(struct cli_client *client, const char *path, const char *verb, unsigned wait_s, int stop_fd)
+bool cli_client_open(struct cli_client *client, const char *path, enum verb verb, unsigned wait_s, int stop_fd)
 {
     char line[64];
-    int length = snprintf(line, sizeof line, "%s\n", verb);
+    int length = snprintf(line, sizeof line, "%s\n", verb_word(verb));
     *client = (struct cli_client){.fd = -1, .stop_fd = stop_fd, .deadline_ms = clock_ms() + (int64_t)wait_s * 1000};
     if (!connect_to(client, path, wait_s))
         return false;
     if (send(client->fd, line, (size_t)length, MSG_NOSIGNAL) == length)
         return true;
-    set_error(client, "the daemon does not answer: %s", strerror(errno));
+    error_set(&client->error, -EIO, CAUSE_NONE, "the daemon does not answer: %s", strerror(errno));
     return false;
 }
 
@@ -146,7 +137,7 @@ static bool make_room(struct cli_client *client)
         return true;
     buf = realloc(client->buf, size);
     if (!buf) {
-        set_error(client, "out of memory");
+        error_set(&client->error, -EIO, CAUSE_NONE, "out of memory");
         return false;
     }
     client->buf = buf;
@@ -161,7 +152,7 @@ static enum cli_answer wait_readable(struct cli_client *client)
     int64_t left = client->deadline_ms - clock_ms();
     int n = left > 0 ? poll(fds, 2, (int)left) : 0;
     if (n < 0 && errno != EINTR) {
-        set_error(client, "poll: %s", strerror(errno));
+        error_set(&client->error, -EIO, CAUSE_NONE, "poll: %s", strerror(errno));
         return CLI_ANSWER_ERROR;
     }
     if (n > 0 && fds[1].revents)
@@ -170,7 +161,7 @@ static enum cli_answer wait_readable(struct cli_client *client)
         return CLI_ANSWER_OBJECT;
     if (client->deadline_ms > clock_ms())
         return wait_readable(client); /* EINTR, or poll woke early */
-    set_error(client, "the daemon did not answer in time");
+    error_set(&client->error, -EIO, CAUSE_NONE, "the daemon did not answer in time");
     return CLI_ANSWER_ERROR;
 }
 
@@ -189,14 +180,14 @@ static enum cli_answer fill(struct cli_client *client)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return CLI_ANSWER_OBJECT;
     if (n < 0) {
-        set_error(client, "the daemon went away: %s", strerror(errno));
+        error_set(&client->error, -EIO, CAUSE_NONE, "the daemon went away: %s", strerror(errno));
         return CLI_ANSWER_ERROR;
     }
     client->end += (size_t)n;
     client->total += (size_t)n;
     if (client->total <= CLI_ANSWER_MAX)
         return CLI_ANSWER_OBJECT;
-    set_error(client, "the daemon's answer is larger than %u MiB", CLI_ANSWER_MAX >> 20);
+    error_set(&client->error, -EIO, CAUSE_NONE, "the daemon's answer is larger than %u MiB", CLI_ANSWER_MAX >> 20);
     return CLI_ANSWER_ERROR;
 }
 
@@ -206,9 +197,10 @@ static enum cli_answer parse(struct cli_client *client, const char *line, size_t
     json_t *object = json_loadb(line, length, 0, &why);
     const char *error = json_string_value(json_object_get(object, "error"));
     if (!json_is_object(object))
-        set_error(client, "the daemon's answer is not understood%s%s", object ? "" : ": ", object ? "" : why.text);
+        error_set(&client->error, -EIO, CAUSE_NONE, "the daemon's answer is not understood%s%s", object ? "" : ": ",
+                  object ? "" : why.text);
     else if (error)
-        set_error(client, "%s", error);
+        error_set(&client->error, -EIO, CAUSE_NONE, "%s", error);
     if (json_is_object(object) && !error) {
         *ret_object = object;
         return CLI_ANSWER_OBJECT;
@@ -232,7 +224,7 @@ enum cli_answer cli_client_next(struct cli_client *client, json_t **ret_object)
         searched = held;
         more = fill(client);
         if (more == CLI_ANSWER_END && held > 0) {
-            set_error(client, "the daemon's answer ended in the middle of a line");
+            error_set(&client->error, -EIO, CAUSE_NONE, "the daemon's answer ended in the middle of a line");
             return CLI_ANSWER_ERROR;
         }
         if (more != CLI_ANSWER_OBJECT)
@@ -240,15 +232,15 @@ enum cli_answer cli_client_next(struct cli_client *client, json_t **ret_object)
     }
 }
 
-json_t *cli_ask(const struct cli_options *options, const char *verb, unsigned wait_s)
+json_t *cli_ask(const struct cli_options *options, enum verb verb, unsigned wait_s)
 {
     struct cli_client client;
     json_t *object = NULL;
     if (cli_client_open(&client, options->control_path, verb, wait_s, -1) &&
         cli_client_next(&client, &object) == CLI_ANSWER_END)
-        set_error(&client, "the daemon closed the connection without an answer");
+        error_set(&client.error, -EIO, CAUSE_NONE, "the daemon closed the connection without an answer");
     if (!object)
-        cli_problem("%s", client.error);
+        cli_problem("%s", client.error.text);
     cli_client_close(&client);
     return object;
 }

@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/error.h"
+#include "model/verb.h"
+
 #define CLI_CONTROL_PATH  "/run/penstock/control.sock"
 #define CLI_ANSWER_MAX    (16U << 20) /* bytes of one answer */
 #define CLI_STATUS_WAIT_S 10
@@ -63,16 +66,16 @@ struct cli_client {
     char *buf;
     size_t start, end, size; /* of what has arrived and was not taken yet */
     size_t total;
-    char error[512]; /* after CLI_ANSWER_ERROR, or when cli_client_open() was false */
+    struct error error; /* after CLI_ANSWER_ERROR, or when cli_client_open() was false */
 };
 
 /* Connects and sends the request. False: error is filled. cli_client_close() is needed either way. */
-bool cli_client_open(struct cli_client *client, const char *path, const char *verb, unsigned wait_s, int stop_fd);
+bool cli_client_open(struct cli_client *client, const char *path, enum verb verb, unsigned wait_s, int stop_fd);
 /* The next object of the answer; the caller's to json_decref(). An {"error": …} is CLI_ANSWER_ERROR with its text. */
 enum cli_answer cli_client_next(struct cli_client *client, json_t **ret_object);
 void cli_client_close(struct cli_client *client);
 
 /* For answers of one object: opens, reads, closes. NULL: the problem has been written. */
-json_t *cli_ask(const struct cli_options *options, const char *verb, unsigned wait_s);
+json_t *cli_ask(const struct cli_options *options, enum verb verb, unsigned wait_s);
 
 #endif

@@ -64,11 +64,11 @@ static json_t *fetch(const struct cli_options *options)
     struct cli_client client;
     json_t *sessions = json_array(), *session;
     enum cli_answer answer = CLI_ANSWER_ERROR;
-    if (cli_client_open(&client, options->control_path, "sessions", CLI_STATUS_WAIT_S, -1))
+    if (cli_client_open(&client, options->control_path, VERB_SESSIONS, CLI_STATUS_WAIT_S, -1))
         while ((answer = cli_client_next(&client, &session)) == CLI_ANSWER_OBJECT)
             json_array_append_new(sessions, session);
     if (answer == CLI_ANSWER_ERROR)
-        cli_problem("%s", client.error);
+        cli_problem("%s", client.error.text);
     cli_client_close(&client);
     if (answer == CLI_ANSWER_END)
         return sessions;

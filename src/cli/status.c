@@ -19,7 +19,7 @@
 
 static int status_once(const struct cli_options *options)
 {
-    json_t *status = cli_ask(options, "status", CLI_STATUS_WAIT_S);
+    json_t *status = cli_ask(options, VERB_STATUS, CLI_STATUS_WAIT_S);
     struct text_style style;
     int result;
     if (!status)
@@ -102,20 +102,20 @@ static void look(struct watch *watch)
     struct cli_client client;
     json_t *status = NULL;
     enum cli_answer answer = CLI_ANSWER_ERROR;
-    if (cli_client_open(&client, watch->options->control_path, "status", CLI_STATUS_WAIT_S, watch->signal_fd))
+    if (cli_client_open(&client, watch->options->control_path, VERB_STATUS, CLI_STATUS_WAIT_S, watch->signal_fd))
         answer = cli_client_next(&client, &status);
     if (answer == CLI_ANSWER_END)
-        snprintf(client.error, sizeof client.error, "the daemon closed the connection without an answer");
+        snprintf(client.error.text, sizeof client.error.text, "the daemon closed the connection without an answer");
     cli_client_close(&client);
     if (answer == CLI_ANSWER_STOPPED)
         return;
     watch->last = status ? cli_exit_of(status) : CLI_EXIT_FAILED;
     if (!watch->options->json)
-        paint(watch, status, client.error);
+        paint(watch, status, client.error.text);
     else if (status)
         cli_put_json(status);
     else
-        cli_problem("%s", client.error);
+        cli_problem("%s", client.error.text);
     json_decref(status);
 }
 

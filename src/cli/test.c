@@ -47,7 +47,7 @@ int cli_test(const struct cli_options *options)
     enum cli_answer answer = CLI_ANSWER_ERROR;
     int result = CLI_EXIT_FAILED;
     bool ended = false;
-    if (cli_client_open(&client, options->control_path, "test", CLI_TEST_WAIT_S, -1))
+    if (cli_client_open(&client, options->control_path, VERB_TEST, CLI_TEST_WAIT_S, -1))
         while ((answer = cli_client_next(&client, &object)) == CLI_ANSWER_OBJECT) {
             ended = json_object_get(object, "status");
             if (ended)
@@ -57,7 +57,7 @@ int cli_test(const struct cli_options *options)
             json_decref(object);
         }
     if (answer == CLI_ANSWER_ERROR)
-        cli_problem("%s", client.error);
+        cli_problem("%s", client.error.text);
     else if (!ended)
         cli_problem("the daemon's answer ended before the test did");
     cli_client_close(&client);

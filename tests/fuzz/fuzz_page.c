@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         show(object);
         json_decref(object);
     }
-    if (answer == CLI_ANSWER_ERROR && !client.error[0])
+    if (answer == CLI_ANSWER_ERROR && !client.error.text[0])
         abort();
     cli_client_close(&client);
     return 0;

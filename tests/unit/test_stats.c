@@ -60,6 +60,32 @@ START_TEST(both_sides_see_the_same)
 }
 END_TEST
 
+START_TEST(gauges_end_with_the_relay)
+{
+    struct stats sum = {0}, one = {.sessions_open = 2, .sessions_total = 3, .bytes_up = UINT64_C(5000000000)};
+    stats_sum(&sum, &one);
+    stats_sum(&sum, &one);
+    ck_assert_uint_eq(sum.sessions_open, 4);
+    ck_assert_uint_eq(sum.sessions_total, 6);
+    ck_assert(sum.bytes_up == UINT64_C(10000000000));
+    stats_zero_gauges(&sum);
+    ck_assert_uint_eq(sum.sessions_open, 0);
+    ck_assert_uint_eq(sum.sessions_total, 6);
+}
+END_TEST
+
+START_TEST(every_field_is_listed_once)
+{
+    size_t n = 0;
+    for (const struct stat_info *info; (info = stats_info(n)); n++) {
+        ck_assert_uint_eq(info->offset, n * sizeof(uint64_t));
+        ck_assert_uint_eq(strspn(info->name, "abcdefghijklmnopqrstuvwxyz_"), strlen(info->name));
+        ck_assert_str_ne(info->help, "");
+    }
+    ck_assert_uint_eq(n * sizeof(uint64_t), sizeof(struct stats));
+}
+END_TEST
+
 START_TEST(two_processes_lose_no_count)
 {
     int fd, status;
@@ -118,6 +144,8 @@ int main(void)
     int failed;
     tcase_add_test(tests, it_begins_with_zeros);
     tcase_add_test(tests, both_sides_see_the_same);
+    tcase_add_test(tests, gauges_end_with_the_relay);
+    tcase_add_test(tests, every_field_is_listed_once);
     tcase_add_test(tests, two_processes_lose_no_count);
     tcase_add_test(tests, its_size_cannot_be_changed);
     tcase_add_test(tests, another_size_is_refused);

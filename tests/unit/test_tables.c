@@ -12,6 +12,7 @@
 #include "model/cause.h"
 #include "model/reason.h"
 #include "model/report.h"
+#include "model/verb.h"
 #include "model/verdict.h"
 
 /* The caller frees it. */
@@ -20,7 +21,7 @@ static char *read_page(const char *name)
     char path[512], *text = NULL;
     size_t size = 0;
     FILE *file;
-    snprintf(path, sizeof path, "%s/man/%s", TOP_DIR, name);
+    snprintf(path, sizeof path, "%s/%s", TOP_DIR, name);
     file = fopen(path, "r");
     ck_assert_msg(file, "%s is missing", path);
     ck_assert_int_ge(getdelim(&text, &size, '\0', file), 0);
@@ -104,13 +105,13 @@ static void put_reasons(FILE *out)
 static const struct {
     const char *page, *name;
     void (*put)(FILE *out);
-} lists[] = {{"penstock.1", "causes", put_causes}, {"penstockd.8", "reasons", put_reasons}};
+} lists[] = {{"man/penstock.1", "causes", put_causes}, {"man/penstockd.8", "reasons", put_reasons}};
 
 static void update_page(const char *name, const char *page, const char *begin, const char *end, const char *list)
 {
     char path[512];
     FILE *file;
-    snprintf(path, sizeof path, "%s/man/%s", TOP_DIR, name);
+    snprintf(path, sizeof path, "%s/%s", TOP_DIR, name);
     file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
     fprintf(file, "%.*s%s%s", (int)(begin - page), page, list, end);
@@ -154,9 +155,9 @@ START_TEST(a_verdict_has_a_slug_of_its_own)
     ck_assert_int_eq(verdict_of(verdict_slug(kind)), kind);
     for (int other = 0; other < _i; other++)
         ck_assert_str_ne(verdict_status(kind), verdict_status((enum verdict_kind)other));
-    check_named("penstock.1", verdict_slug(kind));
-    check_named("penstock.1", verdict_connection_status(kind));
-    check_named("penstockd.8", verdict_status(kind));
+    check_named("man/penstock.1", verdict_slug(kind));
+    check_named("man/penstock.1", verdict_connection_status(kind));
+    check_named("man/penstockd.8", verdict_status(kind));
     ck_assert(!verdict_reason(kind) == !verdict_cure(kind));
 }
 END_TEST
@@ -192,7 +193,7 @@ START_TEST(a_stage_has_a_key_of_its_own)
     enum stage stage = (enum stage)_i;
     check_slug(stage_key(stage), "abcdefghijklmnopqrstuvwxyz_");
     ck_assert_int_eq(stage_of(stage_key(stage)), stage);
-    check_named("penstock.1", stage_key(stage));
+    check_named("man/penstock.1", stage_key(stage));
     ck_assert_ptr_eq(stage_address(&server, stage),
                      stage == STAGE_PLAIN_TCP ? &server.plain_address : &server.secure_address);
 }
@@ -206,6 +207,33 @@ START_TEST(what_is_no_stage_is_none)
     ck_assert_int_eq(outcome_of("Passed"), TEST_NOT_DONE);
     for (int outcome = TEST_NOT_DONE; outcome <= TEST_FAILED; outcome++)
         ck_assert_int_eq(outcome_of(outcome_text((enum test_outcome)outcome)), outcome);
+}
+END_TEST
+
+/* ---- verbs ---- */
+
+START_TEST(a_verb_is_known_everywhere)
+{
+    enum verb verb = (enum verb)_i;
+    check_slug(verb_word(verb), SLUG " ");
+    ck_assert_int_eq(verb_of(verb_word(verb)), verb);
+    ck_assert_str_ne(verb_help(verb), "");
+    check_named("man/penstock.1", verb_word(verb));
+    if (strchr(verb_word(verb), ' '))
+        return; /* a request of the socket alone */
+    check_named("data/penstock.bash", verb_word(verb));
+    check_named("data/_penstock", verb_word(verb));
+}
+END_TEST
+
+START_TEST(what_is_no_verb_is_none)
+{
+    ck_assert_int_eq(verb_of(""), VERB_COUNT);
+    ck_assert_int_eq(verb_of("Status"), VERB_COUNT);
+    ck_assert_int_eq(verb_of("status "), VERB_COUNT);
+    ck_assert_int_eq(verb_right(VERB_STATUS), VERB_FOR_ALL);
+    ck_assert_int_eq(verb_right(VERB_RELOAD), VERB_FOR_ROOT);
+    ck_assert_int_eq(verb_right(VERB_CHECK), VERB_LOCAL);
 }
 END_TEST
 
@@ -224,6 +252,8 @@ int main(void)
     tcase_add_test(others, only_connected_verdicts_redirect);
     tcase_add_loop_test(others, a_stage_has_a_key_of_its_own, 0, STAGE_COUNT);
     tcase_add_test(others, what_is_no_stage_is_none);
+    tcase_add_loop_test(others, a_verb_is_known_everywhere, 0, VERB_COUNT);
+    tcase_add_test(others, what_is_no_verb_is_none);
     tcase_add_loop_test(others, a_manual_lists_the_whole_table, 0, sizeof lists / sizeof lists[0]);
     suite_add_tcase(suite, others);
     runner = srunner_create(suite);

@@ -247,7 +247,7 @@ static void reaped_cb(struct ev_loop *loop, ev_child *watcher, int revents)
     disconnect(child);
     child->pid = 0;
     if (child->stats)
-        stats_set(&child->stats->sessions_open, 0);
+        stats_zero_gauges(child->stats);
     schedule_restart(child);
     if (was_connected)
         tell(child, EVENT_CHILD_LOST, NULL);

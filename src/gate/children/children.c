@@ -374,11 +374,7 @@ void children_read_stats(const struct children *children, struct stats *ret_sum)
         if (!children->relays[i])
             continue;
         stats_read(child_stats(children->relays[i]), &one);
-        sum.sessions_open += one.sessions_open;
-        sum.sessions_total += one.sessions_total;
-        sum.sessions_failed += one.sessions_failed;
-        sum.bytes_up += one.bytes_up;
-        sum.bytes_down += one.bytes_down;
+        stats_sum(&sum, &one);
     }
     *ret_sum = sum;
 }

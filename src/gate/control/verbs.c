@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "model/verb.h"
+
 #define OUT_OF_MEMORY "{\"error\": \"out of memory\"}"
 
 enum wait { WAIT_TEST, WAIT_SESSIONS, WAIT_RELOAD };
@@ -200,31 +202,41 @@ static void do_config_with_secrets(struct verbs *verbs, struct control_client *c
     answer(client, status_config_of(verbs->parts.reload->conf, true));
 }
 
-static const struct {
-    const char *verb;
-    bool privileged;
-    void (*run)(struct verbs *verbs, struct control_client *client);
-} known[] = {
-    {"status", false, do_status},
-    {"test", true, start_test},
-    {"sessions", true, start_sessions},
-    {"config", true, do_config},
-    {"config secrets", true, do_config_with_secrets},
-    {"reload", true, start_reload},
-};
-
-static void request_cb(struct control_client *client, const char *verb, bool privileged, void *data)
+static void run(struct verbs *verbs, enum verb verb, struct control_client *client)
 {
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(known[i].verb, verb) != 0)
-            continue;
-        if (known[i].privileged && !privileged)
-            answer(client, status_error_json("permission denied: only root may ask for that"));
-        else
-            known[i].run(data, client);
+    switch (verb) {
+    case VERB_STATUS:
+        do_status(verbs, client);
         return;
+    case VERB_TEST:
+        start_test(verbs, client);
+        return;
+    case VERB_SESSIONS:
+        start_sessions(verbs, client);
+        return;
+    case VERB_CONFIG:
+        do_config(verbs, client);
+        return;
+    case VERB_CONFIG_SECRETS:
+        do_config_with_secrets(verbs, client);
+        return;
+    case VERB_RELOAD:
+        start_reload(verbs, client);
+        return;
+    case VERB_CHECK: /* needs no daemon */
+    case VERB_COUNT:
+        break;
     }
     answer(client, status_error_json("unknown request"));
+}
+
+static void request_cb(struct control_client *client, const char *word, bool privileged, void *data)
+{
+    enum verb verb = verb_of(word);
+    if (verb != VERB_COUNT && verb_right(verb) == VERB_FOR_ROOT && !privileged)
+        answer(client, status_error_json("permission denied: only root may ask for that"));
+    else
+        run(data, verb, client);
 }
 
 static void gone_cb(struct control_client *client, void *data)
