@@ -4,12 +4,14 @@
 #include <ev.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "channel/prober/prober.h"
 #include "cli/cli.h"
 #include "cli/page.h"
+#include "control/json.h"
 #include "model/conf/conf.h"
 #include "model/verdict.h"
 
@@ -66,6 +68,16 @@ int cli_test(const struct cli_options *options)
 
 /* ---- alone: the daemon's own prober in this process ---- */
 
+/* Takes line over. NULL: out of memory. */
+static json_t *parsed(char *line)
+{
+    json_t *object = line ? json_loads(line, 0, NULL) : NULL;
+    free(line);
+    if (!object)
+        cli_problem("out of memory");
+    return object;
+}
+
 struct alone {
     const struct cli_options *options;
     const struct conf *conf;
@@ -75,41 +87,11 @@ struct alone {
     bool decided;
 };
 
-static json_t *text_or_null(const char *text)
-{
-    return text && *text ? cli_json_text(text) : json_null();
-}
-
-static json_t *time_or_null(int64_t when)
-{
-    time_t t = (time_t)when;
-    struct tm tm;
-    char buf[64];
-    if (when <= 0 || !gmtime_r(&t, &tm) || strftime(buf, sizeof buf, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        return json_null();
-    return json_string(buf);
-}
-
-static json_t *stage_result(const struct test_stage *stage)
-{
-    bool ended = stage_has_ended(stage);
-    return json_pack("{s:s, s:o}", "result", outcome_text(stage->outcome), "ms",
-                     ended ? json_real((stage->us / 100 + (stage->us % 100 >= 50)) / 10.) : json_null());
-}
-
 static void show_stage(const struct alone *alone, const struct server_report *server, enum stage which)
 {
-    const struct test_stage *stage = &server->stages[which];
-    const struct addr *address = stage_address(server, which);
-    json_t *object = json_object();
-    char text[ADDR_TEXT_MAX];
-    json_object_set_new(object, "stage", json_string(stage_key(which)));
-    json_object_set_new(object, "server", text_or_null(server->server));
-    json_object_set_new(object, "address", text_or_null(addr_port(address) > 0 ? addr_text(address, text) : ""));
-    json_object_update_new(object, stage_result(stage));
-    json_object_set_new(object, "cause", text_or_null(cause_slug(stage->cause)));
-    json_object_set_new(object, "detail", text_or_null(stage->detail));
-    put_stage(alone->options, object);
+    json_t *object = parsed(status_stage_json(server, which));
+    if (object)
+        put_stage(alone->options, object);
     json_decref(object);
 }
 
@@ -132,37 +114,6 @@ static void report_cb(const struct test_report *report, void *data)
 static void limit_cb(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
     ev_break(loop, EVBREAK_ALL);
-}
-
-/* In the shape of the daemon's status object. */
-static json_t *status_of(const struct verdict *verdict)
-{
-    const char *reason = verdict_reason(verdict->kind);
-    bool in_use = addr_port(&verdict->address) > 0;
-    bool off = verdict->stages[STAGE_SECURE_TCP].outcome == TEST_NOT_DONE;
-    char host[ADDR_TEXT_MAX];
-    json_t *status, *proxy = json_null(), *tls = json_null();
-    if (*verdict->server)
-        proxy = json_pack("{s:o, s:o, s:o}", "server", cli_json_text(verdict->server), "address",
-                          in_use ? json_string(addr_host_text(&verdict->address, host)) : json_null(), "port",
-                          in_use ? json_integer(addr_port(&verdict->address)) : json_null());
-    if (*verdict->tls.version)
-        tls = json_pack("{s:s, s:o, s:o, s:o}", "version", verdict->tls.version, "cipher",
-                        text_or_null(verdict->tls.cipher), "server_expires", time_or_null(verdict->tls.server_expires),
-                        "client_expires", time_or_null(verdict->tls.client_expires));
-    status = json_pack("{s:s, s:s, s:s, s:s}", "verdict", verdict_slug(verdict->kind), "status",
-                       verdict_status(verdict->kind), "connection_status", verdict_connection_status(verdict->kind),
-                       "mode", verdict_mode_text(verdict_mode(verdict->kind)));
-    json_object_set_new(status, "reason", text_or_null(reason ? reason : ""));
-    json_object_set_new(status, "cause", text_or_null(cause_slug(verdict->cause)));
-    json_object_set_new(status, "detail", text_or_null(verdict->detail));
-    json_object_set_new(status, "proxy", proxy);
-    json_object_set_new(status, "tls", tls);
-    json_object_set_new(
-        status, "tests",
-        json_pack("{s:o, s:o, s:o}", "tcp", stage_result(&verdict->stages[off ? STAGE_PLAIN_TCP : STAGE_SECURE_TCP]),
-                  "mutual_auth", stage_result(&verdict->stages[STAGE_MUTUAL_AUTH]), "at", time_or_null(time(NULL))));
-    return status;
 }
 
 static void run(struct alone *alone)
@@ -202,8 +153,9 @@ int cli_test_alone(const struct cli_options *options)
     else
         cli_problem("no event loop");
     if (alone.decided) {
-        json_t *status = status_of(&alone.verdict);
-        result = put_end(options, status);
+        json_t *status = parsed(status_verdict_json(&alone.verdict, time(NULL)));
+        if (status)
+            result = put_end(options, status);
         json_decref(status);
     }
     conf_free(conf);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate/control/status.h"
+#include "control/json.h"
 
 static struct status_info info;
 
@@ -24,7 +24,7 @@ static void set_up(void)
     info.verdict.stages[STAGE_SECURE_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 12149};
     info.verdict.stages[STAGE_MUTUAL_AUTH] = (struct test_stage){.outcome = TEST_PASSED, .us = 30950};
     info.since = info.tested_at = info.started = 1767323045;
-    info.rules = (struct status_rules){.installed = true, .changes = 3};
+    info.rules = (struct status_rules){.table = "inet penstock", .installed = true, .changes = 3};
     info.stats = (struct stats){
         .sessions_open = 12, .sessions_total = 10342, .sessions_failed = 3, .bytes_up = 1, .bytes_down = 1ULL << 40};
 }
@@ -150,7 +150,7 @@ START_TEST(the_status_before_the_first_test_has_nothing_to_tell)
     json_t *status;
     info.verdict = (struct verdict){.kind = VERDICT_TESTING};
     info.tested_at = 0;
-    info.rules = (struct status_rules){.error = "kernel refused chain x"};
+    info.rules = (struct status_rules){.table = "inet penstock", .error = "kernel refused chain x"};
     status = parse(status_json(&info));
     TEXT("status", "Blocked - Testing");
     TEXT("reason", "Testing");

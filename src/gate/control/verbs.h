@@ -5,6 +5,7 @@
 #define PENSTOCK_GATE_CONTROL_VERBS_H
 
 #include "base/ipc.h"
+#include "control/json.h"
 #include "gate/children/children.h"
 #include "gate/control/server.h"
 #include "gate/control/status.h"

@@ -261,6 +261,7 @@ bool keeper_stop(struct keeper *keeper, bool block)
 void keeper_status(const struct keeper *keeper, struct status_rules *ret_status)
 {
     *ret_status = keeper->status;
+    ret_status->table = "inet " RULESET_TABLE;
     ret_status->owned = table_owned(keeper->table);
 }
 

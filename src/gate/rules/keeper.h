@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "gate/control/status.h"
+#include "control/json.h"
 #include "gate/event.h"
 #include "gate/rules/table.h"
 #include "model/conf/conf.h"

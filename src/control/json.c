@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include "control/json.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TIME_TEXT_MAX  32
+#define REAL_PRECISION 12 /* digits; enough for a tenth of a millisecond in months */
+
+/* ---- values ---- */
+
+static json_t *text_value(const char *text)
+{
+    json_t *value = json_string(text);
+    char *copy;
+    if (value)
+        return value;
+    copy = strdup(text);
+    if (!copy)
+        return NULL;
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    value = json_string(copy);
+    free(copy);
+    return value;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? text_value(text) : json_null();
+}
+
+/* Counters beyond 2^63 come from a relay that lies. */
+static json_t *count_value(uint64_t count)
+{
+    return json_integer(count > INT64_MAX ? INT64_MAX : (json_int_t)count);
+}
+
+static json_t *time_value(int64_t when)
+{
+    char text[TIME_TEXT_MAX];
+    time_t t = (time_t)when;
+    struct tm tm;
+    if (when == 0 || !gmtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        return json_null();
+    return json_string(text);
+}
+
+static json_t *ms_value(uint32_t us)
+{
+    return json_real((us / 100 + (us % 100 >= 50)) / 10.);
+}
+
+static json_t *address_value(const struct addr *address)
+{
+    char text[ADDR_TEXT_MAX];
+    return addr_port(address) == 0 ? json_null() : json_string(addr_text(address, text));
+}
+
+/* Takes object over. */
+static char *dump(json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(REAL_PRECISION)) : NULL;
+    json_decref(object);
+    return text;
+}
+
+/* ---- the status object ---- */
+
+static json_t *proxy_object(const struct verdict *verdict)
+{
+    char host[ADDR_TEXT_MAX];
+    bool in_use = addr_port(&verdict->address) != 0;
+    if (verdict->server[0] == '\0')
+        return json_null();
+    return json_pack("{s:o, s:o, s:o}", "server", text_value(verdict->server), "address",
+                     in_use ? json_string(addr_host_text(&verdict->address, host)) : json_null(), "port",
+                     in_use ? json_integer(addr_port(&verdict->address)) : json_null());
+}
+
+static json_t *tls_object(const struct tls_summary *tls)
+{
+    if (tls->version[0] == '\0' && tls->server_expires == 0 && tls->client_expires == 0)
+        return json_null();
+    return json_pack("{s:o, s:o, s:o, s:o}", "version", text_or_null(tls->version), "cipher", text_or_null(tls->cipher),
+                     "server_expires", time_value(tls->server_expires), "client_expires",
+                     time_value(tls->client_expires));
+}
+
+static json_t *stage_object(const struct test_stage *stage)
+{
+    return json_pack("{s:s, s:o}", "result", outcome_text(stage->outcome), "ms",
+                     stage_has_ended(stage) ? ms_value(stage->us) : json_null());
+}
+
+/* "tcp" is the port that decides: the plain one when the secure channel is off. */
+static json_t *tests_object(const struct verdict *verdict, time_t tested_at)
+{
+    const struct test_stage *stages = verdict->stages;
+    bool off = stages[STAGE_SECURE_TCP].outcome == TEST_NOT_DONE;
+    json_t *tests = json_object();
+    for (int stage = 0; stage < STAGE_COUNT; stage++) {
+        if (stage == STAGE_PLAIN_TCP && (off || stages[stage].outcome == TEST_NOT_DONE))
+            continue;
+        bool instead = stage == STAGE_SECURE_TCP && off;
+        json_object_set_new(tests, stage_key(stage), stage_object(&stages[instead ? STAGE_PLAIN_TCP : stage]));
+    }
+    json_object_set_new(tests, "at", time_value(tested_at));
+    return tests;
+}
+
+static json_t *rules_object(const struct status_rules *rules)
+{
+    return json_pack("{s:o, s:b, s:b, s:o, s:o, s:o}", "table", text_or_null(rules->table), "installed",
+                     rules->installed, "owned", rules->owned, "changes", count_value(rules->changes), "repaired",
+                     count_value(rules->repaired), "error", text_or_null(rules->error));
+}
+
+static json_t *texts_array(const struct texts *texts)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < texts->n; i++)
+        json_array_append_new(array, text_value(texts->lines[i]));
+    if (texts->more > 0)
+        json_array_append_new(array, json_sprintf("and %zu more", texts->more));
+    return array;
+}
+
+static json_t *verdict_object(const struct verdict *verdict)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "verdict", verdict_slug(verdict->kind), "status",
+                     verdict_status(verdict->kind), "connection_status", verdict_connection_status(verdict->kind),
+                     "mode", verdict_mode_text(verdict_mode(verdict->kind)), "reason",
+                     text_or_null(verdict_reason(verdict->kind)), "cause", text_or_null(cause_slug(verdict->cause)),
+                     "detail", text_or_null(verdict->detail));
+}
+
+/* Where the verdict comes from. */
+static json_t *proof_object(const struct verdict *verdict, time_t tested_at)
+{
+    return json_pack("{s:o, s:o, s:o}", "proxy", proxy_object(verdict), "tls", tls_object(&verdict->tls), "tests",
+                     tests_object(verdict, tested_at));
+}
+
+static json_t *daemon_object(const struct status_info *info)
+{
+    const struct stats *stats = &info->stats;
+    return json_pack("{s:o, s:{s:o, s:o, s:o}, s:{s:o, s:o}, s:o, s:i, s:s, s:o}", "rules", rules_object(&info->rules),
+                     "sessions", "open", count_value(stats->sessions_open), "total", count_value(stats->sessions_total),
+                     "failed", count_value(stats->sessions_failed), "bytes", "up", count_value(stats->bytes_up), "down",
+                     count_value(stats->bytes_down), "warnings", texts_array(&info->warnings), "pid", (int)getpid(),
+                     "version", PACKAGE_VERSION, "started", time_value(info->started));
+}
+
+/* Takes part over. Object NULL or part NULL: out of memory, and nothing is left of either. */
+static json_t *joined(json_t *object, json_t *part)
+{
+    if (!object || !part || json_object_update(object, part) < 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    json_decref(part);
+    return object;
+}
+
+char *status_json(const struct status_info *info)
+{
+    json_t *object = verdict_object(&info->verdict);
+    object = joined(object, json_pack("{s:o}", "since", time_value(info->since)));
+    object = joined(object, proof_object(&info->verdict, info->tested_at));
+    return dump(joined(object, daemon_object(info)));
+}
+
+char *status_verdict_json(const struct verdict *verdict, time_t tested_at)
+{
+    return dump(joined(verdict_object(verdict), proof_object(verdict, tested_at)));
+}
+
+/* ---- the other lines ---- */
+
+char *status_stage_json(const struct server_report *server, enum stage which)
+{
+    const struct test_stage *stage = &server->stages[which];
+    if (!stage_has_ended(stage))
+        return NULL;
+    return dump(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "stage", stage_key(which), "server",
+                          text_value(server->server), "address", address_value(stage_address(server, which)), "result",
+                          outcome_text(stage->outcome), "ms", ms_value(stage->us), "cause",
+                          text_or_null(cause_slug(stage->cause)), "detail", text_or_null(stage->detail)));
+}
+
+char *status_session_json(const struct ipc_session *session)
+{
+    return dump(json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o}", "client",
+                          address_value(&session->client), "destination", address_value(&session->destination), "name",
+                          text_or_null(session->name), "route", text_or_null(route_mode_text(session->mode)), "proxy",
+                          address_value(&session->proxy), "bytes", "up", count_value(session->bytes_up), "down",
+                          count_value(session->bytes_down), "age_ms", count_value(session->age_ms), "state",
+                          text_or_null(session->state)));
+}
+
+char *status_config_json(const char *text)
+{
+    return dump(json_pack("{s:o}", "config", text_value(text)));
+}
+
+char *status_error_json(const char *error)
+{
+    return dump(json_pack("{s:o}", "error", text_value(error)));
+}
+
+char *status_reload_json(bool ok, const struct texts *texts)
+{
+    if (ok && texts->n == 0)
+        return dump(json_pack("{s:b}", "ok", 1));
+    return dump(json_pack("{s:b, s:o}", "ok", ok, ok ? "warnings" : "errors", texts_array(texts)));
+}
