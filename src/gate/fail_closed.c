@@ -16,12 +16,12 @@
 
 static void close_web(const struct conf *conf, const char *why)
 {
-    char error[TABLE_ERROR_MAX];
-    struct table *table = table_new(false, error);
-    if (table && table_close(table, conf, why, error) == 0)
+    struct error error;
+    struct table *table = table_new(false, &error);
+    if (table && table_close(table, conf, why, error.text) == 0)
         log_error("web traffic is refused (OnError=block): %s. To open it: nft delete table inet " RULESET_TABLE, why);
     else
-        log_error("web traffic is NOT blocked, though OnError=block: %s", error);
+        log_error("web traffic is NOT blocked, though OnError=block: %s", error.text);
     table_free(table);
 }
 

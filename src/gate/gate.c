@@ -230,15 +230,15 @@ static int open_control(struct gate *gate)
 static int open_rules(struct gate *gate, const struct event_sink *sink)
 {
     const char *owner = getenv("PENSTOCK_TABLE_OWNER");
-    char error[TABLE_ERROR_MAX];
-    struct table *table = table_new(!owner || strcmp(owner, "no") != 0, error);
+    struct error error;
+    struct table *table = table_new(!owner || strcmp(owner, "no") != 0, &error);
     if (!table) {
-        log_error("%s", error);
-        return strstr(error, "CAP_NET_ADMIN") ? EX_NOPERM : EX_UNAVAILABLE;
+        log_error("%s", error.text);
+        return error.cause == CAUSE_RULES_NOT_PERMITTED ? EX_NOPERM : EX_UNAVAILABLE;
     }
-    gate->netwatch = netwatch_new(gate->loop, table_portid(table), sink, error, sizeof error);
+    gate->netwatch = netwatch_new(gate->loop, table_portid(table), sink, error.text, sizeof error.text);
     if (!gate->netwatch) {
-        log_error("%s", error);
+        log_error("%s", error.text);
         table_free(table);
         return EX_OSERR;
     }

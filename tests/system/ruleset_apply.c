@@ -97,7 +97,8 @@ static void answer(struct helper *helper, char *command)
 int main(int argc, char *argv[])
 {
     struct helper helper = {0};
-    char error[TABLE_ERROR_MAX], line[1024];
+    struct error error;
+    char line[1024];
     if (argc != 4) {
         fprintf(stderr, "usage: ruleset_apply owned|plain UID CONFIGURATION\n");
         return 64;
@@ -106,8 +107,8 @@ int main(int argc, char *argv[])
     if (!load(&helper, argv[3]))
         return 78;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    helper.netfilter = table_new(strcmp(argv[1], "owned") == 0, error);
-    printf(helper.netfilter ? "ready\n" : "error %s\n", error);
+    helper.netfilter = table_new(strcmp(argv[1], "owned") == 0, &error);
+    printf(helper.netfilter ? "ready\n" : "error %s\n", error.text);
     while (helper.netfilter && fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
         answer(&helper, line);

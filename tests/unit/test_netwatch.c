@@ -159,9 +159,9 @@ static struct conf *read_conf(void)
 
 static struct table *open_netfilter(void)
 {
-    char error[TABLE_ERROR_MAX] = "";
-    struct table *netfilter = table_new(false, error);
-    ck_assert_msg(netfilter, "%s", error);
+    struct error error;
+    struct table *netfilter = table_new(false, &error);
+    ck_assert_msg(netfilter, "%s", error.text);
     return netfilter;
 }
 

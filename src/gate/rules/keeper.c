@@ -73,7 +73,7 @@ static void note_refusal(struct keeper *keeper, int code, const char *error)
 {
     bool news = keeper->status.installed || strcmp(keeper->status.error, error) != 0;
     keeper->status.installed = false;
-    keeper->status.cause = code == -EPERM ? CAUSE_RULES_NOT_PERMITTED : CAUSE_RULES_REFUSED;
+    keeper->status.cause = table_cause(code);
     snprintf(keeper->status.error, sizeof keeper->status.error, "%s", error);
     if (news)
         log_error("rules are not installed: %s", error);

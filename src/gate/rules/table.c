@@ -375,30 +375,29 @@ void table_explain(int error, const char *what, char ret_error[static TABLE_ERRO
          "%s", what);
 }
 
-struct table *table_new(bool owned, char ret_error[static TABLE_ERROR_MAX])
+static struct table *not_opened(struct table *table, int error, struct error *ret_error)
+{
+    ret_error->code = error;
+    ret_error->cause = table_cause(error);
+    table_explain(error, "opening nf_tables", ret_error->text);
+    table_free(table);
+    return NULL;
+}
+
+struct table *table_new(bool owned, struct error *ret_error)
 {
     struct table *table = calloc(1, sizeof *table);
     uint32_t generation;
     int r;
-    if (!table) {
-        fail(ret_error, -ENOMEM, "", "opening nf_tables");
-        return NULL;
-    }
+    if (!table)
+        return not_opened(NULL, -ENOMEM, ret_error);
     table->owned = owned;
     table->socket = nfsocket_new();
-    if (!table->socket) {
-        table_explain(-errno, "opening nf_tables", ret_error);
-        table_free(table);
-        return NULL;
-    }
+    if (!table->socket)
+        return not_opened(table, -errno, ret_error);
     nfsocket_set_deadline(table->socket, TIMEOUT_MS);
     r = read_generation(table, &generation);
-    if (r < 0) {
-        table_explain(r, "opening nf_tables", ret_error);
-        table_free(table);
-        return NULL;
-    }
-    return table;
+    return r < 0 ? not_opened(table, r, ret_error) : table;
 }
 
 void table_free(struct table *table)

@@ -4,22 +4,30 @@
 #ifndef PENSTOCK_GATE_RULES_TABLE_H
 #define PENSTOCK_GATE_RULES_TABLE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "gate/rules/encode/ruleset.h"
+#include "model/error.h"
 
 #define TABLE_ERROR_MAX 256
 
 struct table;
 
 /* owned: claim the table (NFT_TABLE_F_OWNER|PERSIST, kernel 6.9) where the kernel can, so that nobody else flushes it.
- * NULL: error, text filled (no nf_tables in the kernel, no CAP_NET_ADMIN). Installs nothing yet. */
-struct table *table_new(bool owned, char ret_error[static TABLE_ERROR_MAX]);
+ * NULL: error filled (no nf_tables in the kernel, no CAP_NET_ADMIN). Installs nothing yet. */
+struct table *table_new(bool owned, struct error *ret_error);
 void table_free(struct table *table); /* takes NULL; leaves the rules in the kernel as they are */
 
 /* A sentence for an error of the first talk to nf_tables, -EPERM, -EPROTONOSUPPORT and -EINVAL explained. */
 void table_explain(int error, const char *what, char ret_error[static TABLE_ERROR_MAX]);
+
+/* Of an error of any function here. */
+static inline enum cause table_cause(int error)
+{
+    return error == -EPERM ? CAUSE_RULES_NOT_PERMITTED : CAUSE_RULES_REFUSED;
+}
 
 /* Makes the kernel's table what spec says: created when it is missing or was edited by others, else only what differs
  * (chains flushed and refilled; sets and counters survive a change of verdict). 0 or -errno with a sentence that names
