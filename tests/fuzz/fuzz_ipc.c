@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,37 @@
 #include "base/ipc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+/* libFuzzer's; not there where replay.c stands in for it. */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size) __attribute__((weak));
 
 #define FDS_MAX 6
+
+/* Messages have exact sizes, which bytes drawn by chance never meet: mostly a message keeps, or gets, the size of its
+ * type, and its contents are changed. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    static struct ipc_message message;
+    uint8_t *bytes = (uint8_t *)&message;
+    size_t whole;
+    if (seed % 8 == 0 || size < 1)
+        return LLVMFuzzerMutate(data, size, max_size);
+    memset(&message, 0, sizeof message);
+    memcpy(bytes, data + 1, size - 1 < sizeof message ? size - 1 : sizeof message);
+    if (seed % 8 == 1)
+        message.type = seed / 8 % (IPC_PONG + 1);
+    if (message.type == IPC_REPORT)
+        message.report.n_servers = seed / 128 % (CONF_SERVERS_MAX + 2);
+    whole = ipc_size(&message);
+    if (whole == 0 || whole > sizeof message || whole + 1 > max_size)
+        return LLVMFuzzerMutate(data, size, max_size);
+    if (seed % 8 > 1) {
+        size_t payload = offsetof(struct ipc_message, conf), at = payload + seed / 8 % (whole - payload);
+        (void)LLVMFuzzerMutate(bytes + at, whole - at, whole - at);
+    }
+    memcpy(data + 1, bytes, whole);
+    return 1 + whole;
+}
 
 static void send_bytes(int fd, const uint8_t *data, size_t size, unsigned n_fds)
 {

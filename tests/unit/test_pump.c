@@ -194,12 +194,15 @@ struct queue {
     size_t total, given, taken;
     unsigned calls;
     bool shut, wrong;
+    bool dead; /* and tells of no event */
 };
 
 static enum stream_status queue_read(struct stream *stream, void *buf, size_t size, size_t *ret_count)
 {
     struct queue *queue = (struct queue *)stream;
     size_t at = queue->given % PATTERN, n = PATTERN - at;
+    if (queue->dead)
+        return STREAM_RESET;
     if (queue->calls++ % 3 == 0)
         return STREAM_AGAIN_READ;
     n = n < size ? n : size;
@@ -217,6 +220,8 @@ static enum stream_status queue_write(struct stream *stream, const void *buf, si
     struct queue *queue = (struct queue *)stream;
     size_t at = queue->taken % PATTERN, n = size < PATTERN - at ? size : PATTERN - at;
     ck_assert(!queue->shut);
+    if (queue->dead)
+        return STREAM_RESET;
     if (queue->calls++ % 3 == 0)
         return STREAM_AGAIN_WRITE;
     queue->wrong |= memcmp(buf, pattern + at, n) != 0;
@@ -258,7 +263,7 @@ static void queue_watch(struct stream *stream, struct ev_loop *loop, int events,
     queue->events = events;
     queue->cb = cb;
     queue->data = data;
-    if (events)
+    if (events && !queue->dead)
         ev_timer_start(loop, &queue->ready);
 }
 
@@ -569,6 +574,31 @@ START_TEST(a_stream_without_a_descriptor_is_pumped_as_any_other)
     pthread_join(transfer.up_writer.thread, NULL);
     pthread_join(transfer.down_reader.thread, NULL);
     assert_whole(&transfer.down_reader, 5 * MEGABYTE + 17);
+    close(rig.proxy_end);
+}
+END_TEST
+
+/* A write finds out; nothing else will ever be heard of it. */
+START_TEST(a_dead_proxy_is_read_to_its_end_unasked)
+{
+    struct rig rig;
+    rig_init(&rig, false, false, 64);
+    pump_fini(&rig.pump);
+    stream_free(rig.proxy, true);
+    struct queue *queue = queue_new(rig.loop, 100);
+    queue->dead = true;
+    rig.proxy = &queue->stream;
+    pump_init(&rig.pump, rig.loop, rig.buffers, &rig.stats, rig.client, rig.proxy, rig_pump_cb, NULL, &rig);
+    pump_start(&rig.pump);
+    while (rig.pump.down.wait != FLOW_WAIT_SOURCE_READ || rig.pump.up.wait != FLOW_WAIT_SOURCE_READ)
+        ev_run(rig.loop, EVRUN_NOWAIT);
+    ck_assert_int_eq(send(rig.client_end, pattern, 100, 0), 100);
+    ev_run(rig.loop, 0);
+    ck_assert_int_eq(rig.event, PUMP_FAILED);
+    ck_assert_int_eq(rig.pump.fault, FLOW_FAULT_SINK);
+    ck_assert_int_eq(rig.pump.fault_side, PUMP_PROXY);
+    rig_fini(&rig, true);
+    close(rig.client_end);
     close(rig.proxy_end);
 }
 END_TEST
@@ -888,6 +918,7 @@ int main(void)
     tcase_set_timeout(tcase, 200);
     tcase_add_loop_test(tcase, both_directions_arrive_whole, 0, 8);
     tcase_add_loop_test(tcase, a_stream_without_a_descriptor_is_pumped_as_any_other, 0, 2);
+    tcase_add_test(tcase, a_dead_proxy_is_read_to_its_end_unasked);
     tcase_add_loop_test(tcase, half_close_passes_and_the_other_direction_goes_on, 0, 8);
     tcase_add_loop_test(tcase, a_slow_reader_gets_everything, 0, 2);
     tcase_add_loop_test(tcase, a_client_that_is_gone_ends_the_session, 0, 4);
