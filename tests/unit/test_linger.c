@@ -16,6 +16,7 @@
 
 #include "base/filter.h"
 #include "base/sandbox.h"
+#include "base/stream_fd.h"
 #include "relay/close/linger.h"
 
 #define STALLED_S   0.4
@@ -203,6 +204,7 @@ END_TEST
 START_TEST(the_peers_end_is_awaited_and_late_bytes_are_dropped)
 {
     struct pair pair = make_pair(false);
+    struct pollfd ended = {.fd = stream_fd(pair.ours), .events = POLLRDHUP};
     char byte;
     ck_assert_int_eq(stream_shutdown_write(pair.ours), STREAM_OK);
     lingering_add(lingering, pair.ours, LINGER_FOR_END);
@@ -213,7 +215,9 @@ START_TEST(the_peers_end_is_awaited_and_late_bytes_are_dropped)
     ck_assert_uint_eq(lingering_count(lingering), 1);
     ck_assert_int_eq(recv(pair.peer, &byte, 1, 0), 0); /* our end, and no reset behind it */
     ck_assert_int_eq(shutdown(pair.peer, SHUT_WR), 0);
-    run_until_none();
+    ck_assert_int_eq(poll(&ended, 1, 10000), 1);
+    ev_run(loop, EVRUN_NOWAIT); /* the poll tells of it, no timer */
+    ck_assert_uint_eq(lingering_count(lingering), 0);
     ck_assert_int_eq(recv(pair.peer, &byte, 1, 0), 0);
     close(pair.peer);
 }

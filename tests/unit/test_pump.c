@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/stream_fd.h"
@@ -588,7 +589,7 @@ START_TEST(a_dead_proxy_is_read_to_its_end_unasked)
     struct queue *queue = queue_new(rig.loop, 100);
     queue->dead = true;
     rig.proxy = &queue->stream;
-    pump_init(&rig.pump, rig.loop, rig.buffers, &rig.stats, rig.client, rig.proxy, rig_pump_cb, NULL, &rig);
+    pump_init(&rig.pump, &rig.means, rig.client, rig.proxy, rig_pump_cb, &rig);
     pump_start(&rig.pump);
     while (rig.pump.down.wait != FLOW_WAIT_SOURCE_READ || rig.pump.up.wait != FLOW_WAIT_SOURCE_READ)
         ev_run(rig.loop, EVRUN_NOWAIT);
@@ -841,6 +842,30 @@ START_TEST(a_pump_that_ends_early_gives_everything_back)
 }
 END_TEST
 
+/* A reader that takes nothing, while there is more to read: the loop sleeps meanwhile. (The rig's own timer wakes it
+ * every 2 ms.) */
+START_TEST(a_flow_that_waits_for_its_sink_costs_nothing)
+{
+    struct rig rig;
+    struct transfer transfer;
+    unsigned rounds = 0;
+    rig_init(&rig, _i & 1, _i & 2, 64);
+    transfer_init(&transfer, &rig, 0, 50 * MEGABYTE);
+    pthread_create(&transfer.down_writer.thread, NULL, writer_main, &transfer.down_writer);
+    pump_start(&rig.pump);
+    while (rig.pump.down.wait != FLOW_WAIT_SINK_WRITE)
+        ev_run(rig.loop, EVRUN_ONCE);
+    for (ev_tstamp end = ev_time() + 0.3; ev_time() < end;) {
+        uint64_t before = rig.pump.down.delivered;
+        ev_run(rig.loop, EVRUN_ONCE);
+        rounds += rig.pump.down.delivered == before;
+    }
+    ck_assert_uint_lt(rounds, 400);
+    rig_fini(&rig, true);
+    pthread_join(transfer.down_writer.thread, NULL);
+}
+END_TEST
+
 /* ---- the pool ---- */
 
 START_TEST(buffers_get_smaller_when_very_many_are_in_use)
@@ -869,6 +894,38 @@ START_TEST(buffers_get_smaller_when_very_many_are_in_use)
     ck_assert_uint_eq(size, large ? BUFFERS_LARGE : BUFFERS_SMALL);
     buffers_put(buffers, buffer, size);
     buffers_free(buffers);
+}
+END_TEST
+
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+START_TEST(some_pipes_are_kept_and_the_rest_closed)
+{
+    enum { MANY = 40, KEPT = 32 };
+    struct buffers *buffers = buffers_new(MANY);
+    struct buffers_pipe pipes[MANY];
+    int fds[MANY], open = 0;
+    ino_t last;
+    for (int i = 0; i < MANY; i++) {
+        ck_assert(buffers_get_pipe(buffers, &pipes[i]));
+        fds[i] = pipes[i].read_fd;
+    }
+    for (int i = 0; i < MANY; i++)
+        buffers_put_pipe(buffers, &pipes[i]);
+    for (int i = 0; i < MANY; i++)
+        open += inode_of(fds[i]) != 0;
+    ck_assert_int_eq(open, KEPT);
+    last = inode_of(fds[KEPT - 1]);
+    ck_assert(buffers_get_pipe(buffers, &pipes[0])); /* not another one with the same number */
+    ck_assert_uint_eq(inode_of(pipes[0].read_fd), last);
+    buffers_put_pipe(buffers, &pipes[0]);
+    buffers_free(buffers);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_uint_eq(inode_of(fds[i]), 0);
 }
 END_TEST
 
@@ -930,7 +987,9 @@ int main(void)
     tcase_add_loop_test(tcase, a_write_that_fails_leaves_the_answer_alive, 0, 2);
     tcase_add_loop_test(tcase, no_memory_ends_the_session, 0, 2);
     tcase_add_loop_test(tcase, a_pump_that_ends_early_gives_everything_back, 0, 2);
+    tcase_add_loop_test(tcase, a_flow_that_waits_for_its_sink_costs_nothing, 0, 1);
     tcase_add_loop_test(tcase, buffers_get_smaller_when_very_many_are_in_use, 0, 2);
+    tcase_add_test(tcase, some_pipes_are_kept_and_the_rest_closed);
     tcase_add_test(tcase, pipes_are_limited_and_used_again);
     tcase_add_test(tcase, a_pipe_that_may_not_grow_is_used_as_it_is);
     suite_add_tcase(suite, tcase);

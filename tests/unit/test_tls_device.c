@@ -371,6 +371,9 @@ START_TEST(several_engines_live_side_by_side)
         wc_AesFree(&aes);
     }
     for (int i = 0; i < 10; i++)
+        for (int j = 0; engines[i] && j < i; j++)
+            ck_assert(!engines[j] || tls_device_id(engines[i]) != tls_device_id(engines[j]));
+    for (int i = 0; i < 10; i++)
         tls_device_free(engines[i]);
     tls_device_enter(NULL, NULL);
     tls_device_forget(NULL, NULL);
