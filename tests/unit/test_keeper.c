@@ -159,6 +159,7 @@ START_TEST(a_refusal_shows_and_is_tried_again_with_pauses)
     ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
     ck_assert(!status().installed);
     ck_assert_str_eq(status().error, "the kernel refuses (-2)");
+    ck_assert_int_eq(status().cause, CAUSE_RULES_REFUSED);
     ck_assert_int_eq(t.retries, 0); /* never inside the call */
     ev_now_update(t.loop);
     first = ev_now(t.loop);
@@ -215,6 +216,7 @@ START_TEST(a_repair_that_fails_is_a_loss_with_a_retry)
     ck_assert(!keeper_check(t.keeper, "nft (pid 7)"));
     ck_assert(!status().installed);
     ck_assert_str_eq(status().error, "the kernel refuses (-1)");
+    ck_assert_int_eq(status().cause, CAUSE_RULES_NOT_PERMITTED);
     UNTIL(t.retries == 1);
     t.apply_result = 0;
     ck_assert(keeper_set(t.keeper, VERDICT_SECURE));
