@@ -33,7 +33,7 @@ struct expected {
 
 static const struct verdict untouched = {.kind = VERDICT_TESTING, .detail = "untouched"};
 
-/* ---- the specification: INTERFACE.md's table, read top to bottom ---- */
+/* ---- the specification, read top to bottom ---- */
 
 static struct expected specify(const struct outcome *servers, int n, const struct conf *conf)
 {
