@@ -128,7 +128,7 @@ static void compare(const char *name, const char *variant, const char *text)
     char path[512], golden[16384];
     FILE *file;
     size_t n;
-    snprintf(path, sizeof path, "%s/page-%s%s.txt", GOLDEN_DIR, name, variant);
+    snprintf(path, sizeof path, TOP_DIR "/tests/unit/golden/page-%s%s.txt", name, variant);
     if (getenv("UPDATE_GOLDEN")) {
         file = fopen(path, "w");
         ck_assert_ptr_nonnull(file);

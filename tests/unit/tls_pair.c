@@ -20,7 +20,7 @@ void pki_make(void)
     char command[512];
     if (!mkdtemp(directory))
         abort();
-    snprintf(command, sizeof command, "%s %s gw.example 192.0.2.7 2001:db8::7", PKI_SCRIPT, directory);
+    snprintf(command, sizeof command, TOP_DIR "/tests/lab/pki %s gw.example 192.0.2.7 2001:db8::7", directory);
     if (system(command) != 0)
         abort();
 }
