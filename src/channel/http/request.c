@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "channel/http/out.h"
 #include "model/ascii.h"
 #include "model/hostname.h"
 
@@ -18,19 +19,6 @@ static bool host_is_valid(const char *host)
     struct in_addr in4;
     return hostname_parse(host, strlen(host), name) || inet_pton(AF_INET, host, &in4) == 1 ||
            inet_pton(AF_INET6, host, &in6) == 1;
-}
-
-struct out {
-    char *buf;
-    size_t size, used;
-};
-
-static void put(struct out *out, const char *text)
-{
-    size_t length = strlen(text);
-    if (out->used + length <= out->size)
-        memcpy(out->buf + out->used, text, length);
-    out->used += length; /* beyond size: seen at the end */
 }
 
 /* RFC 9110 section 7.2 and RFC 3986 section 3.2.2: IPv6 stands in brackets. */
