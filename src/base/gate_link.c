@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 
-enum slot { SLOT_CONF_DONE, SLOT_PONG, SLOT_TROUBLE, SLOT_REPORT, SLOT_COUNT };
+enum slot { SLOT_CONF_DONE, SLOT_PONG, SLOT_TROUBLE, SLOT_NAMED, SLOT_REPORT, SLOT_COUNT };
 
 struct gate_link {
     struct ev_loop *loop;
@@ -74,6 +74,8 @@ static enum slot slot_of(uint32_t type)
         return SLOT_TROUBLE;
     case IPC_REPORT:
         return SLOT_REPORT;
+    case IPC_NAMED:
+        return SLOT_NAMED;
     case IPC_CONF:
     case IPC_ROUTE:
     case IPC_TEST:
@@ -81,6 +83,7 @@ static enum slot slot_of(uint32_t type)
     case IPC_PING:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
+    case IPC_ALLOWED:
         break;
     }
     return SLOT_COUNT;
@@ -172,6 +175,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_ROUTE:
     case IPC_TEST:
     case IPC_SESSIONS:
+    case IPC_ALLOWED:
         link->cbs->message(message, link->data);
         break;
     case IPC_CONF_DONE:
@@ -180,6 +184,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:
+    case IPC_NAMED:
         end(link, "from", -EBADMSG);
         break;
     }

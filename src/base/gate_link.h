@@ -18,7 +18,7 @@ struct gate_link_cbs {
     /* Takes conf over. False: it could not be used, what was in force stays, and ret_error says why; with true it may
      * say what is wrong all the same. index: which relay this is. */
     bool (*configure)(struct conf *conf, uint32_t index, char ret_error[static DETAIL_MAX], void *data);
-    /* A route, a test or a list of sessions is asked for. */
+    /* A route, a test or a list of sessions is asked for, or connections are allowed. */
     void (*message)(const struct ipc_message *message, void *data);
     /* There is room again after gate_link_offer() found none. NULL for those who never offer. */
     void (*room)(void *data);
@@ -31,7 +31,8 @@ struct gate_link *gate_link_new(struct ev_loop *loop, const struct gate_link_cbs
 int gate_link_run(struct gate_link *link);
 void gate_link_free(struct gate_link *link); /* takes NULL; the loop stays */
 
-/* A report or trouble: sent now or as soon as there is room; one of the same type that still waits is replaced. */
+/* A report, trouble or addresses: sent now or as soon as there is room; one of the same type that still waits is
+ * replaced. */
 void gate_link_send(struct gate_link *link, const struct ipc_message *message);
 /* For what is many messages: sent now, behind all that waits, or false; then room() is called once there is some. */
 bool gate_link_offer(struct gate_link *link, const struct ipc_message *message);

@@ -20,8 +20,9 @@ struct passed {
     size_t n;
 };
 
-/* The size of a message of a type with n_servers of its report in use; 0 when there is no such type. */
-static size_t message_size(uint32_t type, uint32_t n_servers)
+/* The size of a message of a type with n servers of its report, or n addresses, in use; 0 when there is no such type.
+ */
+static size_t message_size(uint32_t type, uint32_t n)
 {
     switch ((enum ipc_type)type) {
     case IPC_CONF:
@@ -34,27 +35,32 @@ static size_t message_size(uint32_t type, uint32_t n_servers)
     case IPC_SESSIONS_END:
     case IPC_PING:
     case IPC_PONG:
+    case IPC_ALLOWED:
         return PAYLOAD + sizeof(struct ipc_request);
     case IPC_CONF_DONE:
         return PAYLOAD + sizeof(struct ipc_conf_done);
     case IPC_REPORT:
-        return PAYLOAD + offsetof(struct test_report, servers) + n_servers * sizeof(struct server_report);
+        return PAYLOAD + offsetof(struct test_report, servers) + n * sizeof(struct server_report);
     case IPC_TROUBLE:
         return PAYLOAD + sizeof(struct ipc_trouble);
     case IPC_SESSION:
         return PAYLOAD + sizeof(struct ipc_session);
+    case IPC_NAMED:
+        return PAYLOAD + offsetof(struct ipc_named, addrs) + n * sizeof(struct addr);
     }
     return 0;
 }
 
 size_t ipc_size(const struct ipc_message *message)
 {
-    return message_size(message->type, message->type == IPC_REPORT ? message->report.n_servers : 0);
+    return message_size(message->type, message->type == IPC_REPORT  ? message->report.n_servers
+                                       : message->type == IPC_NAMED ? message->named.n
+                                                                    : 0);
 }
 
 void ipc_begin(struct ipc_message *message, enum ipc_type type)
 {
-    memset(message, 0, message_size(type, CONF_SERVERS_MAX));
+    memset(message, 0, message_size(type, type == IPC_NAMED ? IPC_ADDRESSES_MAX : CONF_SERVERS_MAX));
     message->type = type;
 }
 
@@ -112,6 +118,14 @@ static bool session_valid(const struct ipc_session *session)
            session->mode <= ROUTE_PLAIN && addr_valid(&session->proxy) && TERMINATED(session->state);
 }
 
+static bool named_valid(const struct ipc_named *named)
+{
+    for (uint32_t i = 0; i < named->n; i++)
+        if (!addr_valid(&named->addrs[i]) || named->addrs[i].sa.sa_family == 0)
+            return false;
+    return true;
+}
+
 static bool payload_valid(const struct ipc_message *message)
 {
     switch ((enum ipc_type)message->type) {
@@ -126,12 +140,15 @@ static bool payload_valid(const struct ipc_message *message)
                TERMINATED(message->trouble.detail);
     case IPC_SESSION:
         return session_valid(&message->session);
+    case IPC_NAMED:
+        return named_valid(&message->named);
     case IPC_CONF:
     case IPC_TEST:
     case IPC_SESSIONS:
     case IPC_SESSIONS_END:
     case IPC_PING:
     case IPC_PONG:
+    case IPC_ALLOWED:
         return true; /* plain numbers */
     }
     return false;
@@ -144,6 +161,9 @@ static bool message_valid(const struct ipc_message *message, size_t size, size_t
     if (size < PAYLOAD)
         return false;
     if (message->type == IPC_REPORT && (size < n_servers_end || message->report.n_servers > CONF_SERVERS_MAX))
+        return false;
+    if (message->type == IPC_NAMED &&
+        (size < offsetof(struct ipc_message, named.addrs) || message->named.n > IPC_ADDRESSES_MAX))
         return false;
     return size == ipc_size(message) && n_passed == (message->type == IPC_CONF ? 1 : 0) && payload_valid(message);
 }

@@ -17,6 +17,8 @@
 #include "model/route.h"
 #include "model/text.h"
 
+#define IPC_ADDRESSES_MAX 256 /* of all servers */
+
 #define IPC_FD         3 /* in every child: its end of the pair */
 #define IPC_STATS_FD   4 /* in a relay: its counters */
 #define IPC_LISTEN4_FD 5 /* in a relay: where redirected connections arrive */
@@ -36,6 +38,8 @@ enum ipc_type {
     IPC_SESSION,   /* one open session of a list */
     IPC_SESSIONS_END,
     IPC_PONG,
+    IPC_NAMED,   /* from the prober: where it is about to connect to; it waits for IPC_ALLOWED */
+    IPC_ALLOWED, /* gate to prober: the kernel lets connections to all that were named up to that id */
 };
 
 struct ipc_conf {
@@ -60,6 +64,13 @@ struct ipc_trouble {
     char detail[DETAIL_MAX];
 };
 
+/* All addresses of the test, also those that were named before: the latest of them says all. */
+struct ipc_named {
+    uint64_t id; /* grows */
+    uint32_t n;
+    struct addr addrs[IPC_ADDRESSES_MAX]; /* their ports say nothing */
+};
+
 struct ipc_session {
     uint64_t request_id;
     uint64_t id;             /* unique within the relay's life */
@@ -79,11 +90,12 @@ struct ipc_message {
         struct ipc_conf conf;
         struct route route;
         struct ipc_test test;
-        struct ipc_request request; /* IPC_SESSIONS, IPC_SESSIONS_END, IPC_PING, IPC_PONG */
+        struct ipc_request request; /* IPC_SESSIONS, IPC_SESSIONS_END, IPC_PING, IPC_PONG, IPC_ALLOWED */
         struct ipc_conf_done conf_done;
         struct test_report report;
         struct ipc_trouble trouble;
         struct ipc_session session;
+        struct ipc_named named;
     };
 };
 
@@ -93,7 +105,8 @@ int ipc_pair(int ret_fds[static 2]);
 /* A type and its payload alone count: a report is fifty times as large as the rest, and nobody clears, copies or sends
  * the union for a PONG. */
 
-/* The bytes of a message that count; 0 when there is no such type. Of a report: those of its n_servers. */
+/* The bytes of a message that count; 0 when there is no such type. Of a report: those of its n_servers; of addresses:
+ * n. */
 size_t ipc_size(const struct ipc_message *message);
 
 /* Sets the type and clears what can count. */

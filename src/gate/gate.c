@@ -81,6 +81,14 @@ static void take_child_lost(struct gate *gate, const struct child *child)
     }
 }
 
+/* The prober connects only where the kernel lets it, and then the relays. */
+static void take_named(struct gate *gate, const struct ipc_named *named)
+{
+    if (!keeper_set_proxies(gate->keeper, named->addrs, named->n))
+        enforce_rules_lost(&gate->enforcement);
+    children_allow(gate->children, named->id);
+}
+
 static void take_message(struct gate *gate, const struct child *child, const struct ipc_message *message)
 {
     switch ((enum ipc_type)message->type) {
@@ -90,6 +98,9 @@ static void take_message(struct gate *gate, const struct child *child, const str
     case IPC_REPORT:
         verbs_on_report(gate->verbs, &message->report);
         test_run_on_report(&gate->test_run, &message->report);
+        return;
+    case IPC_NAMED:
+        take_named(gate, &message->named);
         return;
     case IPC_TROUBLE:
         test_run_on_trouble(&gate->test_run, &message->trouble);
@@ -106,6 +117,7 @@ static void take_message(struct gate *gate, const struct child *child, const str
     case IPC_SESSIONS:
     case IPC_PING:
     case IPC_PONG:
+    case IPC_ALLOWED:
         break;
     }
     assert(false); /* children pass nothing else on */

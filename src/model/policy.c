@@ -69,6 +69,11 @@ static bool match_host(const struct conf *conf, const struct subject *subject, s
     return subject->local || is_loopback(&subject->destination);
 }
 
+static bool match_proxies(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return conf->protect_proxies && subject->plain_proxy;
+}
+
 static bool match_users(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
 {
     for (size_t i = 0; i < conf->n_bypass_users && subject->has_uid; i++) {
@@ -137,6 +142,7 @@ static const struct row {
     [POLICY_ROW_SOURCE_ROUTE] = {POLICY_REFUSED, true, match_source_route, "source route"},
     [POLICY_ROW_OWN] = {POLICY_DIRECT, true, match_own, "penstock's own traffic"},
     [POLICY_ROW_HOST] = {POLICY_DIRECT, true, match_host, "service of this host"},
+    [POLICY_ROW_PROXIES] = {POLICY_REFUSED, true, match_proxies, "[Redirect] ProtectProxies=yes"},
     [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_users, "[Bypass] Users"},
     [POLICY_ROW_BYPASS_NETWORKS] = {POLICY_DIRECT, true, match_networks, "[Bypass] Networks"},
     [POLICY_ROW_BYPASS_PORTS] = {POLICY_DIRECT, true, match_bypass_ports, "[Bypass] Ports"},
@@ -185,6 +191,7 @@ const char *policy_rule_text(const struct conf *conf, const struct policy_rule *
     case POLICY_ROW_SOURCE_ROUTE:
     case POLICY_ROW_OWN:
     case POLICY_ROW_HOST:
+    case POLICY_ROW_PROXIES:
     case POLICY_ROW_LOCAL_NETWORKS:
     case POLICY_ROW_QUIC:
     case POLICY_ROW_DEFAULT:

@@ -26,6 +26,7 @@ enum policy_row {
     POLICY_ROW_SOURCE_ROUTE,   /* its packets name other hosts on their way */
     POLICY_ROW_OWN,            /* penstock's own */
     POLICY_ROW_HOST,           /* to a service of this host */
+    POLICY_ROW_PROXIES,        /* the plain port of a server */
     POLICY_ROW_BYPASS_USERS,
     POLICY_ROW_BYPASS_NETWORKS,
     POLICY_ROW_BYPASS_PORTS,
@@ -44,6 +45,7 @@ struct subject {
     uint8_t protocol;        /* IPPROTO_TCP, … */
     bool source_routed;      /* by an IPv6 routing header or an IPv4 option */
     bool own;                /* a socket of penstock */
+    bool plain_proxy;        /* to the plain port of a server, while the verdict is not plain */
     bool local;              /* the destination is an address of this host */
     bool has_uid;
     uid_t uid;

@@ -2,8 +2,9 @@
 #include "config.h"
 
 /* Applies rules for the tests, without the daemon: one command a line on standard input, one answer a line.
- *   apply secure|plain|blocked|direct STATUS TEXT   close WHY   missing   verify   remove   conf FILE   portid
- * Answers: "ok", "ok owned", "same", "differs", "error TEXT". The end of input ends it and leaves the rules. */
+ *   apply secure|plain|blocked|direct STATUS TEXT   close WHY   missing   verify   remove   conf FILE   proxies
+ * ADDRESS…   portid Answers: "ok", "ok owned", "same", "differs", "error TEXT". The end of input ends it and leaves the
+ * rules. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ struct helper {
     struct table *netfilter;
     struct conf *conf;
     uid_t own_uid;
+    struct addr proxies[8];
+    size_t n_proxies;
 };
 
 static void print_mistake(const char *text, void *data)
@@ -48,7 +51,11 @@ static void apply(struct helper *helper, char *mode)
 {
     char error[TABLE_ERROR_MAX];
     char *status = strchr(mode, ' ');
-    struct ruleset_spec spec = {.conf = helper->conf, .own_uid = helper->own_uid, .status = ""};
+    struct ruleset_spec spec = {.conf = helper->conf,
+                                .own_uid = helper->own_uid,
+                                .status = "",
+                                .proxies = helper->proxies,
+                                .n_proxies = helper->n_proxies};
     if (status) {
         *status = '\0';
         spec.status = status + 1;
@@ -60,6 +67,16 @@ static void apply(struct helper *helper, char *mode)
         printf(table_owned(helper->netfilter) ? "ok owned\n" : "ok\n");
 }
 
+static bool take_proxies(struct helper *helper, char *addresses)
+{
+    char *at = NULL;
+    helper->n_proxies = 0;
+    for (char *word = strtok_r(addresses, " ", &at); word; word = strtok_r(NULL, " ", &at))
+        if (helper->n_proxies == 8 || !addr_parse(word, 0, &helper->proxies[helper->n_proxies++]))
+            return false;
+    return true;
+}
+
 static void answer(struct helper *helper, char *command)
 {
     char error[TABLE_ERROR_MAX];
@@ -67,6 +84,8 @@ static void answer(struct helper *helper, char *command)
         apply(helper, command + 6);
     } else if (strncmp(command, "close ", 6) == 0) {
         printf(table_close(helper->netfilter, helper->conf, command + 6, error) < 0 ? "error %s\n" : "ok\n", error);
+    } else if (strncmp(command, "proxies ", 8) == 0) {
+        printf(take_proxies(helper, command + 8) ? "ok\n" : "error addresses\n");
     } else if (strncmp(command, "conf ", 5) == 0) {
         printf(load(helper, command + 5) ? "ok\n" : "error configuration\n");
     } else if (strcmp(command, "verify") == 0) {

@@ -194,7 +194,7 @@ def test_change_of_verdict_keeps_counters_and_sets(space, rules):
     one.apply("secure")
     count_something(space)
     sets = re.findall(r"set \w+ \{ # handle \d+", space.listing("--handle"))
-    assert len(sets) == 8
+    assert len(sets) == 10
     for mode in ("blocked", "plain", "direct", "secure"):
         one.apply(mode)
         assert one.ask("verify") == "same"

@@ -147,9 +147,10 @@ class World:
             flags = struct.unpack("16xH", fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16s16x", b"up0"))[:18])[0]
         return flags & IFF_RUNNING
 
-    def start(self, mode, bypass="", **kwargs):
-        conf = lib.CONF + f"[Bypass]\n{bypass}\n"
+    def start(self, mode, bypass="", conf=lib.CONF, proxies=(), **kwargs):
+        conf += f"[Bypass]\n{bypass}\n"
         self.rules = lib.Rules(self.host, self.helper, self.directory, conf=conf, **kwargs)
+        assert self.rules.ask("proxies " + " ".join(proxies)) == "ok"
         self.rules.apply(mode)
 
     def start_table(self, table):
@@ -198,13 +199,13 @@ class World:
             sock.connect((address or WEB[ip], port))
             return sock.recv(100)
 
-    def refused(self, ip, port=443, prepare=None, **kwargs):
+    def refused(self, ip, port=443, prepare=None, address=None, **kwargs):
         with self.socket(ip, **kwargs) as sock:
             if prepare is not None:
                 prepare(sock)
             began = time.monotonic()
             with pytest.raises(ConnectionRefusedError):
-                sock.connect((WEB[ip], port))
+                sock.connect((address or WEB[ip], port))
             took = time.monotonic() - began
         assert took < AT_ONCE, f"refused only after {took} s"
 
@@ -399,12 +400,62 @@ def test_bypass_of_one_kind_opens_nothing_else(world, ip, mode):
     assert world.arrived() == 0
 
 
+# A proxy where the web is, its secure port a redirected one.
+PROXY_CONF = "[Proxy]\nServers=gw.example\nSecurePort=443\nPort=8443\n"
+EVERY_VERDICT = pytest.mark.parametrize("mode", list(lib.STATUS))
+
+
 @BOTH
 @CLOSED
-def test_own_traffic_passes(world, ip, mode):
-    world.start(mode)
+def test_own_traffic_passes_to_the_proxies(world, ip, mode):
+    world.start(mode, conf=PROXY_CONF, proxies=WEB.values())
     assert world.get(ip, 443, uid=lib.OWN_UID) == b"web"
-    assert world.host.counter("own") == 1
+    assert world.get(ip, 8443, uid=lib.OWN_UID) == b"web"
+    assert world.host.counter("own") == 2
+
+
+@BOTH
+@EVERY_VERDICT
+@pytest.mark.parametrize("port", [80, 443])
+def test_own_traffic_passes_to_no_other_web_server(world, ip, mode, port):
+    """Also not by what is bypassed for others, and not to another port of a proxy."""
+    world.start(mode, "Networks=203.0.113.0/24 2001:db8:cb::/48", conf=PROXY_CONF, proxies=[SECOND[4], SECOND[6]])
+    world.refused(ip, port, uid=lib.OWN_UID)
+    with world.socket(ip, socket.SOCK_DGRAM, uid=lib.OWN_UID) as sock, pytest.raises(OSError):
+        sock.sendto(b"x", (WEB[ip], port))
+    if port == 80:
+        world.refused(ip, port, address=SECOND[ip], uid=lib.OWN_UID)
+    assert world.arrived() == 0
+    assert world.get(ip, 8443, uid=lib.OWN_UID) == b"web"
+
+
+@BOTH
+@EVERY_VERDICT
+@pytest.mark.parametrize("protect", ["yes", "no"])
+def test_the_plain_port_of_a_proxy_is_penstocks_alone(world, ip, mode, protect):
+    conf = PROXY_CONF + f"[Redirect]\nProtectProxies={protect}\n"
+    world.start(mode, f"Users={OTHER_UID}\nNetworks=203.0.113.0/24 2001:db8:cb::/48", conf=conf, proxies=WEB.values())
+    if protect == "yes" and mode != "plain":
+        world.refused(ip, 8443)
+        assert world.reached() == 0 and world.host.counter("rejected_proxy") > 0
+    else:
+        assert world.get(ip, 8443) == b"web"
+    assert world.get(ip, 8443, uid=lib.OWN_UID) == b"web"
+
+
+@BOTH
+@CLOSED
+def test_a_connection_to_a_proxy_goes_on_when_its_address_is_forgotten(world, ip, mode):
+    world.start(mode, conf=PROXY_CONF, proxies=WEB.values())
+    with world.socket(ip, uid=lib.OWN_UID) as sock:
+        sock.connect((WEB[ip], 443))
+        assert sock.recv(100) == b"web"
+        assert world.rules.ask("proxies ") == "ok"
+        world.rules.apply(mode)
+        before = world.arrived()
+        sock.send(b"more")
+        assert world.servers.kept[-1].recv(100) == b"more" and world.arrived() > before
+    world.refused(ip, uid=lib.OWN_UID)
 
 
 @BOTH
@@ -412,7 +463,7 @@ def test_own_traffic_passes(world, ip, mode):
 @pytest.mark.parametrize("uid", [lib.OWN_UID, OTHER_UID], ids=["own", "bypassed"])
 def test_last_bytes_of_a_closed_socket_arrive(world, ip, mode, uid):
     """After close() the socket has no owner; what it still has to send must leave all the same."""
-    world.start(mode, f"Users={OTHER_UID}")
+    world.start(mode, f"Users={OTHER_UID}", conf=PROXY_CONF, proxies=WEB.values())
     sock = world.socket(ip, uid=uid)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
     sock.connect((WEB[ip], 443))
@@ -476,7 +527,7 @@ def test_marks_and_other_labels_are_left_alone(world, ip):
                    "chain out { type filter hook output priority -150; ct mark set 0x12345 ct label set 100; }; "
                    "chain late { type filter hook output priority 50; "
                    "ct mark 0x12345 ct label 100 ct label 21 counter name both; }; }")
-    world.start("secure")
+    world.start("secure", conf=PROXY_CONF, proxies=WEB.values())
     assert world.get(ip, uid=lib.OWN_UID) == b"web"
     assert "packets 0 " not in world.host.run("nft", "list", "counter", "inet", "other", "both").stdout
 

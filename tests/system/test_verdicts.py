@@ -308,3 +308,29 @@ def test_every_change_is_followed_and_logged(lab, daemon):
     log = one.log()
     for old, new in ((TESTING, SECURE), (SECURE, PLAIN), (PLAIN, SECURE), (SECURE, AUTH_FAILED), (AUTH_FAILED, SECURE)):
         assert f"verdict: {old} -> {new}" in log
+
+
+def use_plain_port(lab):
+    return lab.curl("https://www4.example/", "-x", "http://gw.example:8080", timeout=4)
+
+
+def test_plain_port_is_penstocks_own(lab, daemon):
+    lab.set_server_cert("gw", "expired")
+    one = daemon(FALLBACK, status=AUTH_FAILED)
+    assert use_plain_port(lab)[0] == 7, "past a proxy that is mistrusted"
+    assert lab.to_plain_port() == 0
+    one.write(lab.config({**FALLBACK, "Redirect": {"ProtectProxies": "no"}}))
+    assert one.ask("reload") == [{"ok": True}]
+    one.wait_status(AUTH_FAILED)
+    assert use_plain_port(lab)[:2] == (0, 200)
+
+
+def test_penstocks_user_reaches_the_proxies_alone(lab, daemon):
+    """What runs as the daemon's user, as a relay that was taken over does."""
+    daemon()
+    argv = ["setpriv", "--reuid=daemon", "--clear-groups", "curl", "-sS", "-m", "4", "-k"]
+    assert lab.run("host", [*argv, "https://www4.example/"]).returncode == 7
+    assert lab.run("host", [*argv, "https://www6.example/"]).returncode == 7
+    assert lab.leaked() == 0
+    proxied = lab.run("host", [*argv, "-x", "http://gw.example:8080", "https://www4.example/"])
+    assert proxied.returncode == 0, proxied.stderr

@@ -63,6 +63,8 @@ static struct rows expected(enum step_chain kind, enum step_side side, enum verd
         /* The redirect is for TCP, and not while nothing is redirected; the guard needs no word for what stays here. */
         if (kind == STEP_REDIRECT && webs && (row == POLICY_ROW_QUIC || !redirects(mode)))
             continue;
+        if (row == POLICY_ROW_PROXIES && (kind == STEP_REDIRECT || mode == VERDICT_MODE_PLAIN))
+            continue;
         if (row == POLICY_ROW_SOURCE_ROUTE && mode == VERDICT_MODE_DIRECT)
             continue;
         if (kind == STEP_GUARD && side == STEP_FORWARDED && row == POLICY_ROW_HOST)

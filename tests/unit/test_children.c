@@ -95,6 +95,17 @@ static void say_sessions(uint64_t id)
         say(&message);
 }
 
+/* As the prober before it connects: the report waits for the permission. */
+static void say_named(uint64_t id)
+{
+    struct ipc_message message;
+    ipc_begin(&message, IPC_NAMED);
+    message.named.id = id;
+    message.named.n = 1;
+    addr_parse("192.0.2.1", 0, &message.named.addrs[0]);
+    say(&message);
+}
+
 static void say_report(uint64_t test_id)
 {
     static struct ipc_message message;
@@ -159,7 +170,10 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
         say_trouble(message->route.generation);
         return;
     case IPC_TEST:
-        say_report(message->test.test_id);
+        say_named(message->test.test_id);
+        return;
+    case IPC_ALLOWED:
+        say_report(message->request.id);
         return;
     case IPC_SESSIONS:
         say_sessions(message->request.id);
@@ -174,6 +188,7 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:
+    case IPC_NAMED:
         _exit(2);
     }
 }
@@ -297,6 +312,10 @@ static void note_message(const struct child *child, const struct ipc_message *me
         ck_assert_int_eq(child_role(child), CHILD_PROBER);
         t.report_id = message->report.test_id;
         return;
+    case IPC_NAMED:
+        ck_assert_int_eq(child_role(child), CHILD_PROBER);
+        children_allow(t.children, message->named.id);
+        return;
     case IPC_TROUBLE:
         ck_assert_int_eq(child_role(child), CHILD_RELAY);
         note_trouble(&message->trouble);
@@ -317,6 +336,7 @@ static void note_message(const struct child *child, const struct ipc_message *me
     case IPC_SESSIONS:
     case IPC_PING:
     case IPC_PONG:
+    case IPC_ALLOWED:
         break;
     }
     ck_abort_msg("message %u", message->type);

@@ -81,6 +81,7 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert(conf->ports[0] == 80 && conf->ports[1] == 443);
     ck_assert_int_eq(conf->quic, CONF_QUIC_REJECT);
     ck_assert_uint_eq(conf->listen_port, 15443);
+    ck_assert(conf->protect_proxies);
     ck_assert(conf->local_networks);
     ck_assert_uint_eq(conf->n_bypass_networks + conf->n_bypass_ports + conf->n_bypass_users, 0);
     ck_assert_int_eq(conf->on_unavailable, CONF_UNAVAILABLE_BLOCK);
@@ -103,7 +104,7 @@ START_TEST(every_key_is_taken)
              "AuthURL=https://[2001:db8::9]:8443/path?x=1\nTrustedCA=/etc/a.pem system /etc/b\n"
              "Certificate=/c with space\nPrivateKey=/k\nMinimumVersion=1.3\n"
              "[Test]\nInterval=2min\nConnectTimeout=500ms\nHandshakeTimeout=7\nRetryMax=1min 30s\n"
-             "[Redirect]\nPorts=80 443 8000\nIntercept=local\nQUIC=pass\nListenPort=1024\n"
+             "[Redirect]\nPorts=80 443 8000\nIntercept=local\nQUIC=pass\nListenPort=1024\nProtectProxies=no\n"
              "[Bypass]\nNetworks=192.0.2.0/24 2001:db8::/32\nLocalNetworks=no\nPorts=22\nUsers=root 4242\n"
              "[Failure]\nOnUnavailable=direct\nOnStop=block\nOnError=open\n[Log]\nLevel=debug\nSessions=no\n[Relay]"
              "\nProcesses=64\n");
@@ -130,6 +131,7 @@ START_TEST(every_key_is_taken)
     ck_assert_uint_eq(conf->n_ports, 3);
     ck_assert_int_eq(conf->quic, CONF_QUIC_PASS);
     ck_assert_uint_eq(conf->listen_port, 1024);
+    ck_assert(!conf->protect_proxies);
     ck_assert_uint_eq(conf->n_bypass_networks, 2);
     ck_assert_uint_eq(conf->bypass_networks[1].length, 32);
     ck_assert(!conf->local_networks);
@@ -650,7 +652,8 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     assert_strings_equal(a->servers, a->n_servers, b->servers, b->n_servers);
     assert_strings_equal(a->headers, a->n_headers, b->headers, b->n_headers);
     assert_strings_equal(a->ca_paths, a->n_ca_paths, b->ca_paths, b->n_ca_paths);
-    ck_assert(a->secure_port == b->secure_port && a->port == b->port && a->listen_port == b->listen_port);
+    ck_assert(a->secure_port == b->secure_port && a->port == b->port && a->listen_port == b->listen_port &&
+              a->protect_proxies == b->protect_proxies);
     ck_assert(a->secure == b->secure && a->allow_fallback == b->allow_fallback && a->system_ca == b->system_ca);
     ck_assert_pstr_eq(a->server_name, b->server_name);
     ck_assert_pstr_eq(a->auth_url.text, b->auth_url.text);
@@ -704,6 +707,7 @@ static const struct choices choices[] = {
     {"Redirect", "Intercept", {"local"}},
     {"Redirect", "QUIC", {"reject", "pass"}},
     {"Redirect", "ListenPort", {"1024", "65534"}},
+    {"Redirect", "ProtectProxies", {"yes", "no"}},
     {"Bypass", "Networks", {"", "0.0.0.0/0", "192.0.2.7 2001:db8::/29", "::/0"}},
     {"Bypass", "LocalNetworks", {"1", "0"}},
     {"Bypass", "Ports", {"", "1 2 3", "8080"}},
@@ -772,7 +776,8 @@ START_TEST(every_key_is_printed)
                      "PrivateKey=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.key\n"
                      "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
                      "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nQUIC=reject\n"
-                     "ListenPort=15443\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\nUsers=0   # root\n\n"
+                     "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
+                     "Users=0   # root\n\n"
                      "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Log]\nLevel=info\nSessions=yes\n\n"
                      "[Relay]\nProcesses=0\n");
     free(text);

@@ -123,7 +123,7 @@ END_TEST
 
 START_TEST(the_small_messages_pass)
 {
-    static const enum ipc_type types[] = {IPC_TEST, IPC_SESSIONS, IPC_SESSIONS_END, IPC_PING, IPC_PONG};
+    static const enum ipc_type types[] = {IPC_TEST, IPC_SESSIONS, IPC_SESSIONS_END, IPC_PING, IPC_PONG, IPC_ALLOWED};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct ipc_message *sent = message_of(types[i]);
 
@@ -260,9 +260,9 @@ END_TEST
 
 START_TEST(every_wrong_size_is_refused)
 {
-    static const enum ipc_type types[] = {IPC_CONF,    IPC_ROUTE,        IPC_TEST,   IPC_SESSIONS,
-                                          IPC_PING,    IPC_CONF_DONE,    IPC_REPORT, IPC_TROUBLE,
-                                          IPC_SESSION, IPC_SESSIONS_END, IPC_PONG};
+    static const enum ipc_type types[] = {IPC_CONF,      IPC_ROUTE,  IPC_TEST,    IPC_SESSIONS, IPC_PING,
+                                          IPC_CONF_DONE, IPC_REPORT, IPC_TROUBLE, IPC_SESSION,  IPC_SESSIONS_END,
+                                          IPC_PONG,      IPC_NAMED,  IPC_ALLOWED};
     static const size_t sizes[] = {sizeof(struct ipc_conf),
                                    sizeof(struct route),
                                    sizeof(struct ipc_test),
@@ -273,6 +273,8 @@ START_TEST(every_wrong_size_is_refused)
                                    sizeof(struct ipc_trouble),
                                    sizeof(struct ipc_session),
                                    sizeof(struct ipc_request),
+                                   sizeof(struct ipc_request),
+                                   offsetof(struct ipc_named, addrs),
                                    sizeof(struct ipc_request)};
     struct ipc_message *message = message_of(types[_i]);
     size_t right = PAYLOAD + sizes[_i];
@@ -285,10 +287,32 @@ START_TEST(every_wrong_size_is_refused)
 }
 END_TEST
 
+START_TEST(addresses_are_counted_and_each_is_one)
+{
+    struct ipc_message *message = message_of(IPC_NAMED);
+    const size_t head = PAYLOAD + offsetof(struct ipc_named, addrs);
+    message->named.id = 9;
+    message->named.n = IPC_ADDRESSES_MAX;
+    for (size_t i = 0; i < IPC_ADDRESSES_MAX; i++)
+        fill_addr(&message->named.addrs[i], i % 2 == 0 ? "192.0.2.7" : "2001:db8::7");
+    ck_assert_int_eq(ipc_send(ends[0], message, -1), 0);
+    ck_assert_mem_eq(received(), message, head + IPC_ADDRESSES_MAX * sizeof(struct addr));
+    message->named.n++; /* more than there is room for */
+    send_raw(message, head + IPC_ADDRESSES_MAX * sizeof(struct addr), 0);
+    assert_refused();
+    message->named.n = 2;
+    send_raw(message, head + sizeof(struct addr), 0);
+    assert_refused();
+    message->named.addrs[1].sa.sa_family = 0;
+    send_raw(message, head + 2 * sizeof(struct addr), 0);
+    assert_refused();
+}
+END_TEST
+
 START_TEST(unknown_types_are_refused)
 {
     struct ipc_message *message = message_of(IPC_PING);
-    static const uint32_t types[] = {0, IPC_PONG + 1, 255, UINT32_MAX};
+    static const uint32_t types[] = {0, IPC_ALLOWED + 1, 255, UINT32_MAX};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         message->type = types[i];
         send_raw(message, PAYLOAD + sizeof(struct ipc_request), 0);
@@ -511,7 +535,8 @@ int main(void)
     tcase_add_test(honest, a_peer_that_left_is_noticed);
     suite_add_tcase(suite, honest);
     tcase_add_checked_fixture(lies, setup, teardown);
-    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 11);
+    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 13);
+    tcase_add_test(lies, addresses_are_counted_and_each_is_one);
     tcase_add_test(lies, unknown_types_are_refused);
     tcase_add_test(lies, a_message_larger_than_all_is_refused);
     tcase_add_loop_test(lies, a_spoilt_report_is_refused, 0, sizeof spoilers / sizeof spoilers[0]);

@@ -35,6 +35,7 @@ static struct {
     int applied, verified, removed, freed;
     enum verdict_mode mode;
     char status[64];
+    size_t n_proxies;
     int lost, retries;
     ev_tstamp retried;
 } t;
@@ -45,6 +46,7 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
     ck_assert_uint_eq(spec->own_uid, 77);
     t.applied++;
     t.mode = spec->mode;
+    t.n_proxies = spec->n_proxies;
     snprintf(t.status, sizeof t.status, "%s", spec->status);
     if (t.apply_result < 0)
         snprintf(ret_error, TABLE_ERROR_MAX, "the kernel refuses (%d)", t.apply_result);
@@ -149,6 +151,33 @@ START_TEST(the_table_is_written_once_for_each_verdict)
     ck_assert(status().installed);
     ck_assert_uint_eq(status().changes, 3);
     ck_assert_uint_eq(status().repaired, 0);
+}
+END_TEST
+
+static bool name(const char *text)
+{
+    struct addr addr;
+    ck_assert(addr_parse(text, 0, &addr));
+    return keeper_set_proxies(t.keeper, &addr, 1);
+}
+
+START_TEST(the_proxies_are_in_the_table_before_they_are_dialled)
+{
+    ck_assert(name("192.0.2.2")); /* without rules there is nothing to change */
+    ck_assert_int_eq(t.applied, 0);
+    ck_assert(keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert_uint_eq(t.n_proxies, 2); /* with the one in the configuration */
+    ck_assert(name("192.0.2.1"));
+    ck_assert_int_eq(t.applied, 1);
+    ck_assert(name("192.0.2.3"));
+    ck_assert_int_eq(t.applied, 2);
+    ck_assert_uint_eq(t.n_proxies, 3);
+    ck_assert_str_eq(t.status, "Connected (Secure Channel)");
+    ck_assert_uint_eq(status().changes, 1); /* of the verdict */
+    t.apply_result = -EPERM;
+    ck_assert(!name("192.0.2.4"));
+    ck_assert(!status().installed);
+    UNTIL(t.retries == 1);
 }
 END_TEST
 
@@ -330,6 +359,7 @@ int main(void)
     tcase_set_timeout(tests, DEADLINE + 5);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, the_table_is_written_once_for_each_verdict);
+    tcase_add_test(tests, the_proxies_are_in_the_table_before_they_are_dialled);
     tcase_add_test(tests, a_refusal_shows_and_is_tried_again_with_pauses);
     tcase_add_test(tests, a_change_by_others_is_repaired_at_once);
     tcase_add_test(tests, what_is_not_installed_is_not_compared);

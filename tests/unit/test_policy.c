@@ -119,6 +119,21 @@ START_TEST(source_routes_are_refused_before_anything_is_exempt)
 }
 END_TEST
 
+START_TEST(plain_ports_of_proxies_are_refused_before_bypass)
+{
+    struct subject subject = to("198.51.100.7", 8080);
+    read_conf(ALL);
+    subject.plain_proxy = true;
+    decides(&subject, POLICY_REFUSED, "[Redirect] ProtectProxies=yes");
+    subject.own = true;
+    decides(&subject, POLICY_DIRECT, "penstock's own traffic");
+    forget();
+    read_conf("[Redirect]\nProtectProxies=no\n");
+    subject.own = false;
+    decides(&subject, POLICY_UNTOUCHED, "no redirected port");
+}
+END_TEST
+
 START_TEST(what_is_not_tcp_is_refused_on_redirected_ports)
 {
     struct subject subject = to("203.0.113.7", 443);
@@ -169,6 +184,7 @@ int main(void)
     tcase_add_test(tcase, local_networks_can_be_sent_to_the_proxy);
     tcase_add_test(tcase, the_first_of_several_wins);
     tcase_add_test(tcase, source_routes_are_refused_before_anything_is_exempt);
+    tcase_add_test(tcase, plain_ports_of_proxies_are_refused_before_bypass);
     tcase_add_test(tcase, what_is_not_tcp_is_refused_on_redirected_ports);
     tcase_add_test(tcase, only_udp_may_pass_as_quic);
     tcase_add_test(tcase, a_relay_refuses_itself_and_the_proxy);

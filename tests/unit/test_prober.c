@@ -270,6 +270,49 @@ START_TEST(refused_port_fails_within_milliseconds)
 }
 END_TEST
 
+/* ---- asking first ---- */
+
+static struct {
+    uint64_t id;
+    struct addr addrs[4];
+    size_t n;
+} named;
+
+static uint64_t named_cb(const struct addr *addrs, size_t n, void *data)
+{
+    ck_assert_uint_le(n, 4);
+    named.id = 42;
+    named.n = n;
+    memcpy(named.addrs, addrs, n * sizeof *addrs);
+    ev_break(run.loop, EVBREAK_ALL);
+    return named.id;
+}
+
+START_TEST(nothing_is_dialled_before_it_is_allowed)
+{
+    struct proxy proxy = good_proxy();
+    struct peer peer;
+    start_proxy(&peer, &proxy);
+    add_server("127.0.0.1");
+    run.conf->secure_port = addr_port(&peer.address);
+    run.prober = prober_new(run.loop, run.conf, report_cb, &run);
+    prober_ask(run.prober, named_cb);
+    begin(7);
+    while (named.n == 0)
+        run_loop(peer_patience(GUARD_S));
+    ck_assert_uint_eq(named.n, 1);
+    ck_assert(addr_equal(&named.addrs[0], &peer.address));
+    prober_allow(run.prober, named.id - 1); /* of a test before */
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, TEST_NOT_DONE);
+    run_loop(0.05);
+    ck_assert(run.reports == 0 || run.report.servers[0].stages[STAGE_SECURE_TCP].outcome == TEST_RUNNING);
+    prober_allow(run.prober, named.id);
+    run_loop(peer_patience(GUARD_S));
+    ck_assert(run.report.complete);
+    ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, TEST_PASSED);
+}
+END_TEST
+
 START_TEST(silent_port_ends_at_connect_timeout)
 {
     struct addr address = peer_silent();
@@ -857,7 +900,13 @@ static struct process start_process(void)
     return process;
 }
 
-/* The next message of that type; reports on the way are dropped. */
+static void allow(const struct process *process, uint64_t id)
+{
+    struct ipc_message message = {.type = IPC_ALLOWED, .request = {.id = id}};
+    ck_assert_int_eq(ipc_send(process->fd, &message, -1), 0);
+}
+
+/* The next message of that type; reports on the way are dropped, and it may connect wherever it wants to. */
 static struct ipc_message await(const struct process *process, enum ipc_type type)
 {
     static struct ipc_message message;
@@ -866,6 +915,8 @@ static struct ipc_message await(const struct process *process, enum ipc_type typ
         result = ipc_receive(process->fd, &message, &fd);
         if (result == 1 && message.type == type)
             return message;
+        if (result == 1 && message.type == IPC_NAMED)
+            allow(process, message.named.id);
         ck_assert_msg(result >= 0, "the process ended: %s", strerror(-result));
         if (result == 0)
             ck_assert_int_eq(
@@ -1032,6 +1083,10 @@ START_TEST(last_report_waits_for_a_slow_gate)
     ck_assert(send_conf(&process, conf, 1).ok);
     send_pings(&process, 20000);
     ck_assert_int_eq(ipc_send(process.fd, &message, -1), 0);
+    for (int i = 0; i < 2000 && *peer.accepted < 1; i++) {
+        allow(&process, 1); /* what it asked for stands behind the answers */
+        poll(NULL, 0, 10);
+    }
     await_end_of_test(&peer);
     do
         message = await(&process, IPC_REPORT);
@@ -1067,6 +1122,7 @@ static void add_secure_port(Suite *s)
     tcase_add_test(t, tls12_passes_over_ipv6);
     tcase_add_test(t, server_name_defaults_to_the_server);
     tcase_add_test(t, refused_port_fails_within_milliseconds);
+    tcase_add_test(t, nothing_is_dialled_before_it_is_allowed);
     tcase_add_test(t, silent_port_ends_at_connect_timeout);
     tcase_add_test(t, other_addresses_are_counted);
     tcase_add_test(t, address_that_answers_is_found_among_others);

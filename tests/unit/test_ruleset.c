@@ -37,7 +37,10 @@ static struct conf *read_conf(const char *more)
 
 static struct ruleset_batch *encode(const struct conf *conf, enum ruleset_change change, enum verdict_mode mode)
 {
-    struct ruleset_spec spec = {.mode = mode, .status = "a status", .conf = conf, .own_uid = 77};
+    static struct addr proxies[2];
+    struct ruleset_spec spec = {
+        .mode = mode, .status = "a status", .conf = conf, .own_uid = 77, .proxies = proxies, .n_proxies = 2};
+    ck_assert(addr_parse("192.0.2.1", 0, &proxies[0]) && addr_parse("2001:db8::1", 0, &proxies[1]));
     struct ruleset_batch *batch = ruleset_encode(&spec, change, 6, 41, FIRST_SEQ);
     ck_assert_ptr_nonnull(batch);
     return batch;
@@ -252,7 +255,7 @@ START_TEST(each_mode_has_its_rules)
         ck_assert_int_eq(has_rule(batch, "web traffic to the relay"), cases[i].redirects);
         ck_assert_int_eq(has_rule(batch, "web traffic that was not redirected"), cases[i].guards);
         ck_assert_int_eq(has_rule(batch, "a status"), cases[i].says_status);
-        ck_assert(has_rule(batch, "penstock's own traffic"));
+        ck_assert(has_rule(batch, "penstock to a proxy"));
         ruleset_batch_free(batch);
     }
     conf_free(conf);
@@ -323,6 +326,13 @@ START_TEST(ports_and_users_become_elements)
     check_set("[Bypass]\nUsers=root\n", "bypass_users", "00000000 ");
     check_set("[Bypass]\nUsers=not-known root\n", "bypass_users", "00000000 ");
     check_set("", "bypass_users", "");
+}
+END_TEST
+
+START_TEST(proxies_become_addresses_with_both_ports)
+{
+    check_set("", "own4", "c00002011f910000 c00002011f900000 ");
+    check_set("[SecureChannel]\nEnabled=no\n", "own6", "20010db80000000000000000000000011f900000 ");
 }
 END_TEST
 
@@ -535,6 +545,7 @@ int main(void)
     tcase_add_test(tcase, messages_are_described);
     tcase_add_test(tcase, each_mode_has_its_rules);
     tcase_add_test(tcase, ports_and_users_become_elements);
+    tcase_add_test(tcase, proxies_become_addresses_with_both_ports);
     tcase_add_test(tcase, networks_become_intervals);
     tcase_add_test(tcase, overlapping_and_adjacent_networks_are_merged);
     tcase_add_test(tcase, networks_at_the_ends_of_the_address_space);

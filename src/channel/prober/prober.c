@@ -19,6 +19,7 @@
 
 enum probe_state {
     PROBE_RESOLVE,
+    PROBE_NAMED, /* waits until it may connect */
     PROBE_TCP,   /* to the secure port */
     PROBE_AUTH,  /* on the connection that won */
     PROBE_PLAIN, /* TCP to the plain port */
@@ -35,12 +36,14 @@ struct probe {
     uint64_t auth_started;
     struct addr addrs[RESOLVE_ADDRS_MAX]; /* as resolved, with the secure port */
     size_t n_addrs;                       /* 0: not resolved */
+    uint64_t named_id;                    /* as which they were named */
 };
 
 struct prober {
     struct ev_loop *loop;
     const struct conf *conf;
     prober_cb *cb;
+    prober_named_cb *named_cb; /* NULL: nobody is asked */
     void *data;
     ev_timer timer; /* delivers the report, by the next turn of the loop */
     struct tls_context *tls;
@@ -202,6 +205,46 @@ static struct test_stage *probe_first_stage(struct probe *probe)
     return &probe->report->stages[probe->prober->conf->secure ? STAGE_SECURE_TCP : STAGE_PLAIN_TCP];
 }
 
+static void probe_connect(struct probe *probe)
+{
+    struct prober *prober = probe->prober;
+    if (!prober->conf->secure) {
+        probe_start_plain(probe);
+        return;
+    }
+    probe->state = PROBE_TCP;
+    probe->race = happy_eyeballs_start(prober->loop, prober->conf, probe->addrs, probe->n_addrs, probe_tcp_cb, probe);
+    if (!probe->race)
+        probe_fail_memory(probe, probe_first_stage(probe));
+}
+
+/* The plain ports have the same addresses: asking once is enough. */
+static void probe_ask(struct probe *probe)
+{
+    struct prober *prober = probe->prober;
+    struct addr addrs[CONF_SERVERS_MAX * RESOLVE_ADDRS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < prober->report.n_servers; i++) {
+        memcpy(addrs + n, prober->probes[i].addrs, prober->probes[i].n_addrs * sizeof *addrs);
+        n += prober->probes[i].n_addrs;
+    }
+    probe->state = PROBE_NAMED;
+    probe->named_id = prober->named_cb(addrs, n, prober->data);
+}
+
+void prober_ask(struct prober *prober, prober_named_cb *named_cb)
+{
+    prober->named_cb = named_cb;
+}
+
+void prober_allow(struct prober *prober, uint64_t id)
+{
+    ev_now_update(prober->loop);
+    for (size_t i = 0; i < prober->report.n_servers; i++)
+        if (prober->probes[i].state == PROBE_NAMED && prober->probes[i].named_id <= id)
+            probe_connect(&prober->probes[i]);
+}
+
 static void probe_resolved_cb(const struct error *error, const struct addr *addrs, size_t n, void *data)
 {
     struct probe *probe = data;
@@ -214,14 +257,10 @@ static void probe_resolved_cb(const struct error *error, const struct addr *addr
     }
     memcpy(probe->addrs, addrs, n * sizeof *addrs);
     probe->n_addrs = n;
-    if (!prober->conf->secure) {
-        probe_start_plain(probe);
-        return;
-    }
-    probe->state = PROBE_TCP;
-    probe->race = happy_eyeballs_start(prober->loop, prober->conf, probe->addrs, n, probe_tcp_cb, probe);
-    if (!probe->race)
-        probe_fail_memory(probe, probe_first_stage(probe));
+    if (prober->named_cb)
+        probe_ask(probe);
+    else
+        probe_connect(probe);
 }
 
 static void probe_start(struct probe *probe, const char *server, const struct error *resolver_error)

@@ -11,12 +11,19 @@
 
 struct prober;
 
+/* All addresses that the test has found so far; nothing is dialled until prober_allow() has the id that it returns, or
+ * a larger one. */
+typedef uint64_t prober_named_cb(const struct addr *addrs, size_t n, void *data);
+
 /* After every stage that ended, and once with report->complete. Never inside a prober_ call. */
 typedef void prober_cb(const struct test_report *report, void *data);
 
 /* Reads keys and CAs. conf must outlive the prober. A failure of the TLS files is kept and becomes the detail of every
  * mutual authentication test: without them no channel can be trusted. NULL: out of memory. */
 struct prober *prober_new(struct ev_loop *loop, const struct conf *conf, prober_cb *cb, void *data);
+/* Before the first test: named_cb is asked, with the data of the other callback. Without it the prober asks nobody. */
+void prober_ask(struct prober *prober, prober_named_cb *named_cb);
+void prober_allow(struct prober *prober, uint64_t id);
 /* Abandons a test that is running. */
 void prober_start(struct prober *prober, uint64_t test_id);
 void prober_free(struct prober *prober); /* takes NULL; also from the callback */

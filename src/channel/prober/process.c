@@ -2,12 +2,15 @@
 /* The prober process: the gate on one side, a prober on the other. */
 #include "config.h"
 
+#include <assert.h>
 #include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/gate_link.h"
 #include "base/log.h"
+#include "channel/net/resolve.h"
 #include "channel/prober/prober.h"
 #include "model/conf/conf.h"
 
@@ -16,6 +19,7 @@ struct process {
     struct gate_link *gate;
     struct conf *conf; /* of the prober; NULL: none yet */
     struct prober *prober;
+    uint64_t named_id; /* the last one */
 };
 
 /* A report that does not fit is followed by others that hold all it says: only the last one has to arrive. */
@@ -26,6 +30,20 @@ static void report_cb(const struct test_report *report, void *data)
     message.type = IPC_REPORT;
     message.report = *report;
     gate_link_send(process->gate, &message);
+}
+
+/* The ids go on over all configurations: a late permission is none for what another one names. */
+static uint64_t named_cb(const struct addr *addrs, size_t n, void *data)
+{
+    struct process *process = data;
+    struct ipc_message message;
+    static_assert(CONF_SERVERS_MAX * RESOLVE_ADDRS_MAX <= IPC_ADDRESSES_MAX, "all addresses fit");
+    ipc_begin(&message, IPC_NAMED);
+    message.named.id = ++process->named_id;
+    message.named.n = (uint32_t)n;
+    memcpy(message.named.addrs, addrs, n * sizeof *addrs);
+    gate_link_send(process->gate, &message);
+    return process->named_id;
 }
 
 /* A new configuration whose TLS files are bad is refused when there is an older one to go on with. At the start there
@@ -42,6 +60,7 @@ static bool configure_cb(struct conf *conf, uint32_t index, char ret_error[stati
         conf_free(conf);
         return false;
     }
+    prober_ask(prober, named_cb);
     prober_free(process->prober);
     conf_free(process->conf);
     process->prober = prober;
@@ -55,6 +74,8 @@ static void message_cb(const struct ipc_message *message, void *data)
     struct process *process = data;
     if (message->type == IPC_TEST && process->prober)
         prober_start(process->prober, message->test.test_id);
+    else if (message->type == IPC_ALLOWED && process->prober)
+        prober_allow(process->prober, message->request.id);
 }
 
 int prober_main(void)

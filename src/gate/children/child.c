@@ -29,7 +29,7 @@ enum child_state {
     CHILD_STATE_ENDING,      /* told to end or killed, not reaped yet; the timer kills it */
 };
 
-enum due { DUE_CONF = 1, DUE_ROUTE = 2, DUE_TEST = 4, DUE_SESSIONS = 8, DUE_PING = 16 };
+enum due { DUE_CONF = 1, DUE_ROUTE = 2, DUE_TEST = 4, DUE_REQUEST = 8, DUE_PING = 16 };
 
 struct child {
     const struct child_setup *setup;
@@ -53,7 +53,7 @@ struct child {
     char complaint[DETAIL_MAX];
     unsigned due; /* enum due, what is to be sent */
     struct route route;
-    uint64_t test_id, sessions_id, ping_id;
+    uint64_t test_id, request_id, ping_id;
     unsigned unanswered; /* pings */
 
     int stats_fd;
@@ -109,9 +109,9 @@ static int send_one(struct child *child, enum due what)
         ipc_begin(&message, IPC_TEST);
         message.test.test_id = child->test_id;
         break;
-    case DUE_SESSIONS:
-        ipc_begin(&message, IPC_SESSIONS);
-        message.request.id = child->sessions_id;
+    case DUE_REQUEST:
+        ipc_begin(&message, child->role == CHILD_PROBER ? IPC_ALLOWED : IPC_SESSIONS);
+        message.request.id = child->request_id;
         break;
     case DUE_PING:
         ipc_begin(&message, IPC_PING);
@@ -124,7 +124,7 @@ static int send_one(struct child *child, enum due what)
 /* Sends what is due, the configuration first. A child that is gone shows as end of file in readable_cb. */
 static void flush_due(struct child *child)
 {
-    static const enum due order[] = {DUE_CONF, DUE_ROUTE, DUE_TEST, DUE_SESSIONS, DUE_PING};
+    static const enum due order[] = {DUE_CONF, DUE_ROUTE, DUE_TEST, DUE_REQUEST, DUE_PING};
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if (!(child->due & order[i]))
             continue;
@@ -321,7 +321,7 @@ static bool take_pong(struct child *child, uint64_t id)
 static bool may_say(const struct child *child, uint32_t type)
 {
     if (child->role == CHILD_PROBER)
-        return type == IPC_REPORT;
+        return type == IPC_REPORT || type == IPC_NAMED;
     return type == IPC_TROUBLE || type == IPC_SESSION || type == IPC_SESSIONS_END;
 }
 
@@ -346,7 +346,6 @@ static void readable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
     for (int i = 0; i < MESSAGES_PER_WAKEUP && connected(child) && ev_is_active(watcher); i++) {
         int passed = -1;
         int r = ipc_receive(child->fd, &message, &passed);
-
         if (r == 0)
             return;
         if (passed >= 0)
@@ -491,9 +490,9 @@ void child_send_test(struct child *child, uint64_t test_id)
     send_due(child, DUE_TEST);
 }
 
-void child_send_sessions(struct child *child, uint64_t request_id)
+void child_send_request(struct child *child, uint64_t request_id)
 {
     assert(child->usable);
-    child->sessions_id = request_id;
-    send_due(child, DUE_SESSIONS);
+    child->request_id = request_id;
+    send_due(child, DUE_REQUEST);
 }

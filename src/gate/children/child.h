@@ -59,7 +59,8 @@ const struct stats *child_stats(const struct child *child); /* NULL for the prob
 /* Sent now or as soon as it reads; the next of the same kind replaces one that is not sent yet. Only to usable ones. */
 void child_send_route(struct child *child, const struct route *route);
 void child_send_test(struct child *child, uint64_t test_id);
-void child_send_sessions(struct child *child, uint64_t request_id);
+/* To a relay: list the sessions. To the prober: it may connect to what it named up to that id. */
+void child_send_request(struct child *child, uint64_t request_id);
 /* For one that does not do what it was told: kills it; EVENT_CHILD_LOST comes from the loop. */
 void child_kill(struct child *child, const char *why);
 

@@ -326,6 +326,12 @@ bool children_start_test(struct children *children, uint64_t test_id)
     return true;
 }
 
+void children_allow(struct children *children, uint64_t id)
+{
+    if (child_usable(children->prober))
+        child_send_request(children->prober, id);
+}
+
 void children_kill_prober(struct children *children, const char *why)
 {
     child_kill(children->prober, why);
@@ -340,7 +346,7 @@ void children_list_sessions(struct children *children, uint64_t request_id)
         children->list_open[i] = child_usable(children->relays[i]);
         any = any || children->list_open[i];
         if (children->list_open[i])
-            child_send_sessions(children->relays[i], request_id);
+            child_send_request(children->relays[i], request_id);
     }
     /* With nobody to ask, the end comes from the loop as well. */
     timer_arm(children->setup.loop, &children->list_timer, any ? LIST_SECONDS : 0.);

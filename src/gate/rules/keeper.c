@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "gate/host/message_id.h"
+#include "gate/rules/proxies.h"
 
 /* More repairs in a shorter time are a fight with another manager, in which haste only burns the processor. */
 #define REPAIRS_MAX    5
@@ -33,6 +34,7 @@ struct keeper {
     bool conf_changed;
     enum verdict_kind kind; /* last set */
     bool damaged;           /* by others, and not repaired yet */
+    struct proxies proxies;
     struct status_rules status;
     struct backoff backoff;
     ev_timer retry;
@@ -56,7 +58,12 @@ static void compare_soon(struct keeper *keeper)
 static int apply(struct keeper *keeper, enum verdict_mode mode, const char *text,
                  char ret_error[static TABLE_ERROR_MAX])
 {
-    struct ruleset_spec spec = {.mode = mode, .status = text, .conf = keeper->conf, .own_uid = keeper->own_uid};
+    struct ruleset_spec spec = {.mode = mode,
+                                .status = text,
+                                .conf = keeper->conf,
+                                .own_uid = keeper->own_uid,
+                                .proxies = keeper->proxies.addrs,
+                                .n_proxies = keeper->proxies.n};
     int r = table_apply(keeper->table, &spec, ret_error);
     if (r == 0 && !table_known(keeper->table))
         compare_soon(keeper);
@@ -112,6 +119,18 @@ bool keeper_set(struct keeper *keeper, enum verdict_kind kind)
     note_installed(keeper);
     keeper->status.changes++;
     return true;
+}
+
+bool keeper_set_proxies(struct keeper *keeper, const struct addr *addrs, size_t n)
+{
+    char error[TABLE_ERROR_MAX];
+    int r;
+    if (!proxies_name(&keeper->proxies, addrs, n, ev_now(keeper->loop)) || !keeper->status.installed)
+        return true;
+    r = apply(keeper, verdict_mode(keeper->kind), verdict_status(keeper->kind), error);
+    if (r < 0)
+        note_refusal(keeper, r, error);
+    return r == 0;
 }
 
 /* ---- changes by others ---- */
@@ -237,6 +256,10 @@ struct keeper *keeper_new(struct ev_loop *loop, struct table *table, uid_t own_u
 
 void keeper_set_conf(struct keeper *keeper, const struct conf *conf)
 {
+    struct addr addr;
+    for (size_t i = 0; i < conf->n_servers; i++) /* those without a name need no prober to be known */
+        if (addr_parse(conf->servers[i], 0, &addr))
+            proxies_name(&keeper->proxies, &addr, 1, ev_now(keeper->loop));
     keeper->conf = conf;
     keeper->conf_changed = true;
     compare_every(keeper, conf->interval_ms / 1000.);

@@ -26,6 +26,9 @@ void keeper_set_conf(struct keeper *keeper, const struct conf *conf);
 /* The table becomes that of the verdict; nothing is done when it is that already. False: the kernel refuses, which was
  * logged and shows in keeper_status(); EVENT_RULES_RETRY follows. */
 bool keeper_set(struct keeper *keeper, enum verdict_kind kind);
+/* Where penstock may connect to, beside the servers that are configured by their addresses: these, and for an hour
+ * those that were named before. False: the kernel refuses, as when the rules are lost. */
+bool keeper_set_proxies(struct keeper *keeper, const struct addr *addrs, size_t n);
 /* Compares our table and repairs it: culprit was seen to touch it, or, when it is NULL, somebody may have.
  * False: it is not ours any more, as when the rules are lost. */
 bool keeper_check(struct keeper *keeper, const char *culprit);

@@ -79,6 +79,7 @@ struct conf {
     size_t n_ports;
     enum conf_quic quic;
     uint16_t listen_port;
+    bool protect_proxies;
 
     /* [Bypass] */
     struct prefix bypass_networks[CONF_NETWORKS_MAX]; /* without LocalNetworks */

@@ -73,7 +73,7 @@ static const struct conf_key keys[] = {
     KEY("Redirect", "QUIC", WORD, FIELD(quic), .words = quic, .expected = "reject or pass", .initial = "reject"),
     /* The relays, which listen there, have no privilege. */
     KEY("Redirect", "ListenPort", PORT, FIELD(listen_port), .low = 1024, .initial = "15443"),
-    KEY("Redirect", "ProtectProxies", REFUSED, .high = 0),
+    KEY("Redirect", "ProtectProxies", BOOL, FIELD(protect_proxies), .initial = "yes"),
     KEY("Bypass", "Networks", NETWORKS, LIST(bypass_networks, CONF_NETWORKS_MAX)),
     KEY("Bypass", "LocalNetworks", BOOL, FIELD(local_networks), .initial = "yes"),
     KEY("Bypass", "Ports", PORTS, LIST(bypass_ports, CONF_PORTS_MAX)),

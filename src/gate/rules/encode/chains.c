@@ -25,6 +25,15 @@ const struct chain *ruleset_chains(size_t *ret_count)
     return chains;
 }
 
+static void add_port_match(struct rule *rule, const struct step_match *match, const struct ruleset_spec *spec)
+{
+    if (match->set)
+        rule_dport_set(rule, match->kind == STEP_MATCH_TCP_IN ? IPPROTO_TCP : IPPROTO_UDP, match->set);
+    else
+        rule_dport(rule, IPPROTO_TCP,
+                   match->kind == STEP_MATCH_PLAIN_PORT ? spec->conf->port : spec->conf->listen_port);
+}
+
 static void add_match(struct rule *rule, const struct step_match *match, const struct ruleset_spec *spec)
 {
     switch (match->kind) {
@@ -54,6 +63,9 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
     case STEP_MATCH_TO_IN:
         rule_daddr_set(rule, match->family, match->set);
         return;
+    case STEP_MATCH_TO_PORT_IN:
+        rule_daddr_dport_set(rule, match->family, match->set);
+        return;
     case STEP_MATCH_TO_LOOPBACK:
         rule_daddr_loopback(rule, match->family);
         return;
@@ -61,10 +73,10 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
         rule_nexthop_other(rule, match->family);
         return;
     case STEP_MATCH_TCP_IN:
-        rule_dport_set(rule, IPPROTO_TCP, match->set);
-        return;
     case STEP_MATCH_UDP_IN:
-        rule_dport_set(rule, IPPROTO_UDP, match->set);
+    case STEP_MATCH_LISTEN_PORT:
+    case STEP_MATCH_PLAIN_PORT:
+        add_port_match(rule, match, spec);
         return;
     case STEP_MATCH_PORTS_IN:
         rule_th_dport_set(rule, SET_PROTOCOLS, match->set);
@@ -74,9 +86,6 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
         return;
     case STEP_MATCH_IP_OPTION:
         rule_ip_option(rule, (uint8_t)match->bits);
-        return;
-    case STEP_MATCH_LISTEN_PORT:
-        rule_dport(rule, IPPROTO_TCP, spec->conf->listen_port);
         return;
     case STEP_MATCH_SYN_FROM_IN:
         rule_syn_sport_set(rule, match->set);

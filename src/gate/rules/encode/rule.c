@@ -78,7 +78,7 @@ void rule_finish(struct rule *rule, const char *comment)
     free(rule);
 }
 
-/* ---- expressions: everything goes through register 1 ---- */
+/* ---- expressions: everything goes through register 1, and what stands behind it ---- */
 
 static struct nftnl_expr *add_expr(struct rule *rule, const char *name)
 {
@@ -108,15 +108,20 @@ static void load_meta(struct rule *rule, uint32_t key)
     nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, NFT_REG_1);
 }
 
-static void load_payload(struct rule *rule, uint32_t base, size_t offset, size_t length)
+static void load_payload_to(struct rule *rule, uint32_t to, uint32_t base, size_t offset, size_t length)
 {
     struct nftnl_expr *expr = add_expr(rule, "payload");
     if (!expr)
         return;
-    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, to);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, (uint32_t)offset);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, (uint32_t)length);
+}
+
+static void load_payload(struct rule *rule, uint32_t base, size_t offset, size_t length)
+{
+    load_payload_to(rule, NFT_REG_1, base, offset, length);
 }
 
 static void load_ct(struct rule *rule, uint32_t key)
@@ -228,12 +233,17 @@ void rule_daddr_local(struct rule *rule)
     compare(rule, NFT_CMP_EQ, &type, sizeof type);
 }
 
+/* Of a key that is one byte. */
+static void match_meta(struct rule *rule, uint32_t key, uint8_t value)
+{
+    load_meta(rule, key);
+    compare(rule, NFT_CMP_EQ, &value, sizeof value);
+}
+
 void rule_syn_sport_set(struct rule *rule, const char *set)
 {
     static const uint8_t mask = TH_FIN | TH_SYN | TH_RST | TH_ACK, zero, syn = TH_SYN;
-    uint8_t protocol = IPPROTO_TCP;
-    load_meta(rule, NFT_META_L4PROTO);
-    compare(rule, NFT_CMP_EQ, &protocol, sizeof protocol);
+    match_meta(rule, NFT_META_L4PROTO, IPPROTO_TCP);
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS_OFFSET, sizeof mask);
     bitwise(rule, &mask, &zero, sizeof mask);
     compare(rule, NFT_CMP_EQ, &syn, sizeof syn);
@@ -241,24 +251,34 @@ void rule_syn_sport_set(struct rule *rule, const char *set)
     lookup(rule, set);
 }
 
-static void match_family(struct rule *rule, uint8_t protocol)
+static void load_daddr_itself(struct rule *rule, int family)
 {
-    load_meta(rule, NFT_META_NFPROTO);
-    compare(rule, NFT_CMP_EQ, &protocol, sizeof protocol);
-}
-
-static void load_daddr(struct rule *rule, int family)
-{
-    match_family(rule, family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
     if (family == AF_INET)
         load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct iphdr, daddr), sizeof(struct in_addr));
     else
         load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct ip6_hdr, ip6_dst), sizeof(struct in6_addr));
 }
 
+static void load_daddr(struct rule *rule, int family)
+{
+    match_meta(rule, NFT_META_NFPROTO, family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
+    load_daddr_itself(rule, family);
+}
+
 void rule_daddr_set(struct rule *rule, int family, const char *set)
 {
     load_daddr(rule, family);
+    lookup(rule, set);
+}
+
+/* The protocol comes before both, as nft has it; the port goes behind the address: into the register of four bytes. */
+void rule_daddr_dport_set(struct rule *rule, int family, const char *set)
+{
+    match_meta(rule, NFT_META_NFPROTO, family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
+    match_meta(rule, NFT_META_L4PROTO, IPPROTO_TCP);
+    load_daddr_itself(rule, family);
+    load_payload_to(rule, family == AF_INET ? NFT_REG32_01 : NFT_REG_2, NFT_PAYLOAD_TRANSPORT_HEADER,
+                    offsetof(struct tcphdr, dest), sizeof(in_port_t));
     lookup(rule, set);
 }
 
@@ -291,8 +311,7 @@ void rule_nexthop_other(struct rule *rule, int family)
 /* TCP and UDP have the destination port at the same place. */
 static void load_dport(struct rule *rule, uint8_t protocol)
 {
-    load_meta(rule, NFT_META_L4PROTO); /* also behind IPv6 extension headers */
-    compare(rule, NFT_CMP_EQ, &protocol, sizeof protocol);
+    match_meta(rule, NFT_META_L4PROTO, protocol); /* also behind IPv6 extension headers */
     load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct tcphdr, dest), sizeof(in_port_t));
 }
 
@@ -334,13 +353,13 @@ static void match_present(struct rule *rule, enum nft_exthdr_op op, uint8_t type
 
 void rule_routing_header(struct rule *rule)
 {
-    match_family(rule, NFPROTO_IPV6);
+    match_meta(rule, NFT_META_NFPROTO, NFPROTO_IPV6);
     match_present(rule, NFT_EXTHDR_OP_IPV6, IPPROTO_ROUTING);
 }
 
 void rule_ip_option(struct rule *rule, uint8_t option)
 {
-    match_family(rule, NFPROTO_IPV4);
+    match_meta(rule, NFT_META_NFPROTO, NFPROTO_IPV4);
     match_present(rule, NFT_EXTHDR_OP_IPV4, option);
 }
 

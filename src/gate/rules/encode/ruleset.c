@@ -33,6 +33,8 @@ static const char *const counters[] = {
     "redirected_packets",
     "relay_packets",
     "direct_packets",
+    "rejected_own",
+    "rejected_proxy",
     "rejected_route",
     "rejected_bound",
     "rejected_tcp",
@@ -48,7 +50,7 @@ static void create_all(struct ruleset_batch *batch, const struct ruleset_spec *s
     for (size_t i = 0; i < COUNT_OF(counters); i++)
         ruleset_counter_create(batch, counters[i]);
     ruleset_sets_create(batch);
-    ruleset_sets_fill(batch, spec->conf);
+    ruleset_sets_fill(batch, spec);
     for (size_t i = 0; i < n_chains; i++)
         ruleset_chain_create(batch, &chains[i].base);
     ruleset_chains_fill(batch, spec);
@@ -62,7 +64,7 @@ static void refill(struct ruleset_batch *batch, const struct ruleset_spec *spec,
         ruleset_chain_flush(batch, chains[i].base.name);
     if (sets) {
         ruleset_sets_flush(batch);
-        ruleset_sets_fill(batch, spec->conf);
+        ruleset_sets_fill(batch, spec);
     }
     ruleset_chains_fill(batch, spec);
 }

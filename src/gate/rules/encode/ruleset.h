@@ -26,7 +26,9 @@ struct ruleset_spec {
     enum verdict_mode mode; /* secure and plain: redirect; blocked: reject; direct: neither */
     const char *status;     /* the verdict's text: comment of the reject rules when blocked */
     const struct conf *conf;
-    uid_t own_uid; /* whose traffic is exempt */
+    uid_t own_uid;              /* whose traffic to the proxies is exempt */
+    const struct addr *proxies; /* their addresses, with whatever port */
+    size_t n_proxies;
 };
 
 enum ruleset_change {

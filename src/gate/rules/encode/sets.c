@@ -14,7 +14,8 @@
 
 #include "gate/rules/encode/digest.h"
 
-#define KEY_MAX     sizeof(struct in6_addr)
+#define KEY_MAX     (sizeof(struct in6_addr) + PORT_ROOM)
+#define PORT_ROOM   4    /* of a port behind an address, as the kernel aligns it */
 #define CHUNK_MAX   512u /* elements in a message: far below the 64 KiB that an attribute can hold */
 #define COUNT_OF(a) (sizeof a / sizeof((a)[0]))
 
@@ -24,7 +25,9 @@ enum nft_type {
     NFT_TYPE_IPV6_ADDR = 8,
     NFT_TYPE_INET_PROTOCOL = 12,
     NFT_TYPE_INET_SERVICE = 13,
-    NFT_TYPE_UID = 24
+    NFT_TYPE_UID = 24,
+    NFT_TYPE_IPV4_ADDR_PORT = 7 << 6 | 13, /* one behind the other */
+    NFT_TYPE_IPV6_ADDR_PORT = 8 << 6 | 13,
 };
 enum nft_byteorder { NFT_BYTEORDER_HOST = 1, NFT_BYTEORDER_NETWORK = 2 };
 
@@ -44,6 +47,8 @@ static const struct set_type types[] = {
     {SET_BYPASS_USERS, NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0, "[Bypass] Users"},
     {SET_BYPASS4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
     {SET_BYPASS6, NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
+    {SET_OWN4, NFT_TYPE_IPV4_ADDR_PORT, 4 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, "proxies"},
+    {SET_OWN6, NFT_TYPE_IPV6_ADDR_PORT, 16 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, "proxies"},
     {SET_LOCAL4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] LocalNetworks"},
     {SET_LOCAL6, NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] LocalNetworks"},
 };
@@ -195,9 +200,36 @@ static bool user_elements(const struct conf *conf, struct elements *ret_elements
     return ret_elements->items;
 }
 
-/* The elements of one set; the caller frees items, also after false (out of memory). */
-static bool elements_of(const struct set_type *type, const struct conf *conf, struct elements *ret_elements)
+static void append_proxy(struct elements *elements, const struct addr *addr, uint16_t host_port)
 {
+    uint8_t key[KEY_MAX] = {0};
+    in_port_t port = htons(host_port);
+    size_t length = addr->sa.sa_family == AF_INET ? sizeof addr->in4.sin_addr : sizeof addr->in6.sin6_addr;
+    memcpy(key, addr->sa.sa_family == AF_INET ? (const void *)&addr->in4.sin_addr : (const void *)&addr->in6.sin6_addr,
+           length);
+    memcpy(key + length, &port, sizeof port);
+    append(elements, key, length + PORT_ROOM, false);
+}
+
+/* Each with the ports that may be used. */
+static bool proxy_elements(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    const struct conf *conf = spec->conf;
+    ret_elements->items = calloc(2 * spec->n_proxies + 1, sizeof *ret_elements->items);
+    for (size_t i = 0; i < spec->n_proxies && ret_elements->items; i++) {
+        if (spec->proxies[i].sa.sa_family != family)
+            continue;
+        if (conf->secure)
+            append_proxy(ret_elements, &spec->proxies[i], conf->secure_port);
+        append_proxy(ret_elements, &spec->proxies[i], conf->port);
+    }
+    return ret_elements->items;
+}
+
+/* The elements of one set; the caller frees items, also after false (out of memory). */
+static bool elements_of(const struct set_type *type, const struct ruleset_spec *spec, struct elements *ret_elements)
+{
+    const struct conf *conf = spec->conf;
     *ret_elements = (struct elements){0};
     switch (type->type) {
     case NFT_TYPE_IPV4_ADDR:
@@ -205,6 +237,10 @@ static bool elements_of(const struct set_type *type, const struct conf *conf, st
         if (strcmp(type->name, SET_LOCAL4) == 0 || strcmp(type->name, SET_LOCAL6) == 0)
             return local_elements(conf, type->key_length, ret_elements);
         return network_elements(conf->bypass_networks, conf->n_bypass_networks, type->key_length, ret_elements);
+    case NFT_TYPE_IPV4_ADDR_PORT:
+        return proxy_elements(spec, AF_INET, ret_elements);
+    case NFT_TYPE_IPV6_ADDR_PORT:
+        return proxy_elements(spec, AF_INET6, ret_elements);
     case NFT_TYPE_UID:
         return user_elements(conf, ret_elements);
     case NFT_TYPE_INET_PROTOCOL:
@@ -223,7 +259,7 @@ uint64_t ruleset_sets_digest(const struct ruleset_spec *spec)
     uint64_t digest = DIGEST_BASIS;
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         struct elements elements;
-        if (!elements_of(&types[i], spec->conf, &elements))
+        if (!elements_of(&types[i], spec, &elements))
             elements.count = 0; /* out of memory: encoding them will fail as well */
         digest = digest_bytes(digest, elements.items, elements.count * sizeof(struct element));
         digest = digest_bytes(digest, &(uint8_t){(uint8_t)(i + 1)}, 1);
@@ -314,12 +350,12 @@ static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type,
         nftnl_set_free(set);
 }
 
-void ruleset_sets_fill(struct ruleset_batch *batch, const struct conf *conf)
+void ruleset_sets_fill(struct ruleset_batch *batch, const struct ruleset_spec *spec)
 {
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         struct elements elements;
 
-        if (!elements_of(&types[i], conf, &elements))
+        if (!elements_of(&types[i], spec, &elements))
             ruleset_batch_fail(batch);
         for (size_t at = 0; at < elements.count; at += CHUNK_MAX) {
             size_t rest = elements.count - at;

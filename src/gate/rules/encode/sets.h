@@ -11,11 +11,13 @@
 #define SET_BYPASS_USERS "bypass_users"
 #define SET_BYPASS4      "bypass4"
 #define SET_BYPASS6      "bypass6"
+#define SET_OWN4         "own4" /* address and port of the proxies */
+#define SET_OWN6         "own6"
 #define SET_LOCAL4       "local4" /* [Bypass] LocalNetworks */
 #define SET_LOCAL6       "local6"
 
 void ruleset_sets_create(struct ruleset_batch *batch);
 void ruleset_sets_flush(struct ruleset_batch *batch);
-void ruleset_sets_fill(struct ruleset_batch *batch, const struct conf *conf);
+void ruleset_sets_fill(struct ruleset_batch *batch, const struct ruleset_spec *spec);
 
 #endif

@@ -22,6 +22,11 @@ static bool quic_rejected(const struct ruleset_spec *spec)
     return spec->conf->quic == CONF_QUIC_REJECT;
 }
 
+static bool proxies_are_open(const struct ruleset_spec *spec)
+{
+    return !spec->conf->protect_proxies;
+}
+
 /* clang-format off */
 #define OWNER_OWN              {.kind = STEP_MATCH_OWNER_OWN}
 #define OWNER_NOT_OWN          {.kind = STEP_MATCH_OWNER_NOT_OWN}
@@ -31,6 +36,8 @@ static bool quic_rejected(const struct ruleset_spec *spec)
 #define OUT_OTHER              {.kind = STEP_MATCH_OUT_OTHER}
 #define TO_THIS_HOST           {.kind = STEP_MATCH_TO_THIS_HOST}
 #define TO_IN(version, name)   {.kind = STEP_MATCH_TO_IN, .family = (version), .set = (name)}
+#define TO_PORT_IN(version, name) {.kind = STEP_MATCH_TO_PORT_IN, .family = (version), .set = (name)}
+#define PLAIN_PORT             {.kind = STEP_MATCH_PLAIN_PORT}
 #define TO_LOOPBACK(version)   {.kind = STEP_MATCH_TO_LOOPBACK, .family = (version)}
 #define NEXTHOP_OTHER(version) {.kind = STEP_MATCH_NEXTHOP_OTHER, .family = (version)}
 #define TCP_IN(name)           {.kind = STEP_MATCH_TCP_IN, .set = (name)}
@@ -67,9 +74,14 @@ static const struct step steps[] = {
          .packet_counter = "rejected_route", .comment = "source route"),
 
     /* ---- penstock's own ---- */
-    STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN),
+    STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN, TO_PORT_IN(AF_INET, SET_OWN4)),
          .label = RULESET_LABEL_OWN, .first_counter = "own", .packet_counter = "own_packets",
-         .comment = "penstock's own traffic"),
+         .comment = "penstock to a proxy"),
+    STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN, TO_PORT_IN(AF_INET6, SET_OWN6)),
+         .label = RULESET_LABEL_OWN, .first_counter = "own", .packet_counter = "own_packets",
+         .comment = "penstock to a proxy"),
+    STEP(STEP_REDIRECT, STEP_LOCAL, ALWAYS, OWN, RETURN, MATCHES(OWNER_OWN),
+         .first_counter = "own", .comment = "penstock elsewhere, left to the guard"),
     /* A socket that is closing has no owner any more: the label of its connection, which its first packet got, tells
      * whose it was. Where there is an owner he counts, not the label. */
     STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN, CLOSING_JUMP, MATCHES(LABEL(RULESET_LABEL_OWN)),
@@ -78,6 +90,10 @@ static const struct step steps[] = {
          .packet_counter = "other_owner", .comment = "has an owner, who is not exempt"),
     STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, ACCEPT, .packet_counter = "closing_packets",
          .comment = "closing socket of who was exempt"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN, RESET, MATCHES(OWNER_OWN, TCP_IN(SET_WEB)),
+         .packet_counter = "rejected_own", .comment = "penstock, not to a proxy"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN, REJECT, MATCHES(OWNER_OWN, PORTS_IN(SET_WEB)),
+         .packet_counter = "rejected_own", .comment = "penstock, not to a proxy"),
 
     /* ---- what stays on this host ---- */
     STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, HOST, RETURN, MATCHES(TO_THIS_HOST),
@@ -104,6 +120,12 @@ static const struct step steps[] = {
          .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
     STEP(STEP_BOUND, STEP_LOCAL, ALWAYS, HOST, DROP, MATCHES(OUT_OTHER, TO_LOOPBACK(AF_INET6), LISTEN_PORT),
          .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
+
+    /* ---- the plain ports of the proxies, which penstock itself passed above ---- */
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS & ~MODE(PLAIN), PROXIES, RESET, MATCHES(PLAIN_PORT, TO_PORT_IN(AF_INET, SET_OWN4)),
+         .packet_counter = "rejected_proxy", .unless = proxies_are_open, .comment = "plain port of a proxy"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS & ~MODE(PLAIN), PROXIES, RESET, MATCHES(PLAIN_PORT, TO_PORT_IN(AF_INET6, SET_OWN6)),
+         .packet_counter = "rejected_proxy", .unless = proxies_are_open, .comment = "plain port of a proxy"),
 
     /* ---- bypassed ---- */
     STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, BYPASS_USERS, EXEMPT, MATCHES(OWNER_IN(SET_BYPASS_USERS)),

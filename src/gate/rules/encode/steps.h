@@ -33,6 +33,7 @@ enum step_match_kind {
     STEP_MATCH_OUT_OTHER,
     STEP_MATCH_TO_THIS_HOST,
     STEP_MATCH_TO_IN,       /* .family, .set */
+    STEP_MATCH_TO_PORT_IN,  /* .family, .set of addresses and TCP ports */
     STEP_MATCH_TO_LOOPBACK, /* .family */
     STEP_MATCH_NEXTHOP_OTHER,
     STEP_MATCH_TCP_IN, /* .set of ports */
@@ -41,6 +42,7 @@ enum step_match_kind {
     STEP_MATCH_ROUTING_HEADER,
     STEP_MATCH_IP_OPTION, /* .bits: its number */
     STEP_MATCH_LISTEN_PORT,
+    STEP_MATCH_PLAIN_PORT,
     STEP_MATCH_SYN_FROM_IN, /* begins a connection: .set of source ports */
     STEP_MATCH_REPLY,
     STEP_MATCH_ORIGINAL,       /* the direction of the connection's first packet */
