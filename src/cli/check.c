@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/forwarding.h"
 #include "channel/tls/tls.h"
 #include "cli/cli.h"
 #include "cli/text.h"
@@ -145,6 +146,13 @@ static void check_kernel(struct findings *findings, const struct conf *conf)
         warn(findings, text);
 }
 
+static void check_forwarding(struct findings *findings)
+{
+    char text[DETAIL_MAX];
+    if (forwarding_warning(text))
+        warn(findings, text);
+}
+
 /* ---- the verb ---- */
 
 static void put(const struct findings *findings, const char *path)
@@ -170,6 +178,7 @@ int cli_check(const struct cli_options *options)
         check_files(&findings, conf, !options->conf_path);
         check_users(&findings, conf);
         check_kernel(&findings, conf);
+        check_forwarding(&findings);
     }
     put(&findings, options->conf_path ? options->conf_path : CONF_DEFAULT_PATH);
     conf_free(conf);

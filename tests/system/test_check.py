@@ -179,6 +179,46 @@ def test_the_daemon_notices_when_another_redirect_comes_and_goes(lab, daemon):
     one.wait_log("no other table redirects web connections any more")
 
 
+# ---- what the host forwards ----
+
+FORWARDS = {"ipv4/ip_forward": "IPv4", "ipv4/conf/lo/forwarding": "IPv4", "ipv6/conf/all/forwarding": "IPv6"}
+
+
+def set_forwarding(run, keys):
+    run("sh", "-c", " && ".join(f"echo 1 >/proc/sys/net/{key}" for key in keys))
+
+
+@pytest.mark.parametrize("key", FORWARDS)
+def test_a_host_that_forwards_is_told_that_this_is_not_covered(space, check, key):
+    set_forwarding(space.run, [key])
+    text = f"this host forwards {FORWARDS[key]}: what containers, virtual machines and other hosts send through it"
+    done = check()
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: " + text), done.stderr
+    assert json.loads(check(None, "--json").stdout)["warnings"][0].startswith(text)
+    assert text in check(prefix=["setpriv", "--reuid=65534", "--clear-groups"]).stderr
+
+
+def test_what_new_interfaces_may_is_not_what_they_do(space, check):
+    set_forwarding(space.run, ["ipv4/conf/default/forwarding", "ipv6/conf/default/forwarding"])
+    assert check().stderr == ""
+
+
+def test_the_status_of_a_host_that_forwards_says_so(lab, daemon):
+    keys = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]
+    one = daemon()
+    assert one.status()["warnings"] == []
+    set_forwarding(lambda *argv: lab.run("host", list(argv), check=True), keys)
+    try:
+        warnings = one.status()["warnings"]
+        page = " ".join(one.cli("status").stdout.split())
+    finally:
+        lab.run("host", ["sh", "-c", "; ".join(f"echo 0 >/proc/sys/net/{key}" for key in keys)], check=True)
+    assert warnings == ["this host forwards IPv4 and IPv6: what containers, virtual machines and other hosts send "
+                        "through it is neither redirected nor blocked"]
+    assert f"Warning {warnings[0]}" in page
+
+
 # ---- the kernel, the disk ----
 
 def test_no_nf_tables_in_the_kernel(lab, check):

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/forwarding.h"
 #include "control/json.h"
 #include "gate/children/children.h"
 #include "gate/decide/enforce.h"
@@ -48,11 +49,13 @@ char *status_of(const struct status_source *source)
                                .since = source->enforcement->since,
                                .started = source->started,
                                .tested_at = source->test_run->tested_at};
-    char *json;
+    char *json, text[DETAIL_MAX];
     keeper_status(source->keeper, &info.rules);
     children_read_stats(source->children, &info.stats);
     add_warnings(source, &info.warnings);
     add_unknown_users(source->reload->conf, &info.warnings);
+    if (forwarding_warning(text))
+        texts_add(&info.warnings, "%s", text);
     json = status_json(&info);
     texts_clear(&info.warnings);
     return json;
