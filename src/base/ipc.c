@@ -115,7 +115,8 @@ static bool route_valid(const struct route *route)
 static bool session_valid(const struct ipc_session *session)
 {
     return addr_valid(&session->client) && addr_valid(&session->destination) && TERMINATED(session->name) &&
-           session->mode <= ROUTE_PLAIN && addr_valid(&session->proxy) && TERMINATED(session->state);
+           bool_valid(&session->ech) && session->target < TARGET_COUNT && session->mode <= ROUTE_PLAIN &&
+           addr_valid(&session->proxy) && TERMINATED(session->state);
 }
 
 static bool named_valid(const struct ipc_named *named)

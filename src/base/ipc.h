@@ -15,6 +15,7 @@
 #include "model/reason.h"
 #include "model/report.h"
 #include "model/route.h"
+#include "model/target.h"
 #include "model/text.h"
 
 #define IPC_ADDRESSES_MAX 256 /* of all servers */
@@ -77,6 +78,8 @@ struct ipc_session {
     struct addr client;      /* the application's end */
     struct addr destination; /* original destination */
     char name[NAME_SIZE];    /* SNI or Host, empty: none */
+    bool ech;                /* the name is one that encrypted ClientHellos show to everybody */
+    uint8_t target;          /* enum target */
     uint8_t mode;            /* enum route_mode */
     struct addr proxy;
     uint64_t bytes_up, bytes_down;

@@ -17,6 +17,7 @@ enum column {
     COLUMN_UNIT,
     COLUMN_DESTINATION,
     COLUMN_NAME,
+    COLUMN_BY,
     COLUMN_ROUTE,
     COLUMN_UP,
     COLUMN_DOWN,
@@ -32,11 +33,11 @@ static const struct {
     const char *title;
     bool may_shrink;
 } columns[COLUMN_COUNT] = {
-    [COLUMN_USER] = {"USER", false}, [COLUMN_PROCESS] = {"PROCESS", true},
-    [COLUMN_UNIT] = {"UNIT", true},  [COLUMN_DESTINATION] = {"DESTINATION", true},
-    [COLUMN_NAME] = {"NAME", true},  [COLUMN_ROUTE] = {"ROUTE", false},
-    [COLUMN_UP] = {"UP", false},     [COLUMN_DOWN] = {"DOWN", false},
-    [COLUMN_AGE] = {"AGE", false},
+    [COLUMN_USER] = {"USER", false},   [COLUMN_PROCESS] = {"PROCESS", true},
+    [COLUMN_UNIT] = {"UNIT", true},    [COLUMN_DESTINATION] = {"DESTINATION", true},
+    [COLUMN_NAME] = {"NAME", true},    [COLUMN_BY] = {"BY", false},
+    [COLUMN_ROUTE] = {"ROUTE", false}, [COLUMN_UP] = {"UP", false},
+    [COLUMN_DOWN] = {"DOWN", false},   [COLUMN_AGE] = {"AGE", false},
 };
 
 /* "192.0.2.7:443" or "[2001:db8::1]:443" */
@@ -161,6 +162,9 @@ static const char *cell(const json_t *session, const struct socket_owner *who, e
         break;
     case COLUMN_NAME:
         text = text_at(session, "name");
+        break;
+    case COLUMN_BY:
+        text = text_at(session, "target");
         break;
     case COLUMN_ROUTE:
         text = text_at(session, "route");

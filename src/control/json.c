@@ -196,12 +196,13 @@ char *status_stage_json(const struct server_report *server, enum stage which)
 
 char *status_session_json(const struct ipc_session *session)
 {
-    return dump(json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o}", "client",
+    return dump(json_pack("{s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o}", "client",
                           address_value(&session->client), "destination", address_value(&session->destination), "name",
-                          text_or_null(session->name), "route", text_or_null(route_mode_text(session->mode)), "proxy",
-                          address_value(&session->proxy), "bytes", "up", count_value(session->bytes_up), "down",
-                          count_value(session->bytes_down), "age_ms", count_value(session->age_ms), "state",
-                          text_or_null(session->state)));
+                          text_or_null(session->name), "ech", session->ech, "target",
+                          text_or_null(target_slug(session->target)), "route",
+                          text_or_null(route_mode_text(session->mode)), "proxy", address_value(&session->proxy),
+                          "bytes", "up", count_value(session->bytes_up), "down", count_value(session->bytes_down),
+                          "age_ms", count_value(session->age_ms), "state", text_or_null(session->state)));
 }
 
 char *status_config_json(const char *text)

@@ -412,7 +412,8 @@ def test_a_test_without_an_end_has_failed(daemon):
 
 # ---- sessions ----
 
-SESSION = {"client": "192.0.2.1:4242", "destination": "198.51.100.7:443", "name": "www.example", "route": "secure",
+SESSION = {"client": "192.0.2.1:4242", "destination": "198.51.100.7:443", "name": "www.example", "target": "name",
+           "route": "secure",
            "proxy": "192.0.2.7:8081", "bytes": {"up": 1234, "down": 5678901}, "age_ms": 61000, "state": "open"}
 
 
@@ -420,19 +421,19 @@ def test_no_sessions(daemon):
     daemon(b"")
     result = ask(daemon, "sessions")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.split() == "USER PROCESS UNIT DESTINATION NAME ROUTE UP DOWN AGE".split()
+    assert result.stdout.split() == "USER PROCESS UNIT DESTINATION NAME BY ROUTE UP DOWN AGE".split()
     assert ask(daemon, "sessions", "--json").stdout == ""
 
 
 def test_sessions_are_a_table_with_the_oldest_first(daemon):
-    young = {**SESSION, "age_ms": 1000, "name": None, "destination": "[2001:db8::7]:443", "client": "[2001:db8::1]:1"}
+    young = {**SESSION, "age_ms": 1000, "name": None, "target": "no-name", "destination": "[2001:db8::7]:443", "client": "[2001:db8::1]:1"}
     daemon(lines(young, SESSION, {}))
     result = ask(daemon, "sessions")
     assert (result.returncode, result.stderr) == (0, "")
     rows = [re.split(r"  +", line) for line in result.stdout.splitlines()]
-    assert rows[1] == ["-", "-", "-", "198.51.100.7:443", "www.example", "secure", "1.2 KiB", "5.4 MiB", "1 min 1 s"]
-    assert rows[2][3:6] == ["[2001:db8::7]:443", "-", "secure"]
-    assert rows[3] == ["-"] * 6 + ["0 B", "0 B", "0 s"]
+    assert rows[1] == ["-", "-", "-", "198.51.100.7:443", "www.example", "name", "secure", "1.2 KiB", "5.4 MiB", "1 min 1 s"]
+    assert rows[2][3:7] == ["[2001:db8::7]:443", "-", "no-name", "secure"]
+    assert rows[3] == ["-"] * 7 + ["0 B", "0 B", "0 s"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

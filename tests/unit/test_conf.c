@@ -80,6 +80,7 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert_uint_eq(conf->n_ports, 2);
     ck_assert(conf->ports[0] == 80 && conf->ports[1] == 443);
     ck_assert_int_eq(conf->quic, CONF_QUIC_REJECT);
+    ck_assert_int_eq(conf->names, CONF_NAMES_PREFER);
     ck_assert_uint_eq(conf->listen_port, 15443);
     ck_assert(conf->protect_proxies);
     ck_assert(conf->local_networks);
@@ -296,6 +297,7 @@ static const struct {
     {"Redirect", "Intercept=forwarded", "Intercept=forwarded is not supported by this version"},
     {"Redirect", "Intercept=local forwarded", "Intercept=local forwarded is not supported by this version"},
     {"Redirect", "QUIC=drop", "QUIC=drop: expected reject or pass"},
+    {"Redirect", "Names=", "Names=: expected prefer, require or ignore"},
     {"Redirect", "ListenPort=1023", "ListenPort=1023: expected a port from 1024 to 65535"},
     {"Bypass", "Networks=10.0.0.1/8",
      "Networks=10.0.0.1/8: expected an address or a network such as 192.0.2.0/24, its host bits zero"},
@@ -661,7 +663,7 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->auth_url.port, b->auth_url.port);
     ck_assert_str_eq(a->certificate, b->certificate);
     ck_assert_str_eq(a->private_key, b->private_key);
-    ck_assert(a->minimum_version == b->minimum_version && a->quic == b->quic);
+    ck_assert(a->minimum_version == b->minimum_version && a->quic == b->quic && a->names == b->names);
     ck_assert(a->interval_ms == b->interval_ms && a->connect_timeout_ms == b->connect_timeout_ms);
     ck_assert(a->handshake_timeout_ms == b->handshake_timeout_ms && a->retry_max_ms == b->retry_max_ms);
     ck_assert_mem_eq(a->ports, b->ports, sizeof a->ports[0] * a->n_ports);
@@ -705,6 +707,7 @@ static const struct choices choices[] = {
     {"Test", "RetryMax", {"1s", "59min 59s 999ms"}},
     {"Redirect", "Ports", {"80", "443 80", "1 65535"}},
     {"Redirect", "Intercept", {"local"}},
+    {"Redirect", "Names", {"prefer", "require", "ignore"}},
     {"Redirect", "QUIC", {"reject", "pass"}},
     {"Redirect", "ListenPort", {"1024", "65534"}},
     {"Redirect", "ProtectProxies", {"yes", "no"}},
@@ -775,7 +778,7 @@ START_TEST(every_key_is_printed)
                      "Certificate=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.pem\n"
                      "PrivateKey=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.key\n"
                      "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
-                     "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nQUIC=reject\n"
+                     "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nNames=prefer\nQUIC=reject\n"
                      "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
                      "Users=0   # root\n\n"
                      "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Log]\nLevel=info\nSessions=yes\n\n"

@@ -83,13 +83,58 @@ START_TEST(without_a_route_only_our_own_addresses_are_loops)
 }
 END_TEST
 
-START_TEST(target_is_the_name_or_else_the_address)
+/* ---- by name, by address ---- */
+
+#define FACTS(...) (&(struct destination_facts){__VA_ARGS__})
+
+START_TEST(a_name_goes_before_an_address_but_once)
+{
+    const enum conf_names prefer = CONF_NAMES_PREFER;
+    ck_assert_int_eq(destination_choose(prefer, FACTS(.named = true, .heard = true)), TARGET_NAME);
+    ck_assert_int_eq(destination_choose(prefer, FACTS(.named = true, .heard = true, .asked_address = true)),
+                     TARGET_LATE_NAME);
+    ck_assert_int_eq(destination_choose(prefer, FACTS(.named = true, .heard = true, .name_failed = true)),
+                     TARGET_NAME_FAILED);
+    ck_assert_int_eq(destination_choose(prefer, FACTS(.heard = true)), TARGET_NO_NAME);
+    ck_assert_int_eq(destination_choose(prefer, FACTS(.heard = false)), TARGET_SILENCE);
+}
+END_TEST
+
+START_TEST(names_can_be_required_or_ignored)
+{
+    const struct destination_facts named = {.named = true, .heard = true}, unnamed = {.heard = true}, silent = {0};
+    ck_assert_int_eq(destination_choose(CONF_NAMES_REQUIRE, &named), TARGET_NAME);
+    ck_assert_int_eq(destination_choose(CONF_NAMES_REQUIRE, &unnamed), TARGET_NONE);
+    ck_assert_int_eq(destination_choose(CONF_NAMES_REQUIRE, &silent), TARGET_NONE);
+    ck_assert_int_eq(destination_choose(CONF_NAMES_IGNORE, &named), TARGET_NAMES_IGNORED);
+    ck_assert_int_eq(destination_choose(CONF_NAMES_IGNORE, &silent), TARGET_NAMES_IGNORED);
+}
+END_TEST
+
+START_TEST(the_address_is_tried_once_and_only_for_a_name_that_was_not_reached)
+{
+    const struct destination_facts first = {.named = true, .heard = true};
+    const struct destination_facts second = {.named = true, .heard = true, .name_failed = true};
+    static const int unreached[] = {404, 500, 502, 503, 504}, others[] = {0, 200, 302, 400, 403, 405, 407, 501};
+    for (size_t i = 0; i < sizeof unreached / sizeof unreached[0]; i++) {
+        ck_assert(destination_may_try_address(CONF_NAMES_PREFER, &first, TARGET_NAME, unreached[i]));
+        ck_assert(destination_may_try_address(CONF_NAMES_PREFER, &first, TARGET_LATE_NAME, unreached[i]));
+        ck_assert(!destination_may_try_address(CONF_NAMES_PREFER, &second, TARGET_NAME_FAILED, unreached[i]));
+        ck_assert(!destination_may_try_address(CONF_NAMES_PREFER, &first, TARGET_SILENCE, unreached[i]));
+        ck_assert(!destination_may_try_address(CONF_NAMES_REQUIRE, &first, TARGET_NAME, unreached[i]));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        ck_assert(!destination_may_try_address(CONF_NAMES_PREFER, &first, TARGET_NAME, others[i]));
+}
+END_TEST
+
+START_TEST(host_is_the_name_or_else_the_address)
 {
     char buf[ADDR_TEXT_MAX];
     struct addr v4 = address("198.51.100.7", 443), v6 = address("2001:db8::1", 443);
-    ck_assert_str_eq(destination_target("www.example", &v4, buf), "www.example");
-    ck_assert_str_eq(destination_target(NULL, &v4, buf), "198.51.100.7");
-    ck_assert_str_eq(destination_target("", &v6, buf), "2001:db8::1");
+    ck_assert_str_eq(destination_host(TARGET_NAME, "www.example", &v4, buf), "www.example");
+    ck_assert_str_eq(destination_host(TARGET_NAME_FAILED, "www.example", &v4, buf), "198.51.100.7");
+    ck_assert_str_eq(destination_host(TARGET_NO_NAME, NULL, &v6, buf), "2001:db8::1");
 }
 END_TEST
 
@@ -102,7 +147,10 @@ int main(void)
     tcase_add_test(tcase, a_connection_to_the_relay_itself_is_not_redirected);
     tcase_add_test(tcase, loops_are_seen);
     tcase_add_test(tcase, without_a_route_only_our_own_addresses_are_loops);
-    tcase_add_test(tcase, target_is_the_name_or_else_the_address);
+    tcase_add_test(tcase, a_name_goes_before_an_address_but_once);
+    tcase_add_test(tcase, names_can_be_required_or_ignored);
+    tcase_add_test(tcase, the_address_is_tried_once_and_only_for_a_name_that_was_not_reached);
+    tcase_add_test(tcase, host_is_the_name_or_else_the_address);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -401,8 +401,6 @@ static const struct {
      "proxy refused the request (proxy answered 403 Forbidden)"},
     {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", false, "HTTP/1.1 502 Bad Gateway\r\n", 49,
      "proxy refused the request (proxy answered 407 Proxy Authentication Required)"},
-    {"HTTP/1.1 502 Bad Gateway\r\n\r\n", false, "HTTP/1.1 502 Bad Gateway\r\n", 80,
-     "proxy refused the request (proxy answered 502 Bad Gateway)"},
     {"SSH-2.0-OpenSSH\r\n", false, "HTTP/1.1 502 Bad Gateway\r\n", 80, "proxy's answer is not HTTP"},
     {"", false, "HTTP/1.1 502 Bad Gateway\r\n", 80, "proxy closed the connection instead of an answer"},
     {"HTTP/1.1 200 O", true, "HTTP/1.1 502 Bad Gateway\r\n", 80, "proxy closed the connection instead of an answer"},
@@ -495,6 +493,393 @@ START_TEST(an_answer_is_not_destroyed_by_what_the_client_still_sends)
     app_close();
     settle();
     peer_stop(&peer);
+}
+END_TEST
+
+/* ---- by name, by address ---- */
+
+#define STEPS_MAX       4
+#define REFUSED(status) "HTTP/1.1 " status " No\r\n\r\n"
+
+/* One connection after another; NULL: asked, it says nothing. */
+struct steps {
+    const char *answers[STEPS_MAX];
+    struct {
+        char heads[STEPS_MAX][1024];
+        char after[STEPS_MAX][512];
+        unsigned begun, ended; /* connections */
+    } * seen;
+};
+
+static void steps_main(int fd, void *data)
+{
+    struct steps *steps = data;
+    char buf[512];
+    ssize_t n;
+    unsigned i = steps->seen->begun;
+    if (i >= STEPS_MAX || !peer_read_head(fd, steps->seen->heads[i], sizeof steps->seen->heads[i]))
+        return;
+    steps->seen->begun++;
+    if (steps->answers[i])
+        peer_write(fd, steps->answers[i]);
+    while (!(steps->answers[i] && strstr(steps->answers[i], "bye")) && (n = recv(fd, buf, sizeof buf, 0)) > 0)
+        strncat(steps->seen->after[i], buf, (size_t)n);
+    steps->seen->ended++;
+}
+
+static struct peer start_steps(struct steps *steps)
+{
+    struct peer peer;
+    steps->seen = mmap(NULL, sizeof *steps->seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(steps->seen, MAP_FAILED);
+    ck_assert(peer_start(&peer, AF_INET, 0, steps_main, steps));
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    return peer;
+}
+
+/* Has the proxy been asked for these, in this order, and for no more? */
+static void assert_asked(const struct steps *steps, const char *first, const char *second)
+{
+    const char *hosts[] = {first, second};
+    char expected[200];
+    unsigned n = first ? second ? 2 : 1 : 0;
+    ck_assert_uint_eq(steps->seen->begun, n);
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(expected, sizeof expected, "CONNECT %s:443 HTTP/1.1\r\nHost: %s:443\r\n", hosts[i], hosts[i]);
+        ck_assert_msg(strncmp(steps->seen->heads[i], expected, strlen(expected)) == 0, "%s is not\n%s",
+                      steps->seen->heads[i], expected);
+    }
+}
+
+static void app_send(const void *bytes, size_t n)
+{
+    ck_assert_int_eq(send(app.fd, bytes, n, 0), (ssize_t)n);
+}
+
+static void end_test(struct peer *peer)
+{
+    app_close();
+    settle();
+    peer_stop(peer);
+}
+
+static bool only_session_is(const char *state)
+{
+    struct ipc_session shown;
+    worker_list_start(rig.worker);
+    return worker_list_peek(rig.worker, &shown) && strcmp(shown.state, state) == 0;
+}
+
+static const char *const unreached[] = {REFUSED("404"), REFUSED("500"), REFUSED("502"), REFUSED("503"), REFUSED("504")};
+
+START_TEST(a_name_that_the_proxy_cannot_reach_is_tried_by_address)
+{
+    struct steps steps = {.answers = {unreached[_i], OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    struct ipc_session shown;
+    begin_http();
+    run_until(strcmp(app.got, "hello") == 0);
+    assert_asked(&steps, "www.example", "198.51.100.7");
+    worker_list_start(rig.worker);
+    ck_assert(worker_list_peek(rig.worker, &shown));
+    ck_assert_int_eq(shown.target, TARGET_NAME_FAILED);
+    ck_assert_str_eq(shown.name, "www.example");
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    ck_assert_str_eq(steps.seen->after[1], HTTP_HELLO);
+    assert_log("(www.example; by address: the proxy could not reach the name) via plain");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(a_refused_name_is_not_tried_by_address)
+{
+    static const char *const answers[] = {REFUSED("400"), REFUSED("403"), REFUSED("407")};
+    struct steps steps = {.answers = {answers[_i], OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    begin_http();
+    run_until(app.ended);
+    assert_asked(&steps, "www.example", NULL);
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(where_both_fail_the_client_is_told_of_the_name)
+{
+    struct steps steps = {.answers = {REFUSED("503"), REFUSED("403")}};
+    struct peer peer = start_steps(&steps);
+    begin_http();
+    run_until(app.ended);
+    assert_asked(&steps, "www.example", "198.51.100.7");
+    ck_assert_msg(strncmp(app.got, "HTTP/1.1 502 Bad Gateway\r\n", 26) == 0, "%s", app.got);
+    ck_assert_ptr_nonnull(strstr(app.got, "(by name: proxy answered 503 No; by address: proxy answered 403 No)"));
+    assert_log("refused the request (by name: proxy answered 503 No; by address: proxy answered 403 No)");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 1);
+    end_test(&peer);
+}
+END_TEST
+
+/* An alert would be the server's last word; after a reset the client tries its next address. */
+START_TEST(an_address_without_a_name_that_the_proxy_cannot_reach_is_reset)
+{
+    struct steps steps = {.answers = {unreached[_i], OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    begin(tls_hello, sizeof tls_hello);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    ck_assert_uint_eq(app.n, 0);
+    assert_asked(&steps, "198.51.100.7", NULL);
+    assert_log("(by address: no name was said)");
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(a_server_that_speaks_first_is_asked_for_soon)
+{
+    struct steps steps = {.answers = {OK "SSH-2.0-x\r\n"}};
+    struct peer peer = start_steps(&steps);
+    ev_tstamp began = ev_time();
+    begin(NULL, 0);
+    run_until(app.n > 0);
+    ck_assert_double_ge(ev_time() - began, SESSION_SILENCE_S - 0.01);
+    ck_assert_double_lt(ev_time() - began, peer_patience(SESSION_SILENCE_S + 0.4));
+    assert_asked(&steps, "198.51.100.7", NULL);
+    app_send("SSH-2.0-y\r\n", 11);
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    ck_assert_str_eq(steps.seen->after[0], "SSH-2.0-y\r\n");
+    assert_log("(by address: nothing was said)");
+    end_test(&peer);
+}
+END_TEST
+
+/* As nc does with nothing to send. */
+START_TEST(a_silent_client_may_end_its_direction_once_there_is_a_tunnel)
+{
+    struct steps steps = {.answers = {OK}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    run_until(only_session_is("ready"));
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    ck_assert_uint_eq(steps.seen->ended, 1);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    assert_log("finished\n");
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(a_server_that_ends_before_anybody_has_spoken_ends_the_client)
+{
+    struct steps steps = {.answers = {"HTTP/1.1 200 OK\r\nX-Then: bye\r\n\r\n"}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    end_test(&peer);
+    assert_log("finished\n");
+}
+END_TEST
+
+/* _i: there is a tunnel to the address; the proxy has refused it; it has not answered yet. */
+START_TEST(a_late_name_replaces_the_address)
+{
+    static const char *const answers[] = {OK, REFUSED("403"), NULL}, *const states[] = {"ready", "refused", "dial"};
+    struct steps steps = {.answers = {answers[_i], OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    run_until(steps.seen->begun == 1 && only_session_is(states[_i]));
+    app_send(HTTP_HELLO, sizeof HTTP_HELLO - 1);
+    run_until(strcmp(app.got, "hello") == 0);
+    assert_asked(&steps, "198.51.100.7", "www.example");
+    ck_assert_str_eq(steps.seen->after[0], "");
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    ck_assert_str_eq(steps.seen->after[1], HTTP_HELLO);
+    assert_log("(www.example; by name, which came late)");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(a_late_name_that_the_proxy_cannot_reach_leads_back_to_the_address)
+{
+    struct steps steps = {.answers = {OK, REFUSED("502"), OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    run_until(only_session_is("ready"));
+    app_send(HTTP_HELLO, sizeof HTTP_HELLO - 1);
+    run_until(strcmp(app.got, "hello") == 0);
+    ck_assert_ptr_nonnull(strstr(steps.seen->heads[2], "CONNECT 198.51.100.7:443 "));
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(a_late_client_without_a_name_goes_on_through_the_tunnel)
+{
+    struct steps steps = {.answers = {OK}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    run_until(only_session_is("ready"));
+    app_send("SSH-2.0-y\r\n", 11);
+    run_until(strcmp(steps.seen->after[0], "SSH-2.0-y\r\n") == 0);
+    assert_asked(&steps, "198.51.100.7", NULL);
+    end_test(&peer);
+}
+END_TEST
+
+/* The rest comes after a while; nobody has been asked for anything before that. */
+START_TEST(a_hello_in_late_pieces_keeps_its_name)
+{
+    struct steps steps = {.answers = {OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    ev_tstamp began = ev_time();
+    begin(HTTP_HELLO, 5);
+    run_until(ev_time() - began > 2 * SESSION_SILENCE_S);
+    ck_assert_uint_eq(*peer.accepted, 0);
+    app_send(HTTP_HELLO + 5, sizeof HTTP_HELLO - 1 - 5);
+    run_until(strcmp(app.got, "hello") == 0);
+    assert_asked(&steps, "www.example", NULL);
+    end_test(&peer);
+}
+END_TEST
+
+/* The first piece comes late, too, and the second later. */
+START_TEST(a_late_hello_in_pieces_keeps_its_name)
+{
+    struct steps steps = {.answers = {_i ? REFUSED("403") : OK, OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    run_until(only_session_is(_i ? "refused" : "ready"));
+    app_send(HTTP_HELLO, 5);
+    ev_tstamp began = ev_time();
+    run_until(ev_time() - began > SESSION_SILENCE_S);
+    app_send(HTTP_HELLO + 5, sizeof HTTP_HELLO - 1 - 5);
+    run_until(strcmp(app.got, "hello") == 0);
+    assert_asked(&steps, "198.51.100.7", "www.example");
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(a_refused_address_whose_client_stays_silent_is_told_in_the_end)
+{
+    struct steps steps = {.answers = {REFUSED("403")}};
+    struct peer peer = start_steps(&steps);
+    ev_tstamp began = ev_time();
+    begin(NULL, 0);
+    run_until(app.ended);
+    ck_assert_double_ge(ev_time() - began, SESSION_LATE_S - 0.1);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    assert_log("(by address: nothing was said)");
+    assert_log("proxy refused the request (proxy answered 403 No)");
+    end_test(&peer);
+}
+END_TEST
+
+/* Neither a client that leaves at once nor a later one keeps a tunnel. */
+START_TEST(a_silent_client_that_leaves_takes_its_tunnel_along)
+{
+    struct steps steps = {.answers = {OK}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    if (_i) {
+        run_until(only_session_is("ready"));
+        app_reset();
+        settle();
+        run_until(steps.seen->ended == 1);
+    } else {
+        app_close();
+        settle();
+        ck_assert_uint_eq(*peer.accepted, 0);
+    }
+    assert_log("client left before the proxy had answered");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_tunnel_that_waits_for_a_name_is_cut_and_drained_as_any_other)
+{
+    struct steps steps = {.answers = {OK}};
+    struct peer peer = start_steps(&steps);
+    begin(NULL, 0);
+    run_until(only_session_is("ready"));
+    if (_i) {
+        set_route(ROUTE_CLOSED, 2, NULL, "");
+    } else {
+        set_route(ROUTE_SECURE, 2, &peer.address, "gw.example");
+        ev_feed_event(rig.loop, &rig.worker->draining, EV_TIMER);
+    }
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    assert_log(_i ? "cut because the verdict became blocked" : "non-secure session ended after");
+    end_test(&peer);
+}
+END_TEST
+
+static const struct {
+    const char *bytes, *told; /* NULL: reset */
+    size_t n;
+} nameless[] = {
+    {(const char *)tls_hello, "\x15\x03\x01\x00\x02\x02\x6d", sizeof tls_hello},
+    {"GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", 18},
+    {"SSH-2.0-y\r\n", NULL, 11},
+    {"", NULL, 0},
+};
+
+START_TEST(where_names_are_required_an_address_is_not_asked_for)
+{
+    struct steps steps = {.answers = {OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    rig.worker->settings->conf->names = CONF_NAMES_REQUIRE;
+    begin(nameless[_i].bytes, nameless[_i].n);
+    run_until(app.ended);
+    if (nameless[_i].told)
+        ck_assert_mem_eq(app.got, nameless[_i].told, 7);
+    else
+        ck_assert_int_eq(app.error, ECONNRESET);
+    ck_assert_uint_eq(*peer.accepted, 0);
+    assert_log("via plain 127.0.0.1:");
+    assert_log("no name was said, and only names may go to the proxy (Names=require)");
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(where_names_are_required_a_late_one_and_no_address_is_asked_for)
+{
+    struct steps steps = {.answers = {REFUSED("502"), OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    rig.worker->settings->conf->names = CONF_NAMES_REQUIRE;
+    ev_tstamp began = ev_time();
+    begin(NULL, 0);
+    run_until(ev_time() - began > 2 * SESSION_SILENCE_S);
+    ck_assert_uint_eq(*peer.accepted, 0);
+    app_send(HTTP_HELLO, sizeof HTTP_HELLO - 1);
+    run_until(app.ended);
+    assert_asked(&steps, "www.example", NULL);
+    ck_assert_ptr_nonnull(strstr(app.got, "502 Bad Gateway"));
+    end_test(&peer);
+}
+END_TEST
+
+/* _i: the client speaks at once, late, or not at all. */
+START_TEST(where_names_are_ignored_the_address_is_asked_for)
+{
+    struct steps steps = {.answers = {OK "hello"}};
+    struct peer peer = start_steps(&steps);
+    rig.worker->settings->conf->names = CONF_NAMES_IGNORE;
+    begin(HTTP_HELLO, _i ? 0 : sizeof HTTP_HELLO - 1);
+    run_until(strcmp(app.got, "hello") == 0);
+    if (_i == 1)
+        app_send(HTTP_HELLO, sizeof HTTP_HELLO - 1);
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    assert_asked(&steps, "198.51.100.7", NULL);
+    ck_assert_str_eq(steps.seen->after[0], _i == 2 ? "" : HTTP_HELLO);
+    assert_log(_i ? "(by address: Names=ignore)" : "(www.example; by address: Names=ignore)");
+    end_test(&peer);
 }
 END_TEST
 
@@ -1099,6 +1484,24 @@ static Suite *session_suite(void)
     tcase_add_loop_test(tcase, a_bad_answer_is_an_alert_for_a_tls_client, 0, n_bad);
     tcase_add_test(tcase, a_client_that_speaks_something_else_is_reset);
     tcase_add_test(tcase, an_answer_is_not_destroyed_by_what_the_client_still_sends);
+    tcase_add_loop_test(tcase, a_name_that_the_proxy_cannot_reach_is_tried_by_address, 0, 5);
+    tcase_add_loop_test(tcase, a_refused_name_is_not_tried_by_address, 0, 3);
+    tcase_add_test(tcase, where_both_fail_the_client_is_told_of_the_name);
+    tcase_add_loop_test(tcase, an_address_without_a_name_that_the_proxy_cannot_reach_is_reset, 0, 5);
+    tcase_add_test(tcase, a_server_that_speaks_first_is_asked_for_soon);
+    tcase_add_test(tcase, a_silent_client_may_end_its_direction_once_there_is_a_tunnel);
+    tcase_add_test(tcase, a_server_that_ends_before_anybody_has_spoken_ends_the_client);
+    tcase_add_loop_test(tcase, a_late_name_replaces_the_address, 0, 3);
+    tcase_add_test(tcase, a_late_name_that_the_proxy_cannot_reach_leads_back_to_the_address);
+    tcase_add_test(tcase, a_late_client_without_a_name_goes_on_through_the_tunnel);
+    tcase_add_test(tcase, a_hello_in_late_pieces_keeps_its_name);
+    tcase_add_loop_test(tcase, a_late_hello_in_pieces_keeps_its_name, 0, 2);
+    tcase_add_test(tcase, a_refused_address_whose_client_stays_silent_is_told_in_the_end);
+    tcase_add_loop_test(tcase, a_silent_client_that_leaves_takes_its_tunnel_along, 0, 2);
+    tcase_add_loop_test(tcase, a_tunnel_that_waits_for_a_name_is_cut_and_drained_as_any_other, 0, 2);
+    tcase_add_loop_test(tcase, where_names_are_required_an_address_is_not_asked_for, 0, 4);
+    tcase_add_test(tcase, where_names_are_required_a_late_one_and_no_address_is_asked_for);
+    tcase_add_loop_test(tcase, where_names_are_ignored_the_address_is_asked_for, 0, 3);
     tcase_add_loop_test(tcase, refused_at_the_door, 0, 4);
     tcase_add_loop_test(tcase, a_direct_connection_to_the_relay_port_is_refused, 0, 2);
     tcase_add_test(tcase, at_the_limit_connections_wait_and_the_log_says_so_once);

@@ -50,11 +50,22 @@ static void put_server_name(struct bytes *bytes, const char *name)
     put(bytes, name, n);
 }
 
+static enum { ECH_NONE, ECH_FIRST, ECH_LAST } ech;
+
+static void put_ech(struct bytes *bytes)
+{
+    put_number(bytes, 2, 0xfe0d);
+    put_number(bytes, 2, 200);
+    put_filler(bytes, 200);
+}
+
 /* The handshake message, without records. filler: size of another extension before server_name. */
 static void make_message(struct bytes *message, const char *name, size_t filler)
 {
     static struct bytes extensions, body;
     extensions.n = body.n = message->n = 0;
+    if (ech == ECH_FIRST)
+        put_ech(&extensions);
     if (filler > 0) {
         put_number(&extensions, 2, 21); /* padding */
         put_number(&extensions, 2, filler);
@@ -62,6 +73,8 @@ static void make_message(struct bytes *message, const char *name, size_t filler)
     }
     if (name)
         put_server_name(&extensions, name);
+    if (ech == ECH_LAST)
+        put_ech(&extensions);
     put_number(&body, 2, 0x0303);
     put_filler(&body, 32);
     put_number(&body, 1, 32);
@@ -153,6 +166,22 @@ START_TEST(hello_without_sni_is_tls_without_a_name)
     ck_assert_uint_eq(bytes_until_done(hello.data, hello.n, &sniff), hello.n);
     ck_assert_int_eq(sniff.kind, SNIFF_TLS);
     ck_assert_str_eq(sniff.name, "");
+}
+END_TEST
+
+/* Before and behind the server name, and without one. */
+START_TEST(an_encrypted_hello_is_marked_and_keeps_its_outer_name)
+{
+    static struct bytes hello;
+    struct sniff sniff;
+    make_hello(&hello, "outer.example", _i, 16384);
+    ck_assert_int_eq(sniff_bytes(hello.data, hello.n, &sniff), SNIFF_DONE);
+    ck_assert(!sniff.ech);
+    ech = _i % 2 ? ECH_FIRST : ECH_LAST;
+    make_hello(&hello, _i < 2 ? "outer.example" : NULL, _i, 16384);
+    ck_assert_uint_eq(bytes_until_done(hello.data, hello.n, &sniff), hello.n);
+    ck_assert(sniff.ech);
+    ck_assert_str_eq(sniff.name, _i < 2 ? "outer.example" : "");
 }
 END_TEST
 
@@ -388,6 +417,7 @@ int main(void)
     tcase_add_loop_test(tls, hello_byte_by_byte_is_done_exactly_at_its_end, 0, 4);
     tcase_add_test(tls, hello_with_a_16_kb_extension_gives_its_name);
     tcase_add_test(tls, hello_without_sni_is_tls_without_a_name);
+    tcase_add_loop_test(tls, an_encrypted_hello_is_marked_and_keeps_its_outer_name, 0, 4);
     tcase_add_test(tls, hello_beyond_the_limit_gives_up_on_a_name);
     tcase_add_loop_test(tls, what_only_begins_like_tls_is_not, 0, 5);
     tcase_add_loop_test(tls, a_record_of_another_kind_ends_the_search_for_a_name, 0, 3);

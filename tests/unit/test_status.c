@@ -227,8 +227,14 @@ END_TEST
 
 START_TEST(a_session_is_told_whole)
 {
-    struct ipc_session session = {
-        .name = "www.example", .mode = ROUTE_SECURE, .bytes_up = 5, .bytes_down = 6, .age_ms = 789, .state = "open"};
+    struct ipc_session session = {.name = "www.example",
+                                  .ech = true,
+                                  .target = TARGET_LATE_NAME,
+                                  .mode = ROUTE_SECURE,
+                                  .bytes_up = 5,
+                                  .bytes_down = 6,
+                                  .age_ms = 789,
+                                  .state = "open"};
     json_t *status;
     addr_parse("127.0.0.1", 4242, &session.client);
     addr_parse("198.51.100.7", 443, &session.destination);
@@ -237,6 +243,8 @@ START_TEST(a_session_is_told_whole)
     TEXT("client", "127.0.0.1:4242");
     TEXT("destination", "198.51.100.7:443");
     TEXT("name", "www.example");
+    TEXT("target", "late-name");
+    ck_assert(json_is_true(json_object_get(status, "ech")));
     TEXT("route", "secure");
     TEXT("proxy", "192.0.2.7:8081");
     NUMBER("bytes.up", 5);
@@ -248,6 +256,7 @@ START_TEST(a_session_is_told_whole)
     memset(&session, 0, sizeof session);
     status = parse(status_session_json(&session));
     IS_NULL("name");
+    IS_NULL("target");
     IS_NULL("route");
     IS_NULL("proxy");
     json_decref(status);

@@ -12,6 +12,7 @@
 #include "model/cause.h"
 #include "model/reason.h"
 #include "model/report.h"
+#include "model/target.h"
 #include "model/verb.h"
 #include "model/verdict.h"
 
@@ -102,10 +103,18 @@ static void put_reasons(FILE *out)
         fprintf(out, ".It Li %s\n%s\n", reason_slug((enum reason)reason), reason_text((enum reason)reason));
 }
 
+static void put_targets(FILE *out)
+{
+    for (int target = TARGET_NONE + 1; target < TARGET_COUNT; target++)
+        fprintf(out, ".It Li %s\n%s\n", target_slug((enum target)target), target_text((enum target)target));
+}
+
 static const struct {
     const char *page, *name;
     void (*put)(FILE *out);
-} lists[] = {{"man/penstock.1", "causes", put_causes}, {"man/penstockd.8", "reasons", put_reasons}};
+} lists[] = {{"man/penstock.1", "causes", put_causes},
+             {"man/penstockd.8", "reasons", put_reasons},
+             {"man/penstock.1", "targets", put_targets}};
 
 static void update_page(const char *name, const char *page, const char *begin, const char *end, const char *list)
 {
@@ -146,7 +155,21 @@ START_TEST(a_manual_lists_the_whole_table)
 }
 END_TEST
 
-/* ---- verdicts, stages, reasons ---- */
+/* ---- verdicts, stages, reasons, targets ---- */
+
+START_TEST(a_target_has_a_slug_and_a_text_of_its_own)
+{
+    enum target target = (enum target)_i;
+    check_slug(target_slug(target), SLUG);
+    ck_assert_ptr_nonnull(target_text(target));
+    for (int other = TARGET_NONE + 1; other < _i; other++) {
+        ck_assert_str_ne(target_slug(target), target_slug((enum target)other));
+        ck_assert_str_ne(target_text(target), target_text((enum target)other));
+    }
+    ck_assert_ptr_null(target_slug(TARGET_NONE));
+    ck_assert(!target_is_name(TARGET_NONE));
+}
+END_TEST
 
 START_TEST(a_verdict_has_a_slug_of_its_own)
 {
@@ -248,6 +271,7 @@ int main(void)
     tcase_add_test_raise_signal(causes, a_cause_that_is_none_of_ours_is_our_own_bug, SIGABRT);
     suite_add_tcase(suite, causes);
     tcase_add_loop_test(others, a_verdict_has_a_slug_of_its_own, 0, VERDICT_COUNT);
+    tcase_add_loop_test(others, a_target_has_a_slug_and_a_text_of_its_own, TARGET_NONE + 1, TARGET_COUNT);
     tcase_add_test(others, what_is_no_verdict_is_none);
     tcase_add_test(others, only_connected_verdicts_redirect);
     tcase_add_loop_test(others, a_stage_has_a_key_of_its_own, 0, STAGE_COUNT);

@@ -20,6 +20,8 @@ static_assert(sizeof(enum conf_stop) == sizeof(unsigned) && sizeof(enum log_leve
               "an enum is an unsigned");
 
 static const struct conf_word versions[] = {{"1.2", CONF_TLS_1_2}, {"1.3", CONF_TLS_1_3}, {NULL, 0}};
+static const struct conf_word names[] = {
+    {"prefer", CONF_NAMES_PREFER}, {"require", CONF_NAMES_REQUIRE}, {"ignore", CONF_NAMES_IGNORE}, {NULL, 0}};
 static const struct conf_word quic[] = {{"reject", CONF_QUIC_REJECT}, {"pass", CONF_QUIC_PASS}, {NULL, 0}};
 static const struct conf_word unavailable[] = {
     {"block", CONF_UNAVAILABLE_BLOCK}, {"direct", CONF_UNAVAILABLE_DIRECT}, {NULL, 0}};
@@ -69,7 +71,8 @@ static const struct conf_key keys[] = {
     KEY("Redirect", "Intercept", INTERCEPT, .high = 0),
     KEY("Redirect", "ForwardedFrom", REFUSED, .high = 0),
     KEY("Redirect", "HTTP", REFUSED, .high = 0),
-    KEY("Redirect", "Names", REFUSED, .high = 0),
+    KEY("Redirect", "Names", WORD, FIELD(names), .words = names, .expected = "prefer, require or ignore",
+        .initial = "prefer"),
     KEY("Redirect", "QUIC", WORD, FIELD(quic), .words = quic, .expected = "reject or pass", .initial = "reject"),
     /* The relays, which listen there, have no privilege. */
     KEY("Redirect", "ListenPort", PORT, FIELD(listen_port), .low = 1024, .initial = "15443"),

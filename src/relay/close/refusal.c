@@ -7,12 +7,19 @@
 
 #define ALERT_ACCESS_DENIED  49
 #define ALERT_INTERNAL_ERROR 80
+#define ALERT_NO_EXTENSION   109 /* "missing_extension" of a server that wants a name, RFC 8446 section 9.2 */
 #define BODY_MAX             640
 
-static size_t write_alert(int http_status, char *buf)
+static unsigned char alert_of(enum reason reason, int http_status)
 {
-    bool denied = http_status == 403 || http_status == 407;
-    const unsigned char alert[] = {21, 3, 1, 0, 2, 2, denied ? ALERT_ACCESS_DENIED : ALERT_INTERNAL_ERROR};
+    if (reason == REASON_NAME_REQUIRED)
+        return ALERT_NO_EXTENSION;
+    return http_status == 403 || http_status == 407 ? ALERT_ACCESS_DENIED : ALERT_INTERNAL_ERROR;
+}
+
+static size_t write_alert(enum reason reason, int http_status, char *buf)
+{
+    const unsigned char alert[] = {21, 3, 1, 0, 2, 2, alert_of(reason, http_status)};
     memcpy(buf, alert, sizeof alert);
     return sizeof alert;
 }
@@ -25,6 +32,8 @@ static bool is_timeout(enum reason reason)
 
 static const char *status_line(enum reason reason, int http_status)
 {
+    if (reason == REASON_NAME_REQUIRED)
+        return "400 Bad Request";
     if (http_status == 403)
         return "403 Forbidden";
     return is_timeout(reason) ? "504 Gateway Timeout" : "502 Bad Gateway";
@@ -55,7 +64,7 @@ size_t refusal_write(enum sniff_kind kind, enum reason reason, int http_status, 
 {
     switch (kind) {
     case SNIFF_TLS:
-        return write_alert(http_status, buf);
+        return write_alert(reason, http_status, buf);
     case SNIFF_HTTP:
         return write_response(reason, http_status, detail, buf);
     case SNIFF_OTHER:

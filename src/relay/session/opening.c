@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,10 @@
 
 void session_drop_way(struct session *session)
 {
+    stream_free(session->proxy, true);
     tunnel_free(session->tunnel);
     link_free(session->link);
+    session->proxy = NULL;
     session->tunnel = NULL;
     session->link = NULL;
 }
@@ -38,6 +41,19 @@ static void session_hold(struct session *session, const struct link_failure *fai
     }
 }
 
+/* Where both were tried, the client is told of the name, for that is what it has asked for. */
+static void session_close_refused(struct session *session, const struct link_failure *failure)
+{
+    char detail[2 * DETAIL_MAX];
+    if (!session->name_detail) {
+        session_close(session, failure->reason, failure->detail);
+        return;
+    }
+    snprintf(detail, sizeof detail, "by name: %s; by address: %s", session->name_detail, failure->detail);
+    session->http_status = session->name_status;
+    session_close(session, failure->reason, detail);
+}
+
 /* There is no way through the proxy. */
 static void session_way_failed(struct session *session, const struct link_failure *failure)
 {
@@ -46,8 +62,138 @@ static void session_way_failed(struct session *session, const struct link_failur
     if (failure->proxy_at_fault)
         session_hold(session, failure);
     else
-        session_close(session, failure->reason, failure->detail);
+        session_close_refused(session, failure);
 }
+
+/* ---- by name, by address ---- */
+
+static enum conf_names session_names(const struct session *session)
+{
+    return session->settings->conf->names;
+}
+
+/* The proxy could not reach the name. The address is where the client wanted to go in the first place. */
+static void session_try_address(struct session *session, const struct link_failure *failure)
+{
+    free(session->name_detail);
+    session->name_detail = strdup(failure->detail);
+    session->name_status = session->http_status;
+    session->facts.name_failed = true;
+    session_dial(session);
+}
+
+/* The proxy does not go to the address, but perhaps to the name: until one comes, or for long enough, nobody need know.
+ */
+static void session_await_name(struct session *session, const struct link_failure *failure)
+{
+    session_drop_way(session);
+    session->cause = (uint8_t)failure->cause;
+    session->refused = (uint8_t)failure->reason;
+    free(session->held_detail);
+    session->held_detail = strdup(failure->detail);
+    session_enter(session, SESSION_REFUSED);
+    session_limit_hearing(session);
+}
+
+static void session_tunnel_failed(struct session *session, const struct link_failure *failure)
+{
+    bool may_hear_name =
+        !session->facts.heard && session_names(session) == CONF_NAMES_PREFER && session->http_status != 407;
+    if (destination_may_try_address(session_names(session), &session->facts, session->target, session->http_status))
+        session_try_address(session, failure);
+    else if (failure->reason == REASON_PROXY_REFUSED && may_hear_name)
+        session_await_name(session, failure);
+    else
+        session_way_failed(session, failure);
+}
+
+static void session_proxy_cb(int events, void *data);
+
+static void session_watch_proxy(struct session *session, int events)
+{
+    stream_watch(session->proxy, session->worker->loop, events, session_proxy_cb, session);
+}
+
+/* While nothing has passed: does the server speak first? What comes may be TLS's own business. */
+static void session_proxy_cb(int events, void *data)
+{
+    struct session *session = data;
+    unsigned char bytes[1024];
+    size_t n = 0;
+    switch (stream_read(session->proxy, bytes, sizeof bytes, &n)) {
+    case STREAM_OK:
+        if (stream_unread(session->proxy, bytes, n) < 0)
+            session_close(session, REASON_NO_MEMORY, NULL);
+        else
+            session_hear_no_more(session);
+        return;
+    case STREAM_AGAIN_READ:
+        session_watch_proxy(session, STREAM_READABLE);
+        return;
+    case STREAM_AGAIN_WRITE:
+        session_watch_proxy(session, STREAM_READABLE | STREAM_WRITABLE);
+        return;
+    case STREAM_EOF:
+    case STREAM_TRUNCATED:
+        session_hear_no_more(session);
+        return;
+    case STREAM_RESET:
+        session_close(session, REASON_PROXY_RESET, NULL);
+        return;
+    case STREAM_FAILED:
+        session_close(session, REASON_PROXY_ERROR, stream_error(session->proxy));
+        return;
+    }
+}
+
+static void session_tunnel_up(struct session *session)
+{
+    if (session->facts.heard) {
+        session_open(session);
+        return;
+    }
+    session_enter(session, SESSION_READY);
+    session->ready_at = ev_now(session->worker->loop);
+    if (session_names(session) != CONF_NAMES_PREFER || stream_pending(session->proxy)) {
+        session_hear_no_more(session);
+        return;
+    }
+    session_watch_proxy(session, STREAM_READABLE);
+    session_limit_hearing(session);
+}
+
+void session_reconsider(struct session *session)
+{
+    bool otherwise =
+        target_is_name(destination_choose(session_names(session), &session->facts)) && !target_is_name(session->target);
+    switch (session->state) {
+    case SESSION_DIAL: /* before CONNECT, session_link_cb() will see it */
+        if (otherwise && session->tunnel)
+            session_dial(session);
+        return;
+    case SESSION_READY:
+        if (otherwise)
+            session_dial(session);
+        else
+            session_open(session);
+        return;
+    case SESSION_REFUSED:
+        if (otherwise)
+            session_dial(session);
+        else
+            session_close(session, (enum reason)session->refused, session->held_detail);
+        return;
+    case SESSION_NEW:
+    case SESSION_SNIFF:
+    case SESSION_HELD:
+    case SESSION_OPEN:
+    case SESSION_ENDED:
+        break;
+    }
+    assert(!"nothing was chosen in this state");
+}
+
+/* ---- the way ---- */
 
 static void session_tunnel_cb(struct tunnel *tunnel, const struct link_failure *failure, void *data)
 {
@@ -55,12 +201,13 @@ static void session_tunnel_cb(struct tunnel *tunnel, const struct link_failure *
     assert(session->state == SESSION_DIAL && tunnel == session->tunnel);
     session->http_status = tunnel_http_status(tunnel);
     if (failure) {
-        session_way_failed(session, failure);
+        session_tunnel_failed(session, failure);
         return;
     }
     struct stream *proxy = tunnel_take_stream(tunnel);
     session_drop_way(session);
-    session_open(session, proxy);
+    session->proxy = proxy;
+    session_tunnel_up(session);
 }
 
 static void session_link_cb(struct link *link, const struct link_failure *failure, void *data)
@@ -72,8 +219,11 @@ static void session_link_cb(struct link *link, const struct link_failure *failur
         session_way_failed(session, failure);
         return;
     }
+    session->target = (uint8_t)destination_choose(session_names(session), &session->facts);
+    session->facts.asked_address |= !target_is_name(session->target);
     struct tunnel_request request = {.conf = session->settings->conf,
-                                     .host = destination_target(session->name, &session->destination, text),
+                                     .host =
+                                         destination_host(session->target, session->name, &session->destination, text),
                                      .port = addr_port(&session->destination)};
     session->tunnel = tunnel_start(session->worker->loop, link, &request, session_tunnel_cb, session);
     session->link = NULL;
@@ -103,7 +253,7 @@ void session_dial(struct session *session)
 {
     struct worker *worker = session->worker;
     const struct route *route = &worker->route;
-    assert(session->state == SESSION_SNIFF || session->state == SESSION_DIAL || session->state == SESSION_HELD);
+    assert(session->state != SESSION_NEW && session->state != SESSION_OPEN && session->state != SESSION_ENDED);
     if (route->mode == ROUTE_CLOSED || !worker->settings) {
         session_close(session, REASON_BLOCKED, route->status);
         return;
@@ -118,6 +268,8 @@ void session_dial(struct session *session)
     enum reason reason;
     if (!destination_judge(session->settings->conf, &session->destination, &session->own, &route->address, &reason))
         session_close(session, reason, NULL);
+    else if (destination_choose(session_names(session), &session->facts) == TARGET_NONE)
+        session_close(session, REASON_NAME_REQUIRED, NULL);
     else if (route->mode == ROUTE_SECURE && !session->settings->tls)
         session_close(session, REASON_TLS_FAILED, session->settings->tls_error.text);
     else
@@ -130,7 +282,8 @@ void session_route_changed(struct session *session, const struct route *previous
     bool other_way = route->mode != previous->mode || !addr_equal(&route->address, &previous->address) ||
                      strcmp(route->server, previous->server) != 0;
     if (route->mode == ROUTE_CLOSED) {
-        session_close(session, session->state == SESSION_OPEN ? REASON_CUT : REASON_BLOCKED, route->status);
+        bool had_tunnel = session->state == SESSION_OPEN || session->state == SESSION_READY;
+        session_close(session, had_tunnel ? REASON_CUT : REASON_BLOCKED, route->status);
         return;
     }
     switch (session->state) {
@@ -145,6 +298,8 @@ void session_route_changed(struct session *session, const struct route *previous
         return;
     case SESSION_NEW:
     case SESSION_SNIFF:
+    case SESSION_READY:
+    case SESSION_REFUSED:
     case SESSION_OPEN:
     case SESSION_ENDED:
         return;

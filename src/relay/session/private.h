@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of a session share: session.c (its beginning, life and end) and opening.c (its way through the proxy);
- * and worker.c, for the list. Nobody else includes this. */
+/* What the parts of a session share: session.c (its beginning, life and end), hearing.c (what its client says first)
+ * and opening.c (its way through the proxy); and worker.c, for the list. Nobody else includes this. */
 #ifndef PENSTOCK_RELAY_SESSION_PRIVATE_H
 #define PENSTOCK_RELAY_SESSION_PRIVATE_H
 
@@ -11,6 +11,7 @@
 #include "channel/link/link.h"
 #include "channel/link/tunnel.h"
 #include "relay/pump/pump.h"
+#include "relay/session/destination.h"
 #include "relay/session/first_bytes.h"
 #include "relay/session/session.h"
 
@@ -19,7 +20,9 @@ enum session_state {
     SESSION_SNIFF, /* reading what the client says first */
     SESSION_DIAL,  /* a way through the proxy is being opened */
     SESSION_HELD,  /* the dial failed and the route is under test: waits for the next route */
-    SESSION_OPEN,  /* the pump runs */
+    SESSION_READY, /* a tunnel to the address is up; nothing has passed through it, and the client may yet say a name */
+    SESSION_REFUSED, /* the proxy has refused the address; the client may yet say a name */
+    SESSION_OPEN,    /* the pump runs */
     SESSION_ENDED,
 };
 
@@ -27,21 +30,28 @@ struct session {
     struct worker *worker;
     TAILQ_ENTRY(session) among; /* the worker's sessions */
     struct settings *settings;  /* of the last dial; NULL: none yet */
-    struct stream *client;      /* the proxy's is in link, then in tunnel, later both are in pump */
+    struct stream *client;      /* the proxy's is in link, then in tunnel, then here, later both are in pump */
+    struct stream *proxy;       /* of SESSION_READY; NULL: none */
     struct link *link;          /* NULL: none, or in the tunnel */
     struct tunnel *tunnel;
     ev_timer timer;
     enum session_state state;
     enum sniff_kind kind;
+    struct destination_facts facts;
+    bool ech;
+    uint8_t target;      /* enum target; of the last CONNECT */
     uint8_t mode, cause; /* enum route_mode, enum cause; of the last dial */
+    uint8_t refused;     /* enum reason; of SESSION_REFUSED */
     uint8_t tries;       /* dials that failed through the proxy's fault */
     uint64_t id, generation;
     ev_tstamp began_at, held_until; /* 0: never held; all holds together have one limit */
+    ev_tstamp spoke_at, ready_at;   /* the client said a part of its first bytes; SESSION_READY began */
     struct addr client_address, destination, own, proxy_address;
     char *name;        /* NULL: none */
     char *held_detail; /* why the last dial failed; NULL: none */
+    char *name_detail; /* why the proxy could not reach the name; NULL: none */
     struct first_bytes head;
-    int http_status;
+    int http_status, name_status; /* of the last CONNECT, of the one for a name that could not be reached; 0: none */
     struct pump pump;
 };
 
@@ -49,10 +59,22 @@ struct session {
 /* The only writer of the state. */
 void session_enter(struct session *session, enum session_state state);
 void session_set_timer(struct session *session, double after);
-/* There is a way: proxy, which is taken over, leads to the destination. */
-void session_open(struct session *session, struct stream *proxy);
+/* From here on the pump moves bytes to session->proxy and back. */
+void session_open(struct session *session);
+
+/* ---- hearing.c: the session may have ended when one of these returns ---- */
+void session_watch_client(struct session *session, bool on);
+/* Reads on what the client says first. */
+void session_hear(struct session *session);
+/* What is there must do. */
+void session_hear_no_more(struct session *session);
+/* The timer of a state in which a name may come. */
+void session_limit_hearing(struct session *session);
+void session_hearing_timer(struct session *session);
 
 /* ---- opening.c ---- */
+/* The client has been heard while a way was being opened, or after that. The session may have ended when it returns. */
+void session_reconsider(struct session *session);
 /* Opens a way along the route as it is now. The session may have ended when it returns. */
 void session_dial(struct session *session);
 /* Abandons it as far as it has come. */

@@ -27,6 +27,8 @@ static const struct {
     [SESSION_SNIFF] = {"sniff", SESSION_SILENCE_S},
     [SESSION_DIAL] = {"dial", 0.},
     [SESSION_HELD] = {"held", 0.}, /* session_hold() sets it */
+    [SESSION_READY] = {"ready", SESSION_YOUNG_S},
+    [SESSION_REFUSED] = {"refused", 0.}, /* session_limit_hearing() sets it */
     [SESSION_OPEN] = {"open", SESSION_YOUNG_S},
     [SESSION_ENDED] = {"ended", 0.},
 };
@@ -34,13 +36,6 @@ static const struct {
 void session_set_timer(struct session *session, double after)
 {
     timer_arm(session->worker->loop, &session->timer, after);
-}
-
-static void session_client_cb(int events, void *data);
-
-static void session_watch_client(struct session *session, bool on)
-{
-    stream_watch(session->client, session->worker->loop, on ? STREAM_READABLE : 0, session_client_cb, session);
 }
 
 void session_enter(struct session *session, enum session_state state)
@@ -69,6 +64,8 @@ static void session_write_log(const struct session *session, enum reason reason,
                                             .destination = &session->destination,
                                             .proxy = &session->proxy_address,
                                             .name = session->name,
+                                            .ech = session->ech,
+                                            .target = session->target,
                                             .mode = session->mode,
                                             .up = session->pump.up.delivered,
                                             .down = session->pump.down.delivered,
@@ -84,8 +81,17 @@ static void session_free(struct session *session)
     settings_unref(session->settings);
     free(session->name);
     free(session->held_detail);
+    free(session->name_detail);
     first_bytes_fini(&session->head);
     free(session);
+}
+
+/* In which it is told why. A client of an address without a name may know more addresses of its server, but only after
+ * a reset it tries them: an alert would be the server's last word. */
+static enum sniff_kind session_language(const struct session *session, enum reason reason)
+{
+    bool unreached = reason == REASON_PROXY_REFUSED && destination_is_unreached(session->http_status);
+    return session->kind == SNIFF_TLS && !session->name && unreached ? SNIFF_OTHER : session->kind;
 }
 
 void session_close(struct session *session, enum reason reason, const char *detail)
@@ -101,7 +107,8 @@ void session_close(struct session *session, enum reason reason, const char *deta
         pump_fini(&session->pump);
         close_tunnel(worker->lingering, &session->pump, reason, session->mode == ROUTE_SECURE);
     } else {
-        close_refused(worker->lingering, session->client, session->kind, reason, session->http_status, detail);
+        close_refused(worker->lingering, session->client, session_language(session, reason), reason,
+                      session->http_status, detail);
     }
     worker_remove(worker, session);
     session_free(session);
@@ -154,10 +161,11 @@ static void session_pump_cb(struct pump *pump, enum pump_event event, void *data
     }
 }
 
-void session_open(struct session *session, struct stream *proxy)
+void session_open(struct session *session)
 {
-    assert(session->state == SESSION_DIAL && !session->link && !session->tunnel);
-    pump_init(&session->pump, &session->worker->pump_means, session->client, proxy, session_pump_cb, session);
+    assert(session->facts.heard && session->proxy && !session->link && !session->tunnel);
+    pump_init(&session->pump, &session->worker->pump_means, session->client, session->proxy, session_pump_cb, session);
+    session->proxy = NULL;
     session_enter(session, SESSION_OPEN);
     pump_start(&session->pump);
 }
@@ -186,107 +194,20 @@ static void session_check_idle(struct session *session)
 
 void session_drain(struct session *session)
 {
-    if (session->mode == ROUTE_PLAIN && session->state == SESSION_OPEN)
+    if (session->mode == ROUTE_PLAIN && (session->state == SESSION_OPEN || session->state == SESSION_READY))
         session_close(session, REASON_DRAINED, NULL);
 }
 
-/* ---- sniff ---- */
-
-static void session_client_ended(struct session *session);
-
-/* Reads on, or with give_up makes do with what is there. The session may have ended when it returns. */
-static void session_sniff(struct session *session, bool give_up)
-{
-    struct sniff sniff;
-    bool first = session->kind == SNIFF_OTHER;
-    enum first_bytes_result result = give_up ? first_bytes_give_up(&session->head, session->client, &sniff)
-                                             : first_bytes_read(&session->head, session->client, &sniff);
-    switch (result) {
-    case FIRST_BYTES_MORE:
-        session->kind = sniff.kind;
-        if (first && session->head.length > 0)
-            session_set_timer(session, session->began_at + SESSION_SNIFF_S - ev_now(session->worker->loop));
-        return;
-    case FIRST_BYTES_DONE:
-        session->kind = sniff.kind;
-        if (sniff.name[0] && !(session->name = strdup(sniff.name)))
-            session_close(session, REASON_NO_MEMORY, NULL);
-        else
-            session_dial(session);
-        return;
-    case FIRST_BYTES_ENDED:
-        session_client_ended(session);
-        return;
-    case FIRST_BYTES_FAILED:
-        session_close(session, REASON_CLIENT_GONE, stream_error(session->client));
-        return;
-    case FIRST_BYTES_NO_MEMORY:
-        session_close(session, REASON_NO_MEMORY, NULL);
-        return;
-    }
-}
-
-/* A client may end its direction and still wait for an answer, but not before it has asked, nor inside TLS. */
-static void session_client_ended(struct session *session)
-{
-    bool spoke = session->head.length > 0 || stream_pending(session->client);
-    if (!spoke || session->kind == SNIFF_TLS)
-        session_close(session, REASON_CLIENT_GONE, NULL);
-    else if (session->state == SESSION_SNIFF)
-        session_sniff(session, true);
-    else
-        session_watch_client(session, false);
-}
-
-/* While there is no tunnel: is the client still there? Bytes that wait in the socket hide its end, so they end the
- * watch; the dial has its limits. */
-static void session_look_after_client(struct session *session)
-{
-    switch (stream_look(session->client)) {
-    case STREAM_OK:
-        session_watch_client(session, false);
-        return;
-    case STREAM_AGAIN_READ:
-    case STREAM_AGAIN_WRITE:
-        return;
-    case STREAM_EOF:
-    case STREAM_TRUNCATED:
-        session_client_ended(session);
-        return;
-    case STREAM_RESET:
-    case STREAM_FAILED:
-        session_close(session, REASON_CLIENT_GONE, stream_error(session->client));
-        return;
-    }
-}
-
 /* ---- events ---- */
-
-static void session_client_cb(int events, void *data)
-{
-    struct session *session = data;
-    switch (session->state) {
-    case SESSION_SNIFF:
-        session_sniff(session, false);
-        return;
-    case SESSION_DIAL:
-    case SESSION_HELD:
-        session_look_after_client(session);
-        return;
-    case SESSION_NEW:
-    case SESSION_OPEN:
-    case SESSION_ENDED:
-        break;
-    }
-    assert(!"the client is not polled in this state");
-}
 
 static void session_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct session *session = timer->data;
     switch (session->state) {
     case SESSION_SNIFF:
-        session_sniff(session, true);
+    case SESSION_READY:
+    case SESSION_REFUSED:
+        session_hearing_timer(session);
         return;
     case SESSION_HELD:
         session_close(session, REASON_HOLD_EXPIRED, session->held_detail);
@@ -348,7 +269,7 @@ void session_begin(struct worker *worker, int fd, const struct addr *client, con
     }
     session_enter(session, SESSION_SNIFF);
     session_watch_client(session, true);
-    session_sniff(session, false);
+    session_hear(session);
 }
 
 void session_describe(const struct session *session, struct ipc_session *ret_description)
@@ -357,6 +278,8 @@ void session_describe(const struct session *session, struct ipc_session *ret_des
         .id = session->id,
         .client = session->client_address,
         .destination = session->destination,
+        .ech = session->ech,
+        .target = session->target,
         .mode = session->mode,
         .proxy = session->proxy_address,
         .bytes_up = session->pump.up.delivered,

@@ -8,8 +8,9 @@
 #include "model/reason.h"
 #include "relay/worker.h"
 
-#define SESSION_SILENCE_S     1.    /* a client that sends nothing: its peer speaks first, the address must do */
-#define SESSION_SNIFF_S       3.    /* a client that began to say a name, in all */
+#define SESSION_SILENCE_S     .3    /* a client that sends nothing: its peer may speak first, the address must do */
+#define SESSION_LATE_S        5.    /* where the address does not do: for the first byte */
+#define SESSION_SNIFF_S       10.   /* for the rest of what a client began to say */
 #define SESSION_IDLE_S        7440. /* RFC 5382 REQ-5: two hours and four minutes */
 #define SESSION_YOUNG_S       30.   /* after that it is worth asking whether the proxy is still there */
 #define SESSION_HALF_CLOSED_S 55.   /* conntrack forgets CLOSE_WAIT after 60 s, and the later FIN would never arrive */

@@ -3,11 +3,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 
-#define VIA_MAX       (ADDR_TEXT_MAX + 16)
-#define NAME_TEXT_MAX (NAME_SIZE + 8)
+#define VIA_MAX   (ADDR_TEXT_MAX + 16)
+#define ASKED_MAX (NAME_SIZE + 80)
 
 static void via_text(const struct session_log *record, char buf[static VIA_MAX])
 {
@@ -28,10 +29,27 @@ static const char *in_brackets(const char *text, char *buf, size_t size)
     return buf;
 }
 
+static void append(char *buf, size_t size, const char *text)
+{
+    size_t length = strlen(buf);
+    if (text && *text)
+        snprintf(buf + length, size - length, "%s%s", length > 0 ? "; " : "", text);
+}
+
+/* The name, and by what the proxy was asked unless the name says it. */
+static const char *asked_text(const struct session_log *record, char buf[static ASKED_MAX])
+{
+    buf[0] = '\0';
+    append(buf, ASKED_MAX, record->name);
+    append(buf, ASKED_MAX, record->target == TARGET_NAME ? NULL : target_text(record->target));
+    append(buf, ASKED_MAX, record->ech ? "ECH" : NULL);
+    return buf;
+}
+
 void session_log_write(const struct session_log *record)
 {
     char client[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX], via[VIA_MAX], up[24], down[24];
-    char name[NAME_TEXT_MAX], detail[DETAIL_MAX + 8];
+    char asked[ASKED_MAX], name[ASKED_MAX + 8], detail[DETAIL_MAX + 8];
     via_text(record, via);
     snprintf(up, sizeof up, "%" PRIu64, record->up);
     snprintf(down, sizeof down, "%" PRIu64, record->down);
@@ -41,11 +59,14 @@ void session_log_write(const struct session_log *record)
                                        {"PENSTOCK_CAUSE", cause_slug(record->cause)},
                                        {"PENSTOCK_DESTINATION", destination},
                                        {"PENSTOCK_NAME", record->name},
+                                       {"PENSTOCK_TARGET", target_slug(record->target)},
+                                       {"PENSTOCK_ECH", record->ech ? "yes" : NULL},
                                        {"PENSTOCK_ROUTE", route ? route : "none"},
                                        {"PENSTOCK_BYTES_UP", up},
                                        {"PENSTOCK_BYTES_DOWN", down},
                                        {NULL, NULL}};
     log_event(LOG_LEVEL_INFO, fields, "session %s -> %s%s via %s: %s up, %s down, %.3f s, %s%s",
-              addr_text(record->client, client), destination, in_brackets(record->name, name, sizeof name), via, up,
-              down, record->seconds, reason_text(record->reason), in_brackets(record->detail, detail, sizeof detail));
+              addr_text(record->client, client), destination, in_brackets(asked_text(record, asked), name, sizeof name),
+              via, up, down, record->seconds, reason_text(record->reason),
+              in_brackets(record->detail, detail, sizeof detail));
 }

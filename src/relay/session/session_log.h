@@ -3,16 +3,20 @@
 #ifndef PENSTOCK_RELAY_SESSION_SESSION_LOG_H
 #define PENSTOCK_RELAY_SESSION_SESSION_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/addr.h"
 #include "model/cause.h"
 #include "model/reason.h"
 #include "model/route.h"
+#include "model/target.h"
 
 struct session_log {
     const struct addr *client, *destination, *proxy;
     const char *name; /* NULL: none */
+    bool ech;         /* the name is one that many share */
+    enum target target;
     enum route_mode mode;
     uint64_t up, down;
     double seconds;

@@ -14,6 +14,7 @@
 #define TLS_RECORD_MAX       16384
 #define TLS_HANDSHAKE_HEADER 4
 #define TLS_EXT_SERVER_NAME  0
+#define TLS_EXT_ECH          0xfe0d
 #define METHOD_MAX           24
 
 /* ---- TLS ---- */
@@ -70,7 +71,7 @@ static void read_server_name(struct reader extension, char name[static HOSTNAME_
 }
 
 /* The body of a ClientHello; a malformed one simply has no name, the server will judge it. */
-static void read_client_hello(struct reader hello, char name[static HOSTNAME_SIZE])
+static void read_client_hello(struct reader hello, struct sniff *sniff)
 {
     struct reader extensions, ignored, body;
     size_t type;
@@ -79,10 +80,10 @@ static void read_client_hello(struct reader hello, char name[static HOSTNAME_SIZ
     if (!ok)
         return;
     while (read_number(&extensions, 2, &type) && read_vector(&extensions, 2, &body)) {
-        if (type == TLS_EXT_SERVER_NAME) {
-            read_server_name(body, name);
-            return;
-        }
+        if (type == TLS_EXT_SERVER_NAME && !sniff->name[0])
+            read_server_name(body, sniff->name);
+        else if (type == TLS_EXT_ECH)
+            sniff->ech = true;
     }
 }
 
@@ -130,7 +131,7 @@ static enum sniff_result sniff_tls(const unsigned char *buf, size_t length, stru
     if (join_records(buf, length, NULL, total, &bad) < total)
         return bad ? SNIFF_DONE : SNIFF_MORE;
     (void)join_records(buf, length, hello, total, &bad);
-    read_client_hello((struct reader){hello + sizeof header, total - sizeof header}, sniff->name);
+    read_client_hello((struct reader){hello + sizeof header, total - sizeof header}, sniff);
     return SNIFF_DONE;
 }
 

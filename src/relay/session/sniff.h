@@ -4,6 +4,7 @@
 #ifndef PENSTOCK_RELAY_SESSION_SNIFF_H
 #define PENSTOCK_RELAY_SESSION_SNIFF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "model/hostname.h"
@@ -20,6 +21,8 @@ enum sniff_result {
 
 struct sniff {
     enum sniff_kind kind;
+    bool ech;                 /* an encrypted ClientHello (RFC 9849), or what is made to look like one: the name that
+                                 can be read is shared by many */
     char name[HOSTNAME_SIZE]; /* as hostname_parse() gives it; empty: none */
 };
 
