@@ -83,6 +83,7 @@ static enum slot slot_of(uint32_t type)
     case IPC_PING:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
+    case IPC_ANSWERS:
     case IPC_ALLOWED:
         break;
     }
@@ -181,6 +182,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_CONF_DONE:
     case IPC_REPORT:
     case IPC_TROUBLE:
+    case IPC_ANSWERS:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:

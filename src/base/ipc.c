@@ -43,6 +43,8 @@ static size_t message_size(uint32_t type, uint32_t n)
         return PAYLOAD + offsetof(struct test_report, servers) + n * sizeof(struct server_report);
     case IPC_TROUBLE:
         return PAYLOAD + sizeof(struct ipc_trouble);
+    case IPC_ANSWERS:
+        return PAYLOAD + sizeof(struct answers);
     case IPC_SESSION:
         return PAYLOAD + sizeof(struct ipc_session);
     case IPC_NAMED:
@@ -112,6 +114,16 @@ static bool route_valid(const struct route *route)
            TERMINATED(route->status);
 }
 
+static bool answers_valid(const struct answers *answers)
+{
+    if (answers->n > ANSWERS_MAX)
+        return false;
+    for (uint32_t i = 0; i < answers->n; i++)
+        if (answers->counts[i].cause >= CAUSE_COUNT || !TERMINATED(answers->counts[i].detail))
+            return false;
+    return true;
+}
+
 static bool session_valid(const struct ipc_session *session)
 {
     return addr_valid(&session->client) && addr_valid(&session->destination) && TERMINATED(session->name) &&
@@ -141,6 +153,8 @@ static bool payload_valid(const struct ipc_message *message)
                TERMINATED(message->trouble.detail);
     case IPC_SESSION:
         return session_valid(&message->session);
+    case IPC_ANSWERS:
+        return answers_valid(&message->answers);
     case IPC_NAMED:
         return named_valid(&message->named);
     case IPC_CONF:

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "model/addr.h"
+#include "model/answers.h"
 #include "model/cause.h"
 #include "model/reason.h"
 #include "model/report.h"
@@ -35,6 +36,7 @@ enum ipc_type {
     /* child to gate */
     IPC_CONF_DONE, /* taken (relay: and listening), or why not; a bad one leaves the old in force */
     IPC_REPORT,    /* from the prober, after every stage that ended; the last one is complete */
+    IPC_ANSWERS,   /* from a relay: how the proxy has answered since the last of these */
     IPC_TROUBLE,   /* from a relay: the proxy could not be reached or authenticated on this generation */
     IPC_SESSION,   /* one open session of a list */
     IPC_SESSIONS_END,
@@ -97,6 +99,7 @@ struct ipc_message {
         struct ipc_conf_done conf_done;
         struct test_report report;
         struct ipc_trouble trouble;
+        struct answers answers; /* IPC_ANSWERS */
         struct ipc_session session;
         struct ipc_named named;
     };

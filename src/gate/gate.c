@@ -19,6 +19,7 @@
 #include "gate/control/status.h"
 #include "gate/control/verbs.h"
 #include "gate/decide/enforce.h"
+#include "gate/decide/refusals.h"
 #include "gate/decide/test_run.h"
 #include "gate/event.h"
 #include "gate/host/netwatch.h"
@@ -41,6 +42,7 @@ struct gate {
     struct foreign foreign;
     struct enforcement enforcement;
     struct test_run test_run;
+    struct refusals refusals;
     struct reload reload;
     struct status_source status;
     struct verbs *verbs;
@@ -104,6 +106,9 @@ static void take_message(struct gate *gate, const struct child *child, const str
         return;
     case IPC_TROUBLE:
         test_run_on_trouble(&gate->test_run, &message->trouble);
+        return;
+    case IPC_ANSWERS:
+        refusals_take(&gate->refusals, gate->reload.number, &message->answers);
         return;
     case IPC_SESSION:
         verbs_on_session(gate->verbs, &message->session);
@@ -295,6 +300,7 @@ static int start(struct gate *gate, struct conf *conf)
                                           .children = gate->children,
                                           .reload = &gate->reload,
                                           .foreign = &gate->foreign,
+                                          .refusals = &gate->refusals,
                                           .started = time(NULL)};
     foreign_set_conf(&gate->foreign, conf);
     keeper_set_conf(gate->keeper, conf);

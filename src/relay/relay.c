@@ -78,6 +78,15 @@ static void trouble_cb(uint64_t generation, enum reason reason, enum cause cause
     gate_link_send(relay->gate, &message);
 }
 
+static bool answers_cb(const struct answers *answers, void *data)
+{
+    struct relay *relay = data;
+    struct ipc_message message;
+    ipc_begin(&message, IPC_ANSWERS);
+    message.answers = *answers;
+    return gate_link_offer(relay->gate, &message);
+}
+
 /* ---- configuration ---- */
 
 static void close_listeners(struct relay *relay)
@@ -183,6 +192,7 @@ static bool relay_init(struct relay *relay)
         log_error("out of memory");
         return false;
     }
+    relay->worker->answers_cb = answers_cb;
     relay->gate = gate_link_new(relay->loop, &cbs, relay);
     return relay->gate;
 }

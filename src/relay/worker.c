@@ -24,6 +24,15 @@ static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
     }
 }
 
+static void telling_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct worker *worker = timer->data;
+    if (worker->answers_cb(&worker->answers, worker->data))
+        worker->answers = (struct answers){0};
+    else
+        timer_arm(loop, timer, WORKER_TELLING_S);
+}
+
 /* A part of the descriptors that sessions may have. */
 static size_t lingering_max(size_t max)
 {
@@ -45,6 +54,8 @@ struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max,
     worker->route.mode = ROUTE_CLOSED;
     ev_timer_init(&worker->draining, draining_cb, WORKER_DRAINING_S, 0.);
     worker->draining.data = worker;
+    ev_timer_init(&worker->telling, telling_cb, WORKER_TELLING_S, 0.);
+    worker->telling.data = worker;
     worker->diag_fd = sockdiag_open();
     source_ports_init(&worker->ports);
     TAILQ_INIT(&worker->sessions);
@@ -65,6 +76,7 @@ void worker_free(struct worker *worker)
     while (!TAILQ_EMPTY(&worker->sessions))
         session_close(TAILQ_FIRST(&worker->sessions), REASON_SHUTDOWN, NULL);
     ev_timer_stop(worker->loop, &worker->draining);
+    ev_timer_stop(worker->loop, &worker->telling);
     lingering_free(worker->lingering);
     buffers_free(worker->buffers);
     settings_unref(worker->settings);
@@ -139,6 +151,15 @@ void worker_remove(struct worker *worker, struct session *session)
     worker->n--;
     stats_set(&worker->stats->sessions_open, worker->n);
     worker_tell_losses(worker);
+}
+
+void worker_note_answer(struct worker *worker, uint16_t port, int http_status, enum cause cause, const char *detail)
+{
+    if (!worker->answers_cb)
+        return;
+    answers_add(&worker->answers, port, http_status, cause, detail);
+    if (!ev_is_active(&worker->telling))
+        timer_arm(worker->loop, &worker->telling, WORKER_TELLING_S);
 }
 
 void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, enum cause cause,

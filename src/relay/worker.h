@@ -11,6 +11,7 @@
 
 #include "base/ipc.h"
 #include "base/stats.h"
+#include "model/answers.h"
 #include "model/reason.h"
 #include "relay/close/linger.h"
 #include "relay/close/source_ports.h"
@@ -22,6 +23,7 @@
 #define WORKER_HELD_S     10.
 #define WORKER_TRIES_MAX  3
 #define WORKER_DRAINING_S 60.
+#define WORKER_TELLING_S  2. /* answers wait for others */
 
 struct session;
 TAILQ_HEAD(session_list, session);
@@ -29,6 +31,9 @@ TAILQ_HEAD(session_list, session);
 /* The proxy could not be reached or authenticated; at most once per generation of the route. */
 typedef void worker_trouble_cb(uint64_t generation, enum reason reason, enum cause cause, const char *detail,
                                void *data);
+
+/* Some of the proxy's answers to CONNECT. False: not now, they are kept. */
+typedef bool worker_answers_cb(const struct answers *answers, void *data);
 
 struct worker {
     struct ev_loop *loop;
@@ -49,6 +54,9 @@ struct worker {
     int diag_fd; /* for sockdiag_is_closed() */
     struct source_ports ports;
     worker_trouble_cb *trouble_cb;
+    worker_answers_cb *answers_cb; /* NULL, as in the beginning: nobody wants to know */
+    struct answers answers;        /* since they were told last */
+    ev_timer telling;
     void *data;
 };
 
@@ -68,6 +76,8 @@ bool worker_is_full(const struct worker *worker);
 /* What a session asks of it. */
 void worker_add(struct worker *worker, struct session *session);
 void worker_remove(struct worker *worker, struct session *session);
+/* The last answer to a session's CONNECT. cause CAUSE_NONE: accepted. */
+void worker_note_answer(struct worker *worker, uint16_t port, int http_status, enum cause cause, const char *detail);
 void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, enum cause cause,
                            const char *detail);
 

@@ -189,6 +189,54 @@ START_TEST(a_long_reason_is_cut)
 }
 END_TEST
 
+static const struct {
+    const char *head, *hint;
+    bool basic;
+} hints[] = {
+    {"407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n", "Basic", true},
+    {"407 No\r\nproxy-authenticate: Negotiate\r\nProxy-Authenticate:NTLM\r\n", "Negotiate, NTLM", false},
+    {"407 No\r\nProxy-Authenticate: Digest realm=\"a, b\", qop=\"auth,auth-int\", nonce=x==, bAsIc realm=y\r\n",
+     "Digest, bAsIc", true},
+    {"407 No\r\nProxy-Authenticate: Basically, , =, \"Basic\"\r\n", "Basically", false},
+    {"407 No\r\nWWW-Authenticate: Basic\r\n", "", false},
+    {"401 No\r\nProxy-Authenticate: Basic\r\n", "", false},
+    {"302 Found\r\nLocation: https://Login.Example:8443/?u=http://other.example/\r\n", "login.example", false},
+    {"307 Found\r\nLocation: http://login.example\r\nProxy-Authenticate: Basic\r\n", "login.example", false},
+    {"302 Found\r\nLocation: /login\r\n", "", false},
+    {"302 Found\r\nLocation: http://\r\n", "", false},
+    {"302 Found\r\nLocation: http://-\xff/\r\n", "", false},
+    {"200 OK\r\nLocation: http://login.example/\r\n", "", false},
+    {"302 Found\r\nLocation: http://login.example/\r\n\r\n", "login.example", false},
+};
+
+START_TEST(what_it_says_beside_its_status_is_kept_as_a_hint)
+{
+    char text[512];
+    struct answer answer;
+    snprintf(text, sizeof text, "HTTP/1.1 %s\r\n", hints[_i].head);
+    for (size_t part = 1; part <= strlen(text); part++) {
+        ck_assert_int_eq(feed(text, strlen(text), part, &answer), ANSWER_DONE);
+        ck_assert_str_eq(answer.hint, hints[_i].hint);
+        ck_assert_int_eq(answer.basic, hints[_i].basic);
+    }
+}
+END_TEST
+
+START_TEST(a_hint_has_an_end_and_is_of_the_final_answer)
+{
+    char text[4096] = "HTTP/1.1 407 No\r\n";
+    struct answer answer;
+    for (int i = 0; i < 100; i++)
+        strcat(text, "Proxy-Authenticate: Scheme\r\n");
+    strcat(text, "\r\n");
+    ck_assert_int_eq(feed(text, strlen(text), 7, &answer), ANSWER_DONE);
+    ck_assert_uint_eq(strlen(answer.hint), ANSWER_HINT_MAX - 1);
+    snprintf(text, sizeof text, "HTTP/1.1 101 Switching\r\n\r\nHTTP/1.1 407 No\r\n\r\n");
+    ck_assert_int_eq(feed(text, strlen(text), 7, &answer), ANSWER_DONE);
+    ck_assert_str_eq(answer.hint, "");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("answer");
@@ -198,6 +246,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_header_without_an_end_is_too_large, 0, 3);
     tcase_add_loop_test(tcase, interim_answers_without_an_end_are_too_large, 0, 3);
     tcase_add_test(tcase, a_long_reason_is_cut);
+    tcase_add_loop_test(tcase, what_it_says_beside_its_status_is_kept_as_a_hint, 0, sizeof hints / sizeof hints[0]);
+    tcase_add_test(tcase, a_hint_has_an_end_and_is_of_the_final_answer);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

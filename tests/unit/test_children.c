@@ -185,6 +185,7 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
     case IPC_CONF_DONE:
     case IPC_REPORT:
     case IPC_TROUBLE:
+    case IPC_ANSWERS:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:
@@ -235,6 +236,7 @@ static struct {
     char detail[DETAIL_MAX];
     uint64_t report_id;
     int troubles;
+    unsigned answers;
     uint64_t generation;
     int pids[PIDS_MAX]; /* of relays, as heard */
     int n_pids;
@@ -319,6 +321,10 @@ static void note_message(const struct child *child, const struct ipc_message *me
     case IPC_TROUBLE:
         ck_assert_int_eq(child_role(child), CHILD_RELAY);
         note_trouble(&message->trouble);
+        return;
+    case IPC_ANSWERS:
+        ck_assert_int_eq(child_role(child), CHILD_RELAY);
+        t.answers += message->answers.n;
         return;
     case IPC_SESSION:
         t.sessions++;

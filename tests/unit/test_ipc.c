@@ -153,6 +153,11 @@ START_TEST(the_larger_messages_pass)
     ck_assert_int_eq(ipc_send(ends[0], sent, -1), 0);
     ck_assert_mem_eq(received(), sent, PAYLOAD + sizeof(struct ipc_trouble));
 
+    sent = message_of(IPC_ANSWERS);
+    answers_add(&sent->answers, 80, 403, CAUSE_PROXY_REFUSED, "why");
+    ck_assert_int_eq(ipc_send(ends[0], sent, -1), 0);
+    ck_assert_mem_eq(received(), sent, PAYLOAD + sizeof(struct answers));
+
     sent = message_of(IPC_SESSION);
     sent->session = (struct ipc_session){.id = 9, .mode = ROUTE_SECURE, .name = "www.example", .state = "open"};
     fill_addr(&sent->session.client, "::1");
@@ -262,7 +267,7 @@ START_TEST(every_wrong_size_is_refused)
 {
     static const enum ipc_type types[] = {IPC_CONF,      IPC_ROUTE,  IPC_TEST,    IPC_SESSIONS, IPC_PING,
                                           IPC_CONF_DONE, IPC_REPORT, IPC_TROUBLE, IPC_SESSION,  IPC_SESSIONS_END,
-                                          IPC_PONG,      IPC_NAMED,  IPC_ALLOWED};
+                                          IPC_PONG,      IPC_NAMED,  IPC_ALLOWED, IPC_ANSWERS};
     static const size_t sizes[] = {sizeof(struct ipc_conf),
                                    sizeof(struct route),
                                    sizeof(struct ipc_test),
@@ -275,7 +280,8 @@ START_TEST(every_wrong_size_is_refused)
                                    sizeof(struct ipc_request),
                                    sizeof(struct ipc_request),
                                    offsetof(struct ipc_named, addrs),
-                                   sizeof(struct ipc_request)};
+                                   sizeof(struct ipc_request),
+                                   sizeof(struct answers)};
     struct ipc_message *message = message_of(types[_i]);
     size_t right = PAYLOAD + sizes[_i];
     for (size_t size = 1; size <= right + 9; size++) {
@@ -445,6 +451,21 @@ START_TEST(other_spoilt_messages_are_refused)
 }
 END_TEST
 
+START_TEST(spoilt_answers_are_refused)
+{
+    struct ipc_message *message = message_of(IPC_ANSWERS);
+    message->answers.n = ANSWERS_MAX;
+    if (_i == 0)
+        message->answers.n++;
+    else if (_i == 1)
+        message->answers.counts[ANSWERS_MAX - 1].cause = CAUSE_COUNT;
+    else
+        memset(message->answers.counts[0].detail, 'x', DETAIL_MAX);
+    send_raw(message, PAYLOAD + sizeof(struct answers), 0);
+    assert_refused();
+}
+END_TEST
+
 START_TEST(a_spoilt_session_is_refused)
 {
     struct ipc_message *message = message_of(IPC_SESSION);
@@ -463,6 +484,12 @@ START_TEST(a_spoilt_session_is_refused)
         break;
     case 4:
         message->session.destination.sa.sa_family = 1;
+        break;
+    case 5:
+        message->session.target = TARGET_COUNT;
+        break;
+    case 6:
+        memset(&message->session.ech, 2, 1);
         break;
     default:
         message->session.proxy.sa.sa_family = 11;
@@ -535,13 +562,14 @@ int main(void)
     tcase_add_test(honest, a_peer_that_left_is_noticed);
     suite_add_tcase(suite, honest);
     tcase_add_checked_fixture(lies, setup, teardown);
-    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 13);
+    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 14);
     tcase_add_test(lies, addresses_are_counted_and_each_is_one);
     tcase_add_test(lies, unknown_types_are_refused);
     tcase_add_test(lies, a_message_larger_than_all_is_refused);
     tcase_add_loop_test(lies, a_spoilt_report_is_refused, 0, sizeof spoilers / sizeof spoilers[0]);
     tcase_add_test(lies, other_spoilt_messages_are_refused);
-    tcase_add_loop_test(lies, a_spoilt_session_is_refused, 0, 6);
+    tcase_add_loop_test(lies, spoilt_answers_are_refused, 0, 3);
+    tcase_add_loop_test(lies, a_spoilt_session_is_refused, 0, 8);
     tcase_add_test(lies, unexpected_descriptors_are_closed);
     tcase_add_test(lies, descriptors_that_the_kernel_cut_off_are_no_message);
     tcase_add_test(lies, an_empty_message_is_an_end);

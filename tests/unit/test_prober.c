@@ -592,10 +592,12 @@ static const struct {
 } auth_url_answers[] = {
     {"HTTP/1.1 403 Forbidden\r\n\r\n", CAUSE_AUTH_URL_REFUSED,
      "AuthURL https://auth.example/: proxy answered 403 Forbidden"},
-    {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", CAUSE_PROXY_AUTHENTICATION,
-     "AuthURL https://auth.example/: proxy answered 407 Proxy "
-     "Authentication Required (it asks for authentication, which "
-     "[Proxy] Header= can carry)"},
+    {"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\n\r\n", CAUSE_PROXY_AUTHENTICATION,
+     "AuthURL https://auth.example/: proxy answered 407 No; it offers Basic"},
+    {"HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\n\r\n", CAUSE_PROXY_AUTHENTICATION_SCHEME,
+     "AuthURL https://auth.example/: proxy answered 407 No; it offers NTLM"},
+    {"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\n\r\n", CAUSE_PROXY_REDIRECT,
+     "AuthURL https://auth.example/: proxy answered 302 Found, a redirect to login.example"},
 };
 
 START_TEST(auth_url_refused_by_the_proxy)
@@ -1145,7 +1147,7 @@ static void add_mutual_auth(Suite *s)
     tcase_add_test(t, missing_key_leaves_the_tcp_test);
     tcase_add_test(t, auth_url_is_reached_through_the_channel);
     tcase_add_test(t, auth_url_with_another_certificate_is_mistrust);
-    tcase_add_loop_test(t, auth_url_refused_by_the_proxy, 0, 2);
+    tcase_add_loop_test(t, auth_url_refused_by_the_proxy, 0, sizeof auth_url_answers / sizeof auth_url_answers[0]);
 }
 
 static void add_rest(Suite *s)

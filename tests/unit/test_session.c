@@ -883,6 +883,48 @@ START_TEST(where_names_are_ignored_the_address_is_asked_for)
 }
 END_TEST
 
+/* ---- what the gate is told of answers ---- */
+
+static struct answers told;
+static unsigned tellings;
+
+static bool answers_cb(const struct answers *answers, void *data)
+{
+    ck_assert_ptr_eq(data, &rig);
+    if (tellings++ == 0)
+        return false; /* no room: they come again */
+    answers_merge(&told, answers);
+    return true;
+}
+
+/* What was only one of two tries does not count. */
+START_TEST(the_last_answer_of_each_session_is_told_soon)
+{
+    struct steps steps = {.answers = {OK "hello", REFUSED("502"), OK "hello", REFUSED("407")}};
+    struct peer peer = start_steps(&steps);
+    told = (struct answers){0};
+    tellings = 0;
+    rig.worker->answers_cb = answers_cb;
+    for (unsigned i = 0; i < 3; i++) {
+        memset(&app, 0, sizeof app);
+        begin_http();
+        run_until(app.n > 0);
+        app_close();
+        settle();
+    }
+    ck_assert_uint_eq(tellings, 0);
+    run_until(tellings == 2);
+    ck_assert_uint_eq(told.n, 2);
+    ck_assert_uint_eq(told.counts[0].n, 2);
+    ck_assert_int_eq(told.counts[0].cause, CAUSE_NONE);
+    ck_assert_uint_eq(told.counts[1].port, 443);
+    ck_assert_uint_eq(told.counts[1].status, 407);
+    ck_assert_str_eq(told.counts[1].detail, "proxy answered 407 No");
+    ck_assert(!ev_is_active(&rig.worker->telling));
+    peer_stop(&peer);
+}
+END_TEST
+
 /* ---- refused at the door ---- */
 
 START_TEST(refused_at_the_door)
@@ -1502,6 +1544,7 @@ static Suite *session_suite(void)
     tcase_add_loop_test(tcase, where_names_are_required_an_address_is_not_asked_for, 0, 4);
     tcase_add_test(tcase, where_names_are_required_a_late_one_and_no_address_is_asked_for);
     tcase_add_loop_test(tcase, where_names_are_ignored_the_address_is_asked_for, 0, 3);
+    tcase_add_test(tcase, the_last_answer_of_each_session_is_told_soon);
     tcase_add_loop_test(tcase, refused_at_the_door, 0, 4);
     tcase_add_loop_test(tcase, a_direct_connection_to_the_relay_port_is_refused, 0, 2);
     tcase_add_test(tcase, at_the_limit_connections_wait_and_the_log_says_so_once);

@@ -57,13 +57,21 @@ END_TEST
 static const struct {
     const char *answer, *detail;
     int status;
+    enum cause cause;
 } refusals[] = {
-    {"HTTP/1.1 403 Forbidden\r\n\r\n", "proxy answered 403 Forbidden", 403},
+    {"HTTP/1.1 403 Forbidden\r\n\r\n", "proxy answered 403 Forbidden", 403, CAUSE_PROXY_REFUSED},
     {"HTTP/1.0 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\nbody",
-     "proxy answered 407 Proxy Authentication Required", 407},
-    {"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "proxy answered 502 Bad Gateway", 502},
-    {"HTTP/1.1 503 \r\n\r\n", "proxy answered 503", 503},
-    {"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", "proxy answered 302 Found", 302},
+     "proxy answered 407 Proxy Authentication Required; it offers Basic", 407, CAUSE_PROXY_AUTHENTICATION},
+    {"HTTP/1.1 407 No\r\n\r\n", "proxy answered 407 No", 407, CAUSE_PROXY_AUTHENTICATION},
+    {"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\n\r\n", "proxy answered 407 No; it offers Negotiate", 407,
+     CAUSE_PROXY_AUTHENTICATION_SCHEME},
+    {"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "proxy answered 502 Bad Gateway", 502,
+     CAUSE_PROXY_REFUSED},
+    {"HTTP/1.1 503 \r\n\r\n", "proxy answered 503", 503, CAUSE_PROXY_REFUSED},
+    {"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", "proxy answered 302 Found", 302, CAUSE_PROXY_REDIRECT},
+    {"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n",
+     "proxy answered 302 Found, a redirect to login.example", 302, CAUSE_PROXY_REDIRECT},
+    {"HTTP/1.1 511 Login\r\n\r\n", "proxy answered 511 Login", 511, CAUSE_PROXY_REDIRECT},
 };
 
 START_TEST(refusal_names_the_status)
@@ -72,6 +80,7 @@ START_TEST(refusal_names_the_status)
     ask_plain_proxy(script_ask, refusals[_i].answer, &peer);
     check_failed(REASON_PROXY_REFUSED, false, &peer.address, refusals[_i].detail);
     ck_assert_int_eq(run.http_status, refusals[_i].status);
+    ck_assert_int_eq(run.failure.cause, refusals[_i].cause);
 }
 END_TEST
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "gate/control/verbs.h"
+#include "gate/decide/refusals.h"
 #include "gate/rules/foreign.h"
 #include "gate/rules/keeper.h"
 
@@ -34,6 +35,7 @@ static struct {
     struct reload reload;
     struct foreign foreign;
     struct status_source status;
+    struct refusals refusals;
     ev_timer deadline;
     uint64_t test_id; /* that runs or ran last; 0: no prober */
     bool test_over;
@@ -195,8 +197,11 @@ static void set_up(void)
     t.loop = ev_loop_new(0);
     t.test_id = 1;
     t.reload.conf = t.conf;
-    t.status = (struct status_source){
-        .enforcement = &t.enforcement, .test_run = &t.test_run, .reload = &t.reload, .foreign = &t.foreign};
+    t.status = (struct status_source){.enforcement = &t.enforcement,
+                                      .test_run = &t.test_run,
+                                      .reload = &t.reload,
+                                      .foreign = &t.foreign,
+                                      .refusals = &t.refusals};
     t.verbs = verbs_new(&(struct verbs_parts){.test_run = &t.test_run, .reload = &t.reload, .status = &t.status});
     t.control = control_new(t.loop, t.path, &verbs_control_cbs, t.verbs, error);
     ck_assert_msg(t.control, "%s", error);

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
 #include "channel/http/answer.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "channel/http/head.h"
 #include "model/ascii.h"
+#include "model/hostname.h"
 
 /* No control characters, a CR only before LF; looks at each byte once, however slowly they come. */
 static bool is_text(struct answer *answer, const char *line, size_t length)
@@ -48,6 +53,71 @@ static void read_status(struct answer *answer, const struct head_line *line)
     while (n > 0 && answer->reason[n - 1] == ' ')
         n--;
     answer->reason[n] = '\0';
+    answer->hint[0] = '\0';
+    answer->basic = false;
+}
+
+/* ---- hints ---- */
+
+static size_t token_length(const char *text, size_t length)
+{
+    size_t n = 0;
+    while (n < length && (ascii_is_alnum(text[n]) || text[n] == '-' || text[n] == '_'))
+        n++;
+    return n;
+}
+
+static void add_scheme(struct answer *answer, const char *scheme, size_t length)
+{
+    size_t used = strlen(answer->hint);
+    if (length == strlen("Basic") && strncasecmp(scheme, "Basic", length) == 0)
+        answer->basic = true;
+    snprintf(answer->hint + used, sizeof answer->hint - used, "%s%.*s", used > 0 ? ", " : "", (int)length, scheme);
+}
+
+/* RFC 9110 section 11.6.1: challenges and their parameters alike stand between commas; "name=" is a parameter, and so
+ * is what a quoted comma cuts off. */
+static void take_schemes(struct answer *answer, const char *value, size_t length)
+{
+    while (length > 0) {
+        const char *comma = memchr(value, ',', length);
+        size_t part = comma ? (size_t)(comma - value) : length, blanks = 0;
+        while (blanks < part && ascii_is_blank(value[blanks]))
+            blanks++;
+        size_t n = token_length(value + blanks, part - blanks);
+        bool alone = blanks + n == part;
+        if (n > 0 && (alone || ascii_is_blank(value[blanks + n])))
+            add_scheme(answer, value + blanks, n);
+        size_t next = comma ? part + 1 : part;
+        value += next;
+        length -= next;
+    }
+}
+
+/* "http://login.example/…" */
+static void take_location(struct answer *answer, const char *value, size_t length)
+{
+    char name[HOSTNAME_SIZE];
+    const char *slashes = memmem(value, length, "://", 3);
+    size_t n = 0;
+    if (!slashes)
+        return;
+    const char *host = slashes + 3;
+    size_t left = length - (size_t)(host - value);
+    while (n < left && (ascii_is_alnum(host[n]) || strchr("-._", host[n])))
+        n++;
+    if (hostname_parse(host, n, name))
+        snprintf(answer->hint, sizeof answer->hint, "%.*s", ANSWER_HINT_MAX - 1, name);
+}
+
+static void take_field(struct answer *answer, const struct head_line *line)
+{
+    const char *value;
+    size_t length;
+    if (answer->status == 407 && head_read_field(line, "Proxy-Authenticate", &value, &length))
+        take_schemes(answer, value, length);
+    else if (answer->status >= 300 && answer->status <= 399 && head_read_field(line, "Location", &value, &length))
+        take_location(answer, value, length);
 }
 
 /* Interim answers announce the final one (RFC 9110 section 15.2); 101 is final, and nobody asked for it. */
@@ -63,6 +133,8 @@ static enum answer_result take_line(struct answer *answer, const struct head_lin
         if (!is_status_line(line->text, line->length, true))
             return ANSWER_BAD;
         read_status(answer, line);
+    } else {
+        take_field(answer, line);
     }
     answer->in_fields = !ends_fields;
     answer->length += line->next;

@@ -9,11 +9,15 @@
 
 #define ANSWER_MAX        65536 /* of status lines and header fields together, interim answers included */
 #define ANSWER_REASON_MAX 96
+#define ANSWER_HINT_MAX   128
 
 /* Zero is a valid start. */
 struct answer {
     int status;                     /* 100..599 */
     char reason[ANSWER_REASON_MAX]; /* printable, may be empty */
+    char hint[ANSWER_HINT_MAX];     /* of 407: the schemes that are offered, "Basic, Negotiate"; of 3xx: the host of
+                                       Location; may be empty */
+    bool basic;                     /* of 407: Basic is one of them */
     size_t length;                  /* of all whole lines so far */
     size_t checked;                 /* of the line that is not whole yet */
     bool in_fields;                 /* behind a status line */

@@ -117,15 +117,25 @@ __attribute__((format(printf, 5, 6))) static void tunnel_fail(struct tunnel *tun
     tunnel_finish(tunnel, &failure);
 }
 
+static enum cause tunnel_refusal_cause(const struct answer *answer)
+{
+    if (answer->status == 407)
+        return answer->hint[0] && !answer->basic ? CAUSE_PROXY_AUTHENTICATION_SCHEME : CAUSE_PROXY_AUTHENTICATION;
+    /* RFC 6585 section 6 */
+    return (answer->status >= 300 && answer->status <= 399) || answer->status == 511 ? CAUSE_PROXY_REDIRECT
+                                                                                     : CAUSE_PROXY_REFUSED;
+}
+
 static void tunnel_answered(struct tunnel *tunnel, const struct answer *answer)
 {
+    const char *about = answer->status == 407 ? "; it offers " : ", a redirect to ";
     tunnel->http_status = answer->status;
     if (tunnel->ping || (answer->status >= 200 && answer->status <= 299))
         tunnel_open(tunnel);
     else
-        tunnel_fail(tunnel, REASON_PROXY_REFUSED,
-                    answer->status == 407 ? CAUSE_PROXY_AUTHENTICATION : CAUSE_PROXY_REFUSED, false,
-                    "proxy answered %d%s%s", answer->status, answer->reason[0] ? " " : "", answer->reason);
+        tunnel_fail(tunnel, REASON_PROXY_REFUSED, tunnel_refusal_cause(answer), false, "proxy answered %d%s%s%s%s",
+                    answer->status, answer->reason[0] ? " " : "", answer->reason, answer->hint[0] ? about : "",
+                    answer->hint);
 }
 
 /* The connection ended before the first byte of an answer. Over TLS that is how some servers refuse a client

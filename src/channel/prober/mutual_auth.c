@@ -133,9 +133,8 @@ static bool is_about_request(const struct link_failure *failure, int http_status
 static void auth_tell_channel(struct mutual_auth *auth, const struct link_failure *failure, int http_status)
 {
     const char *url = auth->conf->auth_url.text;
-    if (http_status == 407 && url)
-        auth_fail(auth, CAUSE_PROXY_AUTHENTICATION,
-                  "AuthURL %s: %s (it asks for authentication, which [Proxy] Header= can carry)", url, failure->detail);
+    if (url && http_status && failure->cause != CAUSE_PROXY_REFUSED)
+        auth_fail(auth, failure->cause, "AuthURL %s: %s", url, failure->detail);
     else if (url && is_about_request(failure, http_status))
         auth_fail(auth, CAUSE_AUTH_URL_REFUSED, "AuthURL %s: %s", url, failure->detail);
     else

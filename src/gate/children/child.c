@@ -322,7 +322,7 @@ static bool may_say(const struct child *child, uint32_t type)
 {
     if (child->role == CHILD_PROBER)
         return type == IPC_REPORT || type == IPC_NAMED;
-    return type == IPC_TROUBLE || type == IPC_SESSION || type == IPC_SESSIONS_END;
+    return type == IPC_TROUBLE || type == IPC_ANSWERS || type == IPC_SESSION || type == IPC_SESSIONS_END;
 }
 
 /* False: not a message that this child may send. */

@@ -10,6 +10,7 @@
 #include "control/json.h"
 #include "gate/children/children.h"
 #include "gate/decide/enforce.h"
+#include "gate/decide/refusals.h"
 #include "gate/decide/test_run.h"
 #include "gate/reload.h"
 #include "gate/rules/foreign.h"
@@ -41,6 +42,7 @@ static void add_warnings(const struct status_source *source, struct texts *warni
         texts_add(warnings, "%s", children->lines[i]);
     if (source->foreign->text[0] != '\0')
         texts_add(warnings, "%s", source->foreign->text);
+    refusals_warnings(source->refusals, source->reload->number, warnings);
 }
 
 char *status_of(const struct status_source *source)

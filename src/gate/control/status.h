@@ -11,6 +11,7 @@ struct children;
 struct enforcement;
 struct foreign;
 struct keeper;
+struct refusals;
 struct reload;
 struct test_run;
 
@@ -22,6 +23,7 @@ struct status_source {
     const struct children *children;
     const struct reload *reload;
     const struct foreign *foreign;
+    const struct refusals *refusals;
     time_t started;
 };
 

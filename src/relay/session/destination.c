@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "model/answers.h"
 #include "model/policy.h"
 
 bool destination_judge(const struct conf *conf, const struct addr *destination, const struct addr *own,
@@ -43,18 +44,11 @@ enum target destination_choose(enum conf_names names, const struct destination_f
     return facts->heard ? TARGET_NO_NAME : TARGET_SILENCE;
 }
 
-/* Most proxies answer 502, 503 or 504 when a name has no address or nobody answers there; tinyproxy answers 500, and
- * Squid before 3.2 and Privoxy answer 404 for a name without an address. */
-bool destination_is_unreached(int http_status)
-{
-    return http_status == 502 || http_status == 503 || http_status == 504 || http_status == 500 || http_status == 404;
-}
-
 bool destination_may_try_address(enum conf_names names, const struct destination_facts *facts, enum target refused,
                                  int http_status)
 {
     return names == CONF_NAMES_PREFER && target_is_name(refused) && !facts->name_failed &&
-           destination_is_unreached(http_status);
+           answers_is_unreached(http_status);
 }
 
 const char *destination_host(enum target target, const char *name, const struct addr *destination,

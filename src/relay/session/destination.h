@@ -24,9 +24,6 @@ struct destination_facts {
 /* By what the proxy is asked now. TARGET_NONE: it must not be asked, for there is no name yet, or none at all. */
 enum target destination_choose(enum conf_names names, const struct destination_facts *facts);
 
-/* Does this answer to CONNECT say that the proxy would have gone there, but could not? */
-bool destination_is_unreached(int http_status);
-
 /* The proxy has refused the target: may it be asked for the address now? */
 bool destination_may_try_address(enum conf_names names, const struct destination_facts *facts, enum target refused,
                                  int http_status);

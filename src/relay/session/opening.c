@@ -45,6 +45,9 @@ static void session_hold(struct session *session, const struct link_failure *fai
 static void session_close_refused(struct session *session, const struct link_failure *failure)
 {
     char detail[2 * DETAIL_MAX];
+    if (failure->reason == REASON_PROXY_REFUSED)
+        worker_note_answer(session->worker, addr_port(&session->destination), session->http_status, failure->cause,
+                           failure->detail);
     if (!session->name_detail) {
         session_close(session, failure->reason, failure->detail);
         return;
@@ -148,6 +151,7 @@ static void session_proxy_cb(int events, void *data)
 
 static void session_tunnel_up(struct session *session)
 {
+    worker_note_answer(session->worker, addr_port(&session->destination), session->http_status, CAUSE_NONE, "");
     if (session->facts.heard) {
         session_open(session);
         return;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/sockdiag.h"
 #include "base/timer.h"
+#include "model/answers.h"
 #include "relay/close/close.h"
 #include "relay/session/destination.h"
 #include "relay/session/private.h"
@@ -90,7 +91,7 @@ static void session_free(struct session *session)
  * a reset it tries them: an alert would be the server's last word. */
 static enum sniff_kind session_language(const struct session *session, enum reason reason)
 {
-    bool unreached = reason == REASON_PROXY_REFUSED && destination_is_unreached(session->http_status);
+    bool unreached = reason == REASON_PROXY_REFUSED && answers_is_unreached(session->http_status);
     return session->kind == SNIFF_TLS && !session->name && unreached ? SNIFF_OTHER : session->kind;
 }
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tests pass and the proxy refuses the sessions: that must not stay unsaid."""
+
+import contextlib
+
+import lab as labs
+import pytest
+from peers import OK, answer, client_hello
+
+SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
+
+
+def start(daemon, route):
+    off = {"SecureChannel": {"Enabled": "no"}} if route == "plain" else {}
+    return daemon({"Proxy": {"Servers": "fake.example"}, **off}, status=SECURE if route == "secure" else PLAIN)
+
+
+def try_sessions(lab, count, port=443):
+    for _ in range(count):
+        with lab.connect("host", labs.RAW4, port) as sock, contextlib.suppress(OSError):
+            sock.sendall(client_hello("www.example"))
+            sock.recv(100)
+
+
+def wait_warning(one, part):
+    """All warnings, once one of them has that part: relays tell what they have seen each for itself."""
+    def look():
+        warnings = one.status()["warnings"]
+        return warnings if any(part in warning for warning in warnings) else None
+    return labs.wait_for(look, 10, lambda: f'"{part}" in {one.status()["warnings"]}')
+
+
+CASES = {
+    "407": (b"HTTP/1.1 407 Authenticate\r\nProxy-Authenticate: Basic realm=x\r\nProxy-Authenticate: Negotiate\r\n\r\n",
+            "proxy answered 407 Authenticate; it offers Basic, Negotiate", "Header=Proxy-Authorization"),
+    "407-other": (b"HTTP/1.1 407 Authenticate\r\nProxy-Authenticate: Negotiate\r\n\r\n",
+                  "proxy answered 407 Authenticate; it offers Negotiate", "the proxy does not offer it"),
+    "302": (b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/login\r\n\r\n",
+            "proxy answered 302 Found, a redirect to portal.example", "portal or a login page"),
+    "403": (b"HTTP/1.1 403 Forbidden\r\n\r\n", "proxy answered 403 Forbidden", "administrator"),
+}
+
+
+@pytest.mark.parametrize("route", ["secure", "plain"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_proxy_that_refuses_every_session_is_a_warning(lab, daemon, proxy, route, case):
+    refusal, detail, cure = CASES[case]
+    proxy(answer(refusal))
+    one = start(daemon, route)
+    assert not one.status()["warnings"]
+    try_sessions(lab, 5)
+    said = f"5 of 5 connections to port 443 failed in the last 5 minutes: {detail}. "
+    warnings = wait_warning(one, said)
+    assert len(warnings) == 1 and warnings[0].startswith(said) and cure in warnings[0]
+    one.wait_log(detail + ". ")
+    assert one.ask("reload") == [{"ok": True}]
+    assert not one.status()["warnings"], "what another configuration was answered"
+
+
+def test_a_proxy_that_refuses_connect_to_port_80_is_a_warning(lab, daemon, proxy):
+    def behaviour(sock, head):
+        sock.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n" if ":80 " in head.split("\r\n", maxsplit=1)[0] else OK)
+        with contextlib.suppress(OSError):
+            sock.sendall(sock.recv(10))
+
+    proxy(behaviour)
+    one = start(daemon, "secure")
+    with lab.connect("host", labs.RAW4, 443) as sock:
+        sock.sendall(client_hello("www.example"))
+        assert sock.recv(1)
+    try_sessions(lab, 4, 80)
+    warnings = wait_warning(one, "4 of 4 connections to port 80 failed")
+    assert len(warnings) == 1 and "allow CONNECT to port 443 alone" in warnings[0]
