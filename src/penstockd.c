@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The daemon's main: options, identity, then the gate; or, started by the gate with --child=, one of its children. */
+/* The daemon's main: options, identity, then the gate. */
 #include "config.h"
 
 #include <errno.h>
@@ -16,13 +16,11 @@
 
 #include "base/log.h"
 #include "base/sandbox.h"
-#include "channel/prober/prober.h"
 #include "gate/control/server.h"
 #include "gate/fail_closed.h"
 #include "gate/gate.h"
 #include "gate/host/users.h"
 #include "model/conf/conf.h"
-#include "relay/relay.h"
 
 #define DEFAULT_USER "penstock"
 
@@ -44,18 +42,6 @@ static void print_usage(FILE *stream)
           "  -h       print this help\n"
           "See penstockd(8).\n",
           stream);
-}
-
-static int run_child(const char *which)
-{
-    if (strcmp(which, "prober") == 0)
-        return prober_main();
-    if (strcmp(which, "relay") == 0)
-        return relay_main();
-    if (strcmp(which, "users") == 0)
-        return users_main();
-    fprintf(stderr, "penstockd: unknown child %s\n", which);
-    return EX_USAGE;
 }
 
 /* Fills ret_options; or returns an exit status >= 0 with which the program ends now. */
@@ -224,11 +210,10 @@ static int run_daemon(const struct options *options)
 
 int main(int argc, char **argv)
 {
-    static const char child[] = "--child=";
     struct options options;
     int status;
-    if (argc == 2 && strncmp(argv[1], child, strlen(child)) == 0)
-        return run_child(argv[1] + strlen(child));
+    if (argc > 1 && strcmp(argv[1], "--child=users") == 0)
+        return users_main();
 
     status = parse_options(argc, argv, &options);
     if (status >= 0)

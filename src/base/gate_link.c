@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/filter.h"
+#include "base/handover.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 
@@ -117,40 +117,14 @@ static void writable_cb(struct ev_loop *loop, ev_io *io, int events)
 
 /* ---- configuration ---- */
 
-/* The first mistake; the gate has found all of them before. */
-static void first_error_cb(const char *text, void *data)
-{
-    char *error = data;
-    if (!error[0])
-        snprintf(error, DETAIL_MAX, "%s", text);
-}
-
-/* Takes the descriptor over. NULL: ret_error says why. */
-static struct conf *read_conf(int fd, char ret_error[static DETAIL_MAX])
-{
-    struct conf *conf = NULL;
-    FILE *stream = fdopen(fd, "r");
-    ret_error[0] = '\0';
-    if (!stream) {
-        snprintf(ret_error, DETAIL_MAX, "configuration: %s", strerror(errno));
-        close(fd);
-        return NULL;
-    }
-    rewind(stream); /* the offset is shared with whoever wrote it */
-    if (conf_read(stream, "configuration", first_error_cb, ret_error, &conf) < 0)
-        conf = NULL;
-    fclose(stream);
-    return conf;
-}
-
 static void take_conf(struct gate_link *link, const struct ipc_conf *request, int fd)
 {
     struct ipc_message answer;
     struct ipc_conf_done *done = &answer.conf_done;
     ipc_begin(&answer, IPC_CONF_DONE);
     done->serial = request->serial;
-    struct conf *conf = read_conf(fd, done->detail);
-    done->ok = conf && link->cbs->configure(conf, request->index, done->detail, link->data);
+    struct conf *conf = handover_read(fd, done->detail);
+    done->ok = conf && link->cbs->configure(conf, request->index, done, link->data);
     gate_link_send(link, &answer);
 }
 

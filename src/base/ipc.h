@@ -51,8 +51,9 @@ struct ipc_conf {
 }; /* index: which relay this is */
 struct ipc_conf_done {
     uint64_t serial;
+    int64_t client_expires; /* of the certificate, seconds since the epoch; 0: not known (relays do not say) */
     bool ok;
-    char detail[DETAIL_MAX];
+    char detail[DETAIL_MAX]; /* what is wrong with it, also when it was taken; empty: nothing */
 };
 struct ipc_test {
     uint64_t test_id;

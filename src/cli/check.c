@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -12,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/forwarding.h"
-#include "channel/tls/tls.h"
 #include "cli/cli.h"
+#include "cli/prober.h"
 #include "cli/text.h"
 #include "gate/rules/foreign.h"
 #include "gate/rules/modules.h"
@@ -23,6 +24,7 @@
 #define CREDENTIALS_DIR "/run/credentials/"
 #define DAY             86400
 #define SOON            14 /* days */
+#define CHECK_WAIT_S    30 /* for the prober to load all files */
 
 struct findings {
     bool json;
@@ -91,32 +93,39 @@ static bool is_credential(const char *path)
 }
 
 /* Credentials of the service exist while it runs, and for its user alone. */
-static bool absent_credential(const struct conf *conf, int error)
+static bool is_absent_credential(const char *path)
 {
-    return (error == -ENOENT || error == -EACCES) &&
-           (is_credential(conf->certificate) || is_credential(conf->private_key));
+    return is_credential(path) && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0 &&
+           (errno == ENOENT || errno == EACCES);
+}
+
+static bool absent_credential(const struct conf *conf)
+{
+    return is_absent_credential(conf->certificate) || is_absent_credential(conf->private_key);
 }
 
 static void check_files(struct findings *findings, const struct conf *conf, bool as_service)
 {
-    struct tls_context *context = NULL;
-    struct error error;
-    int r;
+    struct cli_prober prober;
+    struct ipc_conf_done done;
+    bool answered, absent;
     if (!conf->secure)
         return;
     if (as_service)
         become_service();
-    r = tls_context_new(conf, &error, &context);
+    answered = cli_prober_open(&prober, conf, CHECK_WAIT_S, &done);
+    absent = absent_credential(conf);
     if (as_service)
         become_root_again();
-    if (r < 0 && absent_credential(conf, r))
-        warn(findings, error.text);
-    else if (r < 0)
-        error_cb(error.text, findings);
-    if (r < 0)
-        return;
-    check_expiry(findings, conf, tls_context_client_expires(context));
-    tls_context_free(context);
+    cli_prober_close(&prober);
+    if (!answered)
+        findings->wrong = true;
+    else if (done.detail[0] && absent)
+        warn(findings, done.detail);
+    else if (done.detail[0])
+        error_cb(done.detail, findings);
+    else
+        check_expiry(findings, conf, done.client_expires);
 }
 
 /* ---- users ---- */

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include <ev.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "channel/prober/prober.h"
 #include "cli/cli.h"
 #include "cli/page.h"
+#include "cli/prober.h"
 #include "control/json.h"
 #include "model/conf/conf.h"
 #include "model/verdict.h"
@@ -66,7 +64,7 @@ int cli_test(const struct cli_options *options)
     return answer == CLI_ANSWER_END && ended ? result : CLI_EXIT_FAILED;
 }
 
-/* ---- alone: the daemon's own prober in this process ---- */
+/* ---- alone: the daemon's own prober, without the daemon ---- */
 
 /* Takes line over. NULL: out of memory. */
 static json_t *parsed(char *line)
@@ -81,7 +79,6 @@ static json_t *parsed(char *line)
 struct alone {
     const struct cli_options *options;
     const struct conf *conf;
-    struct ev_loop *loop;
     bool shown[CONF_SERVERS_MAX][STAGE_COUNT];
     struct verdict verdict;
     bool decided;
@@ -95,9 +92,8 @@ static void show_stage(const struct alone *alone, const struct server_report *se
     json_decref(object);
 }
 
-static void report_cb(const struct test_report *report, void *data)
+static void show_report(struct alone *alone, const struct test_report *report)
 {
-    struct alone *alone = data;
     for (size_t i = 0; i < report->n_servers && i < CONF_SERVERS_MAX; i++)
         for (int stage = 0; stage < STAGE_COUNT; stage++) {
             if (alone->shown[i][stage] || !stage_has_ended(&report->servers[i].stages[stage]))
@@ -105,33 +101,19 @@ static void report_cb(const struct test_report *report, void *data)
             alone->shown[i][stage] = true;
             show_stage(alone, &report->servers[i], (enum stage)stage);
         }
-    if (!report->complete)
-        return;
-    alone->decided = verdict_decide(report, alone->conf, &alone->verdict);
-    ev_break(alone->loop, EVBREAK_ALL);
-}
-
-static void limit_cb(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-    ev_break(loop, EVBREAK_ALL);
 }
 
 static void run(struct alone *alone)
 {
-    struct prober *prober = prober_new(alone->loop, alone->conf, report_cb, alone);
-    struct ev_timer limit;
-    if (!prober) {
-        cli_problem("out of memory");
-        return;
-    }
-    ev_timer_init(&limit, limit_cb, CLI_TEST_WAIT_S, 0);
-    ev_timer_start(alone->loop, &limit);
-    prober_start(prober, 1);
-    ev_run(alone->loop, 0);
-    ev_timer_stop(alone->loop, &limit);
-    prober_free(prober);
-    if (!alone->decided)
-        cli_problem("the test did not end within %d s", CLI_TEST_WAIT_S);
+    struct cli_prober prober;
+    struct ipc_conf_done done;
+    struct test_report report = {.complete = false};
+    bool good = cli_prober_open(&prober, alone->conf, CLI_TEST_WAIT_S, &done) && cli_prober_start_test(&prober);
+    while (good && !report.complete && (good = cli_prober_next(&prober, &report)))
+        show_report(alone, &report);
+    cli_prober_close(&prober);
+    if (good)
+        alone->decided = verdict_decide(&report, alone->conf, &alone->verdict);
 }
 
 static void mistake_cb(const char *text, void *data)
@@ -141,17 +123,13 @@ static void mistake_cb(const char *text, void *data)
 
 int cli_test_alone(const struct cli_options *options)
 {
-    struct alone alone = {.options = options, .loop = ev_default_loop(EVFLAG_AUTO)};
+    struct alone alone = {.options = options};
     struct conf *conf;
     int result = CLI_EXIT_FAILED;
     if (conf_load(options->conf_path, mistake_cb, NULL, &conf) < 0)
         return CLI_EXIT_CONFIG;
     alone.conf = conf;
-    signal(SIGPIPE, SIG_IGN); /* a proxy that closes is a result, not our end */
-    if (alone.loop)
-        run(&alone);
-    else
-        cli_problem("no event loop");
+    run(&alone);
     if (alone.decided) {
         json_t *status = parsed(status_verdict_json(&alone.verdict, time(NULL)));
         if (status)

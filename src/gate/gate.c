@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <ev.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "gate/children/children.h"
 #include "gate/control/server.h"
 #include "gate/control/status.h"
@@ -30,11 +32,12 @@
 #include "gate/rules/keeper.h"
 #include "gate/rules/table.h"
 
-#define PROGRAM "/proc/self/exe"
+#define OWN_PROGRAM "/proc/self/exe" /* runs as a child, too: users_main() */
 
 struct gate {
     const struct gate_options *options;
     struct ev_loop *loop;
+    char worker[PATH_MAX]; /* the program of the children */
     struct children *children;
     struct keeper *keeper;
     struct netwatch *netwatch;
@@ -267,9 +270,13 @@ static int open_rules(struct gate *gate, const struct event_sink *sink)
 static int open_parts(struct gate *gate)
 {
     const struct event_sink sink = {.event_cb = event_cb, .data = gate};
-    int status;
-    gate->children = children_new(gate->loop, PROGRAM, &sink);
-    gate->users = users_new(gate->loop, PROGRAM, &sink);
+    int status = spawn_open_worker(gate->worker);
+    if (status < 0) {
+        log_error("%s: %s; the installation is not complete", gate->worker, strerror(-status));
+        return EX_OSFILE;
+    }
+    gate->children = children_new(gate->loop, gate->worker, &sink);
+    gate->users = users_new(gate->loop, OWN_PROGRAM, &sink);
     if (!gate->children || !gate->users)
         return EX_OSERR;
     status = open_control(gate);

@@ -130,16 +130,16 @@ static bool take_settings(struct relay *relay, struct settings *settings, char r
     return true;
 }
 
-static bool configure_cb(struct conf *conf, uint32_t index, char ret_error[static DETAIL_MAX], void *data)
+static bool configure_cb(struct conf *conf, uint32_t index, struct ipc_conf_done *ret_done, void *data)
 {
     struct relay *relay = data;
     snprintf(relay->prefix, sizeof relay->prefix, "relay %u", index); /* the log holds on to it */
     struct settings *settings = settings_new(conf);
     if (!settings) {
-        snprintf(ret_error, DETAIL_MAX, "out of memory");
+        snprintf(ret_done->detail, DETAIL_MAX, "out of memory");
         return false;
     }
-    bool taken = take_settings(relay, settings, ret_error);
+    bool taken = take_settings(relay, settings, ret_done->detail);
     settings_unref(settings);
     return taken;
 }

@@ -18,6 +18,7 @@ struct settings *settings_new(struct conf *conf)
         error_set(&settings->tls_error, -EINVAL, CAUSE_NONE, "the secure channel is off in the configuration");
     else if (tls_context_new(conf, &settings->tls_error, &settings->tls) == 0)
         settings->tls_error.text[0] = '\0';
+    conf_drop_files(conf); /* the private key, too */
     return settings;
 }
 

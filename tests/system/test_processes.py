@@ -2,6 +2,7 @@
 """Privileges of the processes, and what happens when one of them dies."""
 
 import os
+import shutil
 import signal
 import subprocess
 
@@ -191,4 +192,109 @@ def test_a_relay_that_cannot_listen_waits_for_the_port(lab, daemon):
     one.wait_status(SECURE)
     labs.wait_for(lambda: not one.status()["warnings"], 15, "no warning")
     assert " ended " not in one.log()
+    assert lab.curl("https://www.example/")[:2] == (0, 200)
+
+
+# ---- two programs ----
+
+def libraries(pid):
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
+        return {os.path.basename(line.split()[-1]) for line in file if ".so" in line}
+
+
+def needed(path):
+    """The libraries that a file itself asks for."""
+    done = subprocess.run(["objdump", "-p", path], capture_output=True, text=True, check=True)
+    return {line.split()[1] for line in done.stdout.splitlines() if line.strip().startswith("NEEDED")}
+
+
+READ_THE_NETWORK = ("wolfssl", "cares", "nghttp2", "gcrypt")
+
+
+def test_the_gate_maps_nothing_that_reads_the_network(lab, daemon):
+    """But what libsystemd brings along."""
+    one = daemon()
+    mapped = libraries(one.pid)
+    systemd = next(name for name in mapped if name.startswith("libsystemd"))
+    brought = {name.split(".")[0] for name in needed(f"/usr/lib/{os.uname().machine}-linux-gnu/{systemd}")}
+    assert [name for name in mapped if name.split(".")[0] not in brought and
+            any(part in name for part in READ_THE_NETWORK)] == []
+    assert not any("wolfssl" in name or "cares" in name for name in mapped)
+    for pids in one.children().values():
+        assert any("wolfssl" in name for name in libraries(pids[0]))
+
+
+@pytest.mark.parametrize("program", ["penstockd", "penstock"])
+def test_only_the_worker_is_linked_with_what_reads_the_network(lab, program):
+    assert [name for name in needed(f"{lab.build}/{program}") if any(part in name for part in READ_THE_NETWORK)] == []
+
+
+@pytest.fixture
+def programs(lab, tmp_path):
+    """Copies of the programs, without a worker beside them."""
+    tmp_path.chmod(0o755)
+    for path in (*tmp_path.parents,):
+        if path.owner() == "root" and str(path).startswith("/tmp/"):
+            path.chmod(0o755)
+    for name in ("penstockd", "penstock"):
+        shutil.copy(f"{lab.build}/{name}", tmp_path)
+    return tmp_path
+
+
+def test_without_the_worker_the_daemon_does_not_start(lab, programs):
+    one = labs.Daemon(lab, lab.config())
+    done = lab.run("host", [f"{programs}/penstockd", "-c", one.path, "-u", "daemon", "-S", one.control], timeout=20)
+    assert done.returncode == 72
+    assert "/penstock-worker: No such file or directory; the installation is not complete" in done.stderr
+
+
+@pytest.mark.parametrize("verb", [["check"], ["test", "-c"]])
+def test_without_the_worker_the_command_line_says_so(lab, programs, verb):
+    one = labs.Daemon(lab, lab.config())
+    done = lab.run("host", [f"{programs}/penstock", *verb, one.path], timeout=20)
+    assert done.returncode not in (0, 3, 4, 5)
+    assert "/penstock-worker: No such file or directory" in done.stderr
+
+
+def test_a_worker_of_another_version_says_what_to_do(lab):
+    done = subprocess.run([f"{lab.build}/penstock-worker", "--child=relay", "--for=0.0.1"], capture_output=True, text=True,
+                          timeout=10)
+    assert done.returncode == 76
+    assert "what started it is 0.0.1: restart penstockd" in done.stderr
+
+
+def test_by_hand_the_worker_explains_itself(lab):
+    for arguments in ([], ["--child=relay"], ["--child=gate", "--for=1"]):
+        done = subprocess.run([f"{lab.build}/penstock-worker", *arguments], capture_output=True, text=True, timeout=10)
+        assert done.returncode == 64 and "Started by penstockd and penstock" in done.stderr
+
+
+def test_anybody_can_test_a_configuration(lab):
+    """The worker is no privilege, and reads no file that the caller may not read."""
+    one = labs.Daemon(lab, lab.config({"SecureChannel": {"Certificate": None, "PrivateKey": None}}))
+    done = lab.run("host", ["setpriv", "--reuid=65534", "--clear-groups", f"{lab.build}/penstock", "test", "-c", one.path],
+                   timeout=30)
+    assert done.returncode in (3, 4), done.stderr
+    assert "TCP to the secure port" in done.stdout
+
+
+# ---- files ----
+
+def test_a_new_relay_needs_no_file(lab, daemon):
+    """The gate has read the key; what comes later has it from there."""
+    key = f"{lab.dir}/pki/handed-over.key"
+    shutil.copy(f"{lab.dir}/pki/client.key", key)
+    shutil.chown(key, "daemon")
+    one = daemon({"SecureChannel": {"PrivateKey": key}})
+    os.unlink(key)
+    old = one.children()
+    for pids in old.values():
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    labs.wait_for(lambda: len(one.children()["relay"]) == 2 and not set(one.children()["relay"]) & set(old["relay"]), 20,
+                  "new relays")
+    one.wait_status(SECURE)
+    labs.wait_for(lambda: lab.curl("https://www.example/")[:2] == (0, 200), 20, "a page", interval=0.2)
+    # A reload does read it, and leaves everything as it is.
+    assert "handed-over.key: No such file or directory" in str(one.ask("reload"))
     assert lab.curl("https://www.example/")[:2] == (0, 200)

@@ -18,9 +18,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/handover.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "gate/children/children.h"
-#include "gate/children/spawn.h"
 
 #define MISBEHAVE     "MISBEHAVE"
 #define DEADLINE      60. /* seconds; only reached by a failure */
@@ -51,18 +52,12 @@ static bool descriptors_are_clean(bool relay)
     return clean;
 }
 
-static void ignore_error(const char *text, void *data)
-{
-}
-
 static bool read_conf(int fd)
 {
-    FILE *stream = fdopen(fd, "r");
-    struct conf *conf = NULL;
-    bool good = stream && conf_read(stream, "conf", ignore_error, NULL, &conf) == 0;
+    char error[DETAIL_MAX];
+    struct conf *conf = handover_read(fd, error);
+    bool good = conf;
     conf_free(conf);
-    if (stream)
-        fclose(stream);
     return good;
 }
 
@@ -842,7 +837,7 @@ int main(int argc, char **argv)
     SRunner *runner;
     ssize_t length;
     int failed;
-    if (argc == 2 && strncmp(argv[1], "--child=", 8) == 0)
+    if (argc > 1 && strncmp(argv[1], "--child=", 8) == 0)
         return child_main(strcmp(argv[1] + 8, "relay") == 0);
     /* Two that were free a moment ago; several runs of this program do not meet. */
     for (int i = 0, fds[2] = {take_port(&first_port), take_port(&second_port)}; i < 2; i++)

@@ -29,10 +29,10 @@ static struct child {
     uint64_t list_id, told;
 } child;
 
-static bool configure_cb(struct conf *conf, uint32_t index, char ret_error[static DETAIL_MAX], void *data)
+static bool configure_cb(struct conf *conf, uint32_t index, struct ipc_conf_done *ret_done, void *data)
 {
     bool good = conf->listen_port == 15443;
-    snprintf(ret_error, DETAIL_MAX, good ? "" : "port %u, relay %u", conf->listen_port, index);
+    snprintf(ret_done->detail, DETAIL_MAX, good ? "" : "port %u, relay %u", conf->listen_port, index);
     conf_free(conf);
     return good;
 }
@@ -152,7 +152,7 @@ static void configure(uint64_t serial, const char *text)
 {
     struct ipc_message message = {.type = IPC_CONF, .conf = {.serial = serial, .index = 5}};
     int fd = memfd_create("conf", MFD_CLOEXEC);
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    ck_assert_int_eq(write(fd, text, strlen(text) + 1), (ssize_t)strlen(text) + 1); /* as handover.h has it */
     ck_assert_int_eq(ipc_send(gate.fd, &message, fd), 0);
     close(fd);
     ck_assert_uint_eq(hear()->type, IPC_CONF_DONE);

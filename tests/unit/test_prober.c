@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/handover.h"
 #include "base/ipc.h"
 #include "channel/net/happy_eyeballs.h"
 #include "channel/prober/prober.h"
@@ -929,13 +930,10 @@ static struct ipc_message await(const struct process *process, enum ipc_type typ
 static struct ipc_conf_done send_conf(const struct process *process, const struct conf *conf, uint64_t serial)
 {
     struct ipc_message message = {.type = IPC_CONF, .conf = {.serial = serial}};
-    int fd = memfd_create("conf", MFD_CLOEXEC);
-    FILE *stream = fdopen(fd, "w");
-    ck_assert_ptr_nonnull(stream);
-    conf_print(conf, stream);
-    ck_assert_int_eq(fflush(stream), 0);
+    int fd = -1;
+    ck_assert_int_eq(handover_write(conf, &fd), 0);
     ck_assert_int_eq(ipc_send(process->fd, &message, fd), 0);
-    fclose(stream);
+    close(fd);
     message = await(process, IPC_CONF_DONE);
     ck_assert_uint_eq(message.conf_done.serial, serial);
     return message.conf_done;

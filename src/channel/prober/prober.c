@@ -391,6 +391,11 @@ struct prober *prober_new(struct ev_loop *loop, const struct conf *conf, prober_
     return prober;
 }
 
+int64_t prober_client_expires(const struct prober *prober)
+{
+    return prober->tls ? tls_context_client_expires(prober->tls) : 0;
+}
+
 const char *prober_tls_error(const struct prober *prober)
 {
     return prober->conf->secure && !prober->tls ? prober->tls_error.text : NULL;

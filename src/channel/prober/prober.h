@@ -18,7 +18,7 @@ typedef uint64_t prober_named_cb(const struct addr *addrs, size_t n, void *data)
 /* After every stage that ended, and once with report->complete. Never inside a prober_ call. */
 typedef void prober_cb(const struct test_report *report, void *data);
 
-/* Reads keys and CAs. conf must outlive the prober. A failure of the TLS files is kept and becomes the detail of every
+/* Loads keys and CAs. conf must outlive the prober. A failure of the TLS files is kept and becomes the detail of every
  * mutual authentication test: without them no channel can be trusted. NULL: out of memory. */
 struct prober *prober_new(struct ev_loop *loop, const struct conf *conf, prober_cb *cb, void *data);
 /* Before the first test: named_cb is asked, with the data of the other callback. Without it the prober asks nobody. */
@@ -30,6 +30,9 @@ void prober_free(struct prober *prober); /* takes NULL; also from the callback *
 
 /* What is wrong with the TLS files; NULL: nothing, or no secure channel is configured. */
 const char *prober_tls_error(const struct prober *prober);
+
+/* As tls_context_client_expires(); 0 also without TLS. */
+int64_t prober_client_expires(const struct prober *prober);
 
 /* The prober process: speaks ipc.h on IPC_FD until the gate is gone. Returns the exit status. */
 int prober_main(void);

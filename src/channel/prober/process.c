@@ -48,13 +48,14 @@ static uint64_t named_cb(const struct addr *addrs, size_t n, void *data)
 
 /* A new configuration whose TLS files are bad is refused when there is an older one to go on with. At the start there
  * is none: then it is taken, and every mutual authentication test fails with what is wrong. */
-static bool configure_cb(struct conf *conf, uint32_t index, char ret_error[static DETAIL_MAX], void *data)
+static bool configure_cb(struct conf *conf, uint32_t index, struct ipc_conf_done *ret_done, void *data)
 {
     struct process *process = data;
     struct prober *prober = prober_new(process->loop, conf, report_cb, process);
     const char *tls_error = prober ? prober_tls_error(prober) : "out of memory";
+    conf_drop_files(conf); /* the private key, too */
     if (tls_error)
-        snprintf(ret_error, DETAIL_MAX, "%s", tls_error);
+        snprintf(ret_done->detail, sizeof ret_done->detail, "%s", tls_error);
     if (!prober || (tls_error && process->prober)) {
         prober_free(prober);
         conf_free(conf);
@@ -65,6 +66,7 @@ static bool configure_cb(struct conf *conf, uint32_t index, char ret_error[stati
     conf_free(process->conf);
     process->prober = prober;
     process->conf = conf;
+    ret_done->client_expires = prober_client_expires(prober);
     log_set_level(conf->log_level);
     return true;
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/conf/files.h"
+
 /* Forward secrecy and authenticated encryption only. Which of them is fast depends on the engine. */
 #define SUITES_AES                                                                                                     \
     "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"       \
@@ -54,6 +56,22 @@ static void context_destroy(struct tls_context *context)
     free(context);
 }
 
+/* Files that did not come with the configuration are read now. */
+static int load_files(struct tls_context *context, const struct conf *conf, struct error *ret_error)
+{
+    struct conf_files *own = conf->files ? NULL : conf_files_load(conf);
+    int result;
+    if (!conf->files && !own)
+        return error_set(ret_error, -ENOMEM, CAUSE_NO_RESOURCES, "out of memory");
+    context->files = conf->files ? conf->files : own;
+    result = tls_load_trust(context, conf, ret_error);
+    if (result == 0)
+        result = tls_load_identity(context, conf, ret_error);
+    context->files = NULL;
+    conf_files_free(own);
+    return result;
+}
+
 int tls_context_new(const struct conf *conf, struct error *ret_error, struct tls_context **ret_context)
 {
     struct tls_context *context;
@@ -72,9 +90,7 @@ int tls_context_new(const struct conf *conf, struct error *ret_error, struct tls
     if (!context->ctx || !set_up(context))
         result = error_set(ret_error, -ENOMEM, CAUSE_NO_RESOURCES, "wolfSSL cannot be set up");
     else
-        result = tls_load_trust(context, conf, ret_error);
-    if (result == 0)
-        result = tls_load_identity(context, conf, ret_error);
+        result = load_files(context, conf, ret_error);
     /* Only now: a private key that belongs to a device is not checked against its certificate. */
     if (result == 0 && context->engine &&
         wolfSSL_CTX_SetDevId(context->ctx, tls_device_id(context->engine)) != WOLFSSL_SUCCESS)

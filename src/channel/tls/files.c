@@ -3,89 +3,32 @@
 
 #include "channel/tls/private.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define FILE_MAX      (4 << 20)
-#define DIRECTORY_MAX 4096
+#include "model/conf/files.h"
 
-/* Where distributions keep the bundle of public CAs. */
-static const char *const system_bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                                             "/etc/ssl/ca-bundle.pem"};
-static const char system_directory[] = "/etc/ssl/certs";
-
-static int complain_of_file(struct error *ret_error, const char *path, int error)
+static int complain_of_file(const struct tls_context *context, struct error *ret_error, const char *path, int error)
 {
     enum cause cause = error == -ENOENT || error == -ENOTDIR                      ? CAUSE_FILE_MISSING
                        : error == -ENOMEM || error == -EMFILE || error == -ENFILE ? CAUSE_NO_RESOURCES
                                                                                   : CAUSE_FILE_INVALID;
     if (error == -EACCES || error == -EPERM)
         return error_set(ret_error, error, CAUSE_FILE_PERMISSION, "%s: %s (penstockd reads it as uid %u)", path,
-                         strerrordesc_np(-error), (unsigned)geteuid());
+                         strerrordesc_np(-error), (unsigned)conf_files_reader(context->files));
     if (error == -EFBIG)
-        return error_set(ret_error, error, CAUSE_FILE_INVALID, "%s: larger than %d bytes", path, FILE_MAX);
+        return error_set(ret_error, error, CAUSE_FILE_INVALID, "%s: larger than %d bytes", path, CONF_FILE_MAX);
     return error_set(ret_error, error, cause, "%s: %s", path, strerrordesc_np(-error));
 }
 
-/* ---- files ---- */
-
-struct blob {
-    unsigned char *data; /* with a NUL behind it */
-    size_t size;
-};
-
-static void blob_fini(struct blob *blob)
+/* As it was read; a file that was not is not there. */
+static int find_file(const struct tls_context *context, const char *path, const struct conf_file **ret_file)
 {
-    if (blob->data)
-        explicit_bzero(blob->data, blob->size);
-    free(blob->data);
-}
-
-static int read_all(int fd, size_t size, struct blob *ret_blob)
-{
-    struct blob blob = {.data = malloc(size + 1)};
-    if (!blob.data)
-        return -ENOMEM;
-    while (blob.size < size) {
-        ssize_t count = read(fd, blob.data + blob.size, size - blob.size);
-        if (count < 0 && errno != EINTR) {
-            int error = -errno;
-            blob_fini(&blob);
-            return error;
-        }
-        if (count == 0)
-            break;
-        blob.size += count > 0 ? (size_t)count : 0;
-    }
-    blob.data[blob.size] = '\0';
-    *ret_blob = blob;
-    return 0;
-}
-
-static int read_file(const char *path, struct blob *ret_blob)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    int result;
-    if (fd < 0)
-        return -errno;
-    if (fstat(fd, &st) < 0)
-        result = -errno;
-    else if (S_ISDIR(st.st_mode))
-        result = -EISDIR;
-    else if (st.st_size > FILE_MAX)
-        result = -EFBIG;
-    else
-        result = read_all(fd, (size_t)st.st_size, ret_blob);
-    close(fd);
-    return result;
+    const struct conf_file *file = conf_files_find(context->files, path);
+    if (!file)
+        return -ENOENT;
+    *ret_file = file;
+    return file->error;
 }
 
 /* ---- trust anchors ---- */
@@ -106,10 +49,10 @@ static bool trust_certificate(WOLFSSL_CTX *ctx, WOLFSSL_X509 *x509)
     return taken;
 }
 
-static size_t trust_pem(WOLFSSL_CTX *ctx, const struct blob *blob)
+static size_t trust_pem(WOLFSSL_CTX *ctx, const struct conf_file *file)
 {
     static const char begin[] = "-----BEGIN CERTIFICATE-----";
-    const char *text = (const char *)blob->data, *end = text + blob->size;
+    const char *text = (const char *)file->data, *end = text + file->size;
     size_t n = 0;
     for (const char *at = strstr(text, begin); at; at = strstr(at + 1, begin))
         n += trust_certificate(ctx, wolfSSL_X509_load_certificate_buffer((const unsigned char *)at, (int)(end - at),
@@ -117,69 +60,63 @@ static size_t trust_pem(WOLFSSL_CTX *ctx, const struct blob *blob)
     return n;
 }
 
-/* 1 when there was something to trust in it, else 0, or -errno. PEM, or one certificate as DER. */
-static int trust_file(WOLFSSL_CTX *ctx, const char *path)
+/* True when there was something to trust in it. PEM, or one certificate as DER. */
+static bool trust_file(WOLFSSL_CTX *ctx, const struct conf_file *file)
 {
-    struct blob blob;
-    int result = read_file(path, &blob);
-    size_t n;
-    if (result < 0)
-        return result;
-    n = trust_pem(ctx, &blob);
-    if (n == 0 && blob.size > 0)
+    size_t n = trust_pem(ctx, file);
+    if (n == 0 && file->size > 0)
         n = trust_certificate(ctx,
-                              wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_ASN1));
-    blob_fini(&blob);
+                              wolfSSL_X509_load_certificate_buffer(file->data, (int)file->size, WOLFSSL_FILETYPE_ASN1));
     /* Debian's wolfSSL has also noted them as servers to be trusted whoever signed them. */
     wolfSSL_CTX_Unload_trust_peers(ctx);
     return n > 0;
 }
 
 /* Files without a CA are none of our business (README, keys); a directory without any CA is a mistake. */
-static int trust_directory(WOLFSSL_CTX *ctx, const char *path)
+static bool trust_directory(const struct tls_context *context, const char *path)
 {
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    size_t n_trusted = 0;
-    if (!dir)
-        return -errno;
-    for (size_t n = 0; n < DIRECTORY_MAX && (entry = readdir(dir)); n++) {
-        char file[4096];
-        if (entry->d_name[0] != '.' && (size_t)snprintf(file, sizeof file, "%s/%s", path, entry->d_name) < sizeof file)
-            n_trusted += trust_file(ctx, file) == 1;
-    }
-    closedir(dir);
-    return n_trusted > 0;
+    const struct conf_file *file;
+    size_t n = 0;
+    for (size_t at = 0; (file = conf_files_in(context->files, path, &at));)
+        n += file->error == 0 && trust_file(context->ctx, file);
+    return n > 0;
 }
 
-static int trust_path(WOLFSSL_CTX *ctx, const char *path, struct error *ret_error)
+/* 1 when there was something to trust, else 0, or -errno. */
+static int try_path(const struct tls_context *context, const char *path)
 {
-    int result = trust_file(ctx, path);
+    const struct conf_file *file;
+    int result = find_file(context, path, &file);
     if (result == -EISDIR)
-        result = trust_directory(ctx, path);
+        return trust_directory(context, path);
+    return result < 0 ? result : trust_file(context->ctx, file);
+}
+
+static int trust_path(const struct tls_context *context, const char *path, struct error *ret_error)
+{
+    int result = try_path(context, path);
     if (result < 0)
-        return complain_of_file(ret_error, path, result);
+        return complain_of_file(context, ret_error, path, result);
     return result > 0 ? 0 : error_set(ret_error, -EINVAL, CAUSE_FILE_INVALID, "%s: no CA certificate in it", path);
 }
 
-static int trust_system(WOLFSSL_CTX *ctx, struct error *ret_error)
+static int trust_system(const struct tls_context *context, struct error *ret_error)
 {
-    for (size_t i = 0; i < sizeof system_bundles / sizeof system_bundles[0]; i++) {
-        if (trust_file(ctx, system_bundles[i]) == 1)
+    for (size_t i = 0; conf_system_bundles[i]; i++) {
+        if (try_path(context, conf_system_bundles[i]) == 1)
             return 0;
     }
-    if (trust_directory(ctx, system_directory) == 1)
+    if (try_path(context, conf_system_directory) == 1)
         return 0;
     return error_set(ret_error, -ENOENT, CAUSE_FILE_MISSING,
-                     "TrustedCA=system: no CA certificates in %s (package ca-certificates)", system_directory);
+                     "TrustedCA=system: no CA certificates in %s (package ca-certificates)", conf_system_directory);
 }
 
-int tls_load_trust(struct tls_context *context, const struct conf *conf, struct error *ret_error)
+int tls_load_trust(const struct tls_context *context, const struct conf *conf, struct error *ret_error)
 {
-    WOLFSSL_CTX *ctx = context->ctx;
-    int result = conf->system_ca ? trust_system(ctx, ret_error) : 0;
+    int result = conf->system_ca ? trust_system(context, ret_error) : 0;
     for (size_t i = 0; i < conf->n_ca_paths && result == 0; i++)
-        result = trust_path(ctx, conf->ca_paths[i], ret_error);
+        result = trust_path(context, conf->ca_paths[i], ret_error);
     return result;
 }
 
@@ -188,17 +125,16 @@ int tls_load_trust(struct tls_context *context, const struct conf *conf, struct 
 static int use_certificate(struct tls_context *context, const char *path, struct error *ret_error,
                            WOLFSSL_X509 **ret_x509)
 {
-    struct blob blob;
-    int result = read_file(path, &blob);
+    const struct conf_file *file;
+    int result = find_file(context, path, &file);
     WOLFSSL_X509 *x509 = NULL;
     if (result < 0)
-        return complain_of_file(ret_error, path, result);
-    if (blob.size == 0 ||
-        wolfSSL_CTX_use_certificate_chain_buffer(context->ctx, blob.data, (long)blob.size) != WOLFSSL_SUCCESS)
+        return complain_of_file(context, ret_error, path, result);
+    if (file->size == 0 ||
+        wolfSSL_CTX_use_certificate_chain_buffer(context->ctx, file->data, (long)file->size) != WOLFSSL_SUCCESS)
         result = error_set(ret_error, -EINVAL, CAUSE_FILE_INVALID, "%s: no certificate (PEM) in it", path);
     else /* wolfSSL cannot look into every certificate that it can use (Ed25519) */
-        x509 = wolfSSL_X509_load_certificate_buffer(blob.data, (int)blob.size, WOLFSSL_FILETYPE_PEM);
-    blob_fini(&blob);
+        x509 = wolfSSL_X509_load_certificate_buffer(file->data, (int)file->size, WOLFSSL_FILETYPE_PEM);
     context->has_certificate = result == 0;
     context->client_expires = x509 ? tls_cert_expires(x509) : 0;
     *ret_x509 = x509;
@@ -211,7 +147,7 @@ static int no_passphrase(char *buf, int size, int writing, void *data)
     return 0;
 }
 
-static bool key_is_encrypted(const struct blob *key)
+static bool key_is_encrypted(const struct conf_file *key)
 {
     const char *text = (const char *)key->data;
     return strstr(text, "BEGIN ENCRYPTED PRIVATE KEY") || strstr(text, "Proc-Type: 4,ENCRYPTED");
@@ -219,17 +155,16 @@ static bool key_is_encrypted(const struct blob *key)
 
 static int use_key(struct tls_context *context, const char *path, struct error *ret_error)
 {
-    struct blob blob;
-    int result = read_file(path, &blob);
+    const struct conf_file *file;
+    int result = find_file(context, path, &file);
     if (result < 0)
-        return complain_of_file(ret_error, path, result);
-    if (key_is_encrypted(&blob))
+        return complain_of_file(context, ret_error, path, result);
+    if (key_is_encrypted(file))
         result = error_set(ret_error, -EINVAL, CAUSE_KEY_ENCRYPTED,
                            "%s: the private key is encrypted; penstock needs it without a passphrase", path);
-    else if (blob.size == 0 || wolfSSL_CTX_use_PrivateKey_buffer(context->ctx, blob.data, (long)blob.size,
-                                                                 WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
+    else if (file->size == 0 || wolfSSL_CTX_use_PrivateKey_buffer(context->ctx, file->data, (long)file->size,
+                                                                  WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
         result = error_set(ret_error, -EINVAL, CAUSE_FILE_INVALID, "%s: no private key (PEM) in it", path);
-    blob_fini(&blob);
     return result;
 }
 

@@ -30,7 +30,8 @@ struct tls_remembered {
 struct tls_context {
     unsigned users; /* connections, and one for the owner: what tls_context_free() leaves behind dies with the last */
     WOLFSSL_CTX *ctx;
-    struct tls_device *engine; /* NULL: wolfSSL does all of it */
+    const struct conf_files *files; /* while they are being loaded */
+    struct tls_device *engine;      /* NULL: wolfSSL does all of it */
     bool has_certificate;
     int64_t client_expires; /* 0: no client certificate, or unknown */
     bool only_tls13;
@@ -97,7 +98,7 @@ void tls_context_put_batch(struct tls_context *context, unsigned char *batch);
 
 /* ---- files.c ---- */
 /* 0, or -errno with ret_error filled. */
-int tls_load_trust(struct tls_context *context, const struct conf *conf, struct error *ret_error);
+int tls_load_trust(const struct tls_context *context, const struct conf *conf, struct error *ret_error);
 int tls_load_identity(struct tls_context *context, const struct conf *conf, struct error *ret_error);
 
 /* ---- bytes.c ---- */

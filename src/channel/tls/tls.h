@@ -31,9 +31,10 @@ enum tls_failure {
     TLS_FAILURE_MEMORY,
 };
 
-/* Reads CAs, certificate and key named in conf (which is not kept). 0, or -errno with ret_error filled, which names the
- * file and what is wrong with it: missing, unreadable, encrypted, no match between certificate and key. An expired
- * certificate of our own is no error here: the server will refuse it, and the failure text will say so. */
+/* Takes CAs, certificate and key that conf names (which is not kept) from conf->files; without those it reads them. 0,
+ * or -errno with ret_error filled, which names the file and what is wrong with it: missing, unreadable, encrypted, no
+ * match between certificate and key. An expired certificate of our own is no error here: the server will refuse it, and
+ * the failure text will say so. */
 int tls_context_new(const struct conf *conf, struct error *ret_error, struct tls_context **ret_context);
 /* Takes NULL. Connections that still use it keep it until the last of them is freed; then keys and sessions are wiped.
  */

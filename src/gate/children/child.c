@@ -14,8 +14,8 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "base/timer.h"
-#include "gate/children/spawn.h"
 
 #define MESSAGES_PER_WAKEUP 64 /* then the loop's other watchers have their turn */
 #define TERMINATE_SECONDS   1.0

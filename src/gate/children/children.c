@@ -5,20 +5,18 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/handover.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "base/timer.h"
 #include "gate/children/listeners.h"
-#include "gate/children/spawn.h"
 
 #define LIST_SECONDS    5.0
 #define END_MS          1000
@@ -166,35 +164,6 @@ void children_set_timing(struct children *children, const struct child_timing *t
     children->setup.timing = *timing;
 }
 
-/* The configuration as a sealed memfd. 0 or -errno. */
-static int write_conf(const struct conf *conf, int *ret_fd)
-{
-    int fd = memfd_create("penstock-conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    FILE *stream;
-    int copy, r;
-    if (fd < 0)
-        return -errno;
-    copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    stream = copy >= 0 ? fdopen(copy, "w") : NULL;
-    if (!stream) {
-        r = -errno;
-        if (copy >= 0)
-            close(copy);
-        close(fd);
-        return r;
-    }
-    conf_print(conf, stream);
-    r = fclose(stream) == 0 ? 0 : -errno;
-    if (r == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        r = -errno;
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
 static unsigned wanted_relays(const struct conf *conf)
 {
     cpu_set_t cpus;
@@ -257,7 +226,7 @@ int children_configure(struct children *children, const struct conf *conf)
     assert(children->try_fd < 0);
     if (r < 0)
         return r;
-    r = write_conf(conf, &fd);
+    r = handover_write(conf, &fd);
     if (r < 0)
         return r;
     if (children->conf_fd >= 0)
@@ -289,7 +258,7 @@ int children_try(struct children *children, const struct conf *conf, uint64_t *r
     assert(children->try_fd < 0);
     if (!child_usable(children->prober) || child_configuring(children->prober))
         return -EAGAIN;
-    r = write_conf(conf, &fd);
+    r = handover_write(conf, &fd);
     if (r < 0)
         return r;
     children->try_fd = fd;

@@ -15,7 +15,7 @@
 
 struct children;
 
-/* Starts nothing yet; loop is the default loop. program: path that children exec (/proc/self/exe). sink gets
+/* Starts nothing yet; loop is the default loop. program: path that children exec (spawn_open_worker()), kept. sink gets
  * EVENT_MESSAGE and EVENT_CHILD_LOST. NULL: out of memory. */
 struct children *children_new(struct ev_loop *loop, const char *program, const struct event_sink *sink);
 /* Before the first children_configure(); tests use shorter times. */

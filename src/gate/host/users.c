@@ -14,8 +14,8 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "base/timer.h"
-#include "gate/children/spawn.h"
 #include "gate/host/users_wire.h"
 
 #define PAUSE_MIN_MS 1000

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/conf/files.h"
 #include "model/conf/keys.h"
 #include "model/conf/reader.h"
 
@@ -303,6 +304,12 @@ bool conf_origin(const struct conf *conf, const char *section, const char *name,
     return true;
 }
 
+void conf_drop_files(struct conf *conf)
+{
+    conf_files_free(conf->files);
+    conf->files = NULL;
+}
+
 void conf_free(struct conf *conf)
 {
     size_t count;
@@ -319,6 +326,7 @@ void conf_free(struct conf *conf)
     free(conf->certificate);
     free(conf->private_key);
     conf_origins_fini(&conf->origins);
+    conf_drop_files(conf);
     free(conf);
 }
 

@@ -33,6 +33,8 @@ enum conf_quic { CONF_QUIC_REJECT, CONF_QUIC_PASS };
 enum conf_names { CONF_NAMES_PREFER, CONF_NAMES_REQUIRE, CONF_NAMES_IGNORE };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
 
+struct conf_files;
+
 /* No user has it: the largest number means "none" to the kernel. */
 #define CONF_UID_UNKNOWN ((uid_t)-1)
 
@@ -104,6 +106,8 @@ struct conf {
 
     bool unread; /* a file that is there, or a line, could not be read */
     struct conf_origins origins;
+
+    struct conf_files *files; /* of [SecureChannel], when they came with it (files.h); NULL: they did not */
 };
 
 /* Called once per mistake, in reading order; text is "FILE:LINE: message" or "FILE: message". */
@@ -135,6 +139,9 @@ void conf_keep_users(struct conf *conf, struct conf *old);
 void conf_print(const struct conf *conf, FILE *stream);
 /* For people to look at: "(hidden)" in the place of every header's value. */
 void conf_print_without_secrets(const struct conf *conf, FILE *stream);
+
+/* Once they are loaded; they are wiped. */
+void conf_drop_files(struct conf *conf);
 
 /* Takes NULL; wipes the headers (they may carry credentials). */
 void conf_free(struct conf *conf);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include "gate/children/spawn.h"
+#include "base/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,40 @@
 #include "base/ipc.h"
 #include "base/log.h"
 
+#define FDS_FREE 10 /* from here on: no fixed number of ipc.h */
+
+/* Above the fixed numbers of a child. */
+static int open_program(const char *path)
+{
+    int low = open(path, O_PATH | O_CLOEXEC);
+    int fd = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, FDS_FREE) : -1;
+    if (low >= 0)
+        close(low);
+    return fd;
+}
+
+int spawn_open_worker(char ret_path[static PATH_MAX])
+{
+    static const char name[] = "penstock-worker";
+    char own[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", own, sizeof own - sizeof name);
+    int fd = -1;
+    if (length > 0) {
+        own[length] = '\0';
+        strcpy(strrchr(own, '/') + 1, name);
+        fd = open_program(own);
+    }
+    if (fd < 0)
+        fd = open_program(WORKER_DIR "/penstock-worker");
+    if (fd < 0) {
+        int error = errno;
+        snprintf(ret_path, PATH_MAX, "%s/%s", WORKER_DIR, name);
+        return -error;
+    }
+    snprintf(ret_path, PATH_MAX, "/proc/self/fd/%d", fd);
+    return fd;
+}
+
 /* A handler of the gate that ran between fork and exec would act on what both processes share. */
 static void forget_handlers(void)
 {
@@ -29,13 +63,13 @@ static void forget_handlers(void)
     }
 }
 
-/* Closes all others. */
+/* Closes all others, but not before exec: program may be the path of one of them. */
 static void move_descriptors(int ipc_fd, const int fds[static SPAWN_FDS])
 {
-    int moved[SPAWN_FDS], ipc = fcntl(ipc_fd, F_DUPFD, 16);
+    int moved[SPAWN_FDS], ipc = fcntl(ipc_fd, F_DUPFD, FDS_FREE);
     /* Above the fixed numbers first, so that moving one cannot overwrite another. */
     for (int i = 0; i < SPAWN_FDS; i++)
-        moved[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD, 16) : -1;
+        moved[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD, FDS_FREE) : -1;
     if (ipc < 0 || dup2(ipc, IPC_FD) < 0)
         _exit(1);
     for (int i = 0; i < SPAWN_FDS; i++) {
@@ -44,7 +78,7 @@ static void move_descriptors(int ipc_fd, const int fds[static SPAWN_FDS])
         else if (moved[i] < 0 || dup2(moved[i], IPC_STATS_FD + i) < 0)
             _exit(1);
     }
-    close_range(IPC_STATS_FD + SPAWN_FDS, ~0U, 0);
+    close_range(IPC_STATS_FD + SPAWN_FDS, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
 /* In the forked process, which has one thread; all signals are blocked until the handlers are gone. */
@@ -62,7 +96,8 @@ become_child(const char *program, const char *role, int ipc_fd, const int fds[st
     unsetenv("WATCHDOG_USEC");
     unsetenv("WATCHDOG_PID");
     snprintf(argument, sizeof argument, "--child=%s", role);
-    execl(program, "penstockd", argument, (char *)NULL);
+    execl(program, "penstock-worker", argument, "--for=" PACKAGE_VERSION, (char *)NULL);
+    log_error("penstock-worker cannot be run: %s", strerror(errno));
     _exit(1);
 }
 
