@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -41,32 +42,19 @@ static const int allowed[] = {
     SCMP_SYS(lseek),
     SCMP_SYS(dup),
     SCMP_SYS(dup3),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(fcntl64),
-    SCMP_SYS(pipe),
-    SCMP_SYS(pipe2),
-    SCMP_SYS(splice),
-    SCMP_SYS(tee),
-    /* sockets; socket() itself is below */
+    /* sockets; socket() itself is below, as fcntl() is */
     SCMP_SYS(connect),
-    SCMP_SYS(bind),
-    SCMP_SYS(listen),
-    SCMP_SYS(accept),
-    SCMP_SYS(accept4),
     SCMP_SYS(shutdown),
     SCMP_SYS(send),
     SCMP_SYS(sendto),
     SCMP_SYS(sendmsg),
-    SCMP_SYS(sendmmsg),
     SCMP_SYS(recv),
     SCMP_SYS(recvfrom),
     SCMP_SYS(recvmsg),
-    SCMP_SYS(recvmmsg),
     SCMP_SYS(getsockname),
     SCMP_SYS(getpeername),
     SCMP_SYS(getsockopt),
     SCMP_SYS(setsockopt),
-    SCMP_SYS(socketpair),
     /* waiting */
     SCMP_SYS(epoll_create),
     SCMP_SYS(epoll_create1),
@@ -102,16 +90,13 @@ static const int allowed[] = {
     SCMP_SYS(nanosleep),
     SCMP_SYS(gettimeofday),
     SCMP_SYS(time),
-    /* memory; mmap and mprotect are below. memfd and ftruncate: a long journal entry goes as one */
+    /* memory; mmap and mprotect are below */
     SCMP_SYS(brk),
     SCMP_SYS(munmap),
     SCMP_SYS(mremap),
     SCMP_SYS(madvise),
     SCMP_SYS(mlock),
     SCMP_SYS(munlock),
-    SCMP_SYS(memfd_create),
-    SCMP_SYS(ftruncate),
-    SCMP_SYS(ftruncate64),
     /* files, for reading; open and openat are below */
     SCMP_SYS(stat),
     SCMP_SYS(stat64),
@@ -131,10 +116,7 @@ static const int allowed[] = {
     SCMP_SYS(faccessat2),
     SCMP_SYS(readlink),
     SCMP_SYS(readlinkat),
-    SCMP_SYS(getdents),
-    SCMP_SYS(getdents64),
     SCMP_SYS(fadvise64),
-    SCMP_SYS(getcwd),
     /* signals */
     SCMP_SYS(rt_sigaction),
     SCMP_SYS(rt_sigprocmask),
@@ -182,6 +164,17 @@ static const int allowed[] = {
     SCMP_SYS(prlimit64),
     SCMP_SYS(ioctl),
 #endif
+};
+
+static const int allowed_relay[] = {
+    SCMP_SYS(bind), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(splice),
+};
+
+/* bind: the resolver's sockets. */
+static const int allowed_prober[] = {
+    SCMP_SYS(bind),
+    SCMP_SYS(sendmmsg),
+    SCMP_SYS(recvmmsg),
 };
 
 /* No honest path leads here: the process has been taken over. */
@@ -235,6 +228,20 @@ static int add_list(scmp_filter_ctx filter, uint32_t action, const int *calls, s
     return 0;
 }
 
+static int add_allowed(scmp_filter_ctx filter, enum filter_role role)
+{
+    int result = add_list(filter, SCMP_ACT_ALLOW, allowed, sizeof allowed / sizeof allowed[0]);
+    if (result < 0)
+        return result;
+    switch (role) {
+    case FILTER_RELAY:
+        return add_list(filter, SCMP_ACT_ALLOW, allowed_relay, sizeof allowed_relay / sizeof allowed_relay[0]);
+    case FILTER_PROBER:
+        return add_list(filter, SCMP_ACT_ALLOW, allowed_prober, sizeof allowed_prober / sizeof allowed_prober[0]);
+    }
+    return -EINVAL;
+}
+
 /* One system call whose argument decides. */
 static int add_if(scmp_filter_ctx filter, int call, struct scmp_arg_cmp condition)
 {
@@ -242,13 +249,60 @@ static int add_if(scmp_filter_ctx filter, int call, struct scmp_arg_cmp conditio
     return result == -EDOM ? 0 : result;
 }
 
-static int add_sockets(scmp_filter_ctx filter)
+static int add_socket(scmp_filter_ctx filter, int family, int type)
 {
-    /* Unix: the journal. Netlink: the C library looks up interfaces with it. */
-    static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+    const scmp_datum_t type_mask = 0xf; /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+    struct scmp_arg_cmp conditions[] = {SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0),
+                                        SCMP_A1(SCMP_CMP_MASKED_EQ, type_mask, (scmp_datum_t)type)};
+    int result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, conditions);
+    return result == -EDOM ? 0 : result;
+}
+
+static int add_netlink(scmp_filter_ctx filter, int protocol)
+{
+    struct scmp_arg_cmp conditions[] = {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
+                                        SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)protocol, 0)};
+    int result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, conditions);
+    return result == -EDOM ? 0 : result;
+}
+
+/* A Unix datagram socket is the journal's; the control socket and the message buses are streams, which it cannot reach.
+ */
+static int add_sockets(scmp_filter_ctx filter, enum filter_role role)
+{
+    int result = add_socket(filter, AF_UNIX, SOCK_DGRAM);
+    if (result == 0)
+        result = add_socket(filter, AF_INET, SOCK_STREAM);
+    if (result == 0)
+        result = add_socket(filter, AF_INET6, SOCK_STREAM);
+    if (result == 0 && role == FILTER_PROBER)
+        result = add_socket(filter, AF_INET, SOCK_DGRAM);
+    if (result == 0 && role == FILTER_PROBER)
+        result = add_socket(filter, AF_INET6, SOCK_DGRAM);
+    if (result == 0)
+        result = add_netlink(filter, role == FILTER_PROBER ? NETLINK_ROUTE : NETLINK_SOCK_DIAG);
+    return result;
+}
+
+/* Owner and signal of a descriptor (F_SETOWN, F_SETSIG, O_ASYNC) are not among them: the kernel checks for the user
+ * alone whether they may send, and the gate, the prober and the relays are one user. */
+static int add_fcntl(scmp_filter_ctx filter, enum filter_role role)
+{
+    static const int calls[] = {SCMP_SYS(fcntl), SCMP_SYS(fcntl64)};
+    static const int commands[] = {F_GETFD, F_SETFD, F_GETFL, F_DUPFD, F_DUPFD_CLOEXEC};
     int result = 0;
-    for (size_t i = 0; result == 0 && i < sizeof families / sizeof families[0]; i++)
-        result = add_if(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        struct scmp_arg_cmp flags[] = {SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0), SCMP_A2(SCMP_CMP_MASKED_EQ, O_ASYNC, 0)};
+        for (size_t k = 0; result == 0 && k < sizeof commands / sizeof commands[0]; k++)
+            result = add_if(filter, calls[i], SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[k], 0));
+        if (result == 0 && role == FILTER_RELAY)
+            result = add_if(filter, calls[i], SCMP_A1(SCMP_CMP_EQ, F_SETPIPE_SZ, 0));
+        if (result == 0 && role == FILTER_RELAY)
+            result = add_if(filter, calls[i], SCMP_A1(SCMP_CMP_EQ, F_GETPIPE_SZ, 0));
+        if (result == 0)
+            result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i], 2, flags);
+        result = result == -EDOM ? 0 : result;
+    }
     return result;
 }
 
@@ -286,18 +340,20 @@ static int add_various(scmp_filter_ctx filter)
     return result;
 }
 
-static int add_rules(scmp_filter_ctx filter)
+static int add_rules(scmp_filter_ctx filter, enum filter_role role)
 {
     int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     /* The hot calls are many: a tree instead of a long chain of comparisons. */
     if (result == 0)
         result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (result == 0)
-        result = add_list(filter, SCMP_ACT_ALLOW, allowed, sizeof allowed / sizeof allowed[0]);
+        result = add_allowed(filter, role);
     if (result == 0)
         result = add_list(filter, SCMP_ACT_KILL_PROCESS, deadly, sizeof deadly / sizeof deadly[0]);
     if (result == 0)
-        result = add_sockets(filter);
+        result = add_sockets(filter, role);
+    if (result == 0)
+        result = add_fcntl(filter, role);
     if (result == 0)
         result = add_reading_files(filter);
     if (result == 0 && !SANITIZERS)
@@ -370,7 +426,7 @@ static int watch_refusals(void)
 }
 #endif
 
-int filter_system_calls(void)
+int filter_system_calls(enum filter_role role)
 {
     scmp_filter_ctx filter = seccomp_init(REFUSAL);
     int result;
@@ -378,7 +434,7 @@ int filter_system_calls(void)
         return -ENOMEM;
     /* Best effort: an older libseccomp or kernel has no such flag. */
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
-    result = add_rules(filter);
+    result = add_rules(filter, role);
     if (result == 0)
         result = watch_refusals();
     if (result == 0)

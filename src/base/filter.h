@@ -11,9 +11,15 @@
 #define FILTER_IS_STRICT 0
 #endif
 
-/* seccomp allow-list for a process that has opened what it needs: sockets, files for reading (keys and resolver files,
- * again at reload), splice and pipes, timers. Anything else fails with EPERM and is logged, once for each call, as an
- * error: it is a fault of penstock or worse. exec, ptrace and the like kill. Takes SIGSYS. 0 or -errno. */
-int filter_system_calls(void);
+enum filter_role {
+    FILTER_RELAY,  /* TCP both ways, pipes, sock_diag; no name service */
+    FILTER_PROBER, /* TCP and UDP out, interfaces and routes; accepts nobody */
+};
+
+/* seccomp allow-list for a process that has opened what it needs: sockets, files for reading (/dev/urandom, resolver
+ * files), pipes, timers. A call whose argument decides is refused by its name, too. Anything else fails with EPERM and
+ * is logged, once for each call, as an error: it is a fault of penstock or worse. exec, ptrace and the like kill. Takes
+ * SIGSYS. 0 or -errno. */
+int filter_system_calls(enum filter_role role);
 
 #endif

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/filter.h"
 #include "base/handover.h"
 #include "base/log.h"
 #include "base/sandbox.h"
@@ -179,24 +178,25 @@ static void readable_cb(struct ev_loop *loop, ev_io *io, int events)
 
 /* ---- life ---- */
 
-static bool confine(void)
+static bool confine(enum filter_role role)
 {
     int result = sandbox_drop_all();
     if (result == 0)
-        result = filter_system_calls();
+        result = filter_system_calls(role);
     if (result < 0)
         log_error("sandbox: %s", strerror(-result));
     return result == 0;
 }
 
-struct gate_link *gate_link_new(struct ev_loop *loop, const struct gate_link_cbs *cbs, void *data)
+struct gate_link *gate_link_new(struct ev_loop *loop, enum filter_role role, const struct gate_link_cbs *cbs,
+                                void *data)
 {
     struct gate_link *link;
     /* The gate decides when to end: a Ctrl-C at the terminal reaches it too. */
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN); /* splice() has no MSG_NOSIGNAL */
-    if (!confine())
+    if (!confine(role))
         return NULL;
     link = calloc(1, sizeof *link);
     if (!link) {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/filter.h"
 #include "base/ipc.h"
 #include "model/conf/conf.h"
 
@@ -26,7 +27,8 @@ struct gate_link_cbs {
 
 /* Drops every privilege, forbids what filter.h does not allow, and listens to the gate. cbs must outlive it. NULL: out
  * of memory, or the process could not be confined (the log says why). */
-struct gate_link *gate_link_new(struct ev_loop *loop, const struct gate_link_cbs *cbs, void *data);
+struct gate_link *gate_link_new(struct ev_loop *loop, enum filter_role role, const struct gate_link_cbs *cbs,
+                                void *data);
 /* Runs the loop until the gate is gone. The exit status. */
 int gate_link_run(struct gate_link *link);
 void gate_link_free(struct gate_link *link); /* takes NULL; the loop stays */

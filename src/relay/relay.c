@@ -193,7 +193,7 @@ static bool relay_init(struct relay *relay)
         return false;
     }
     relay->worker->answers_cb = answers_cb;
-    relay->gate = gate_link_new(relay->loop, &cbs, relay);
+    relay->gate = gate_link_new(relay->loop, FILTER_RELAY, &cbs, relay);
     return relay->gate;
 }
 

@@ -84,7 +84,7 @@ static int child_main(void)
     struct ev_loop *loop = ev_loop_new(EVFLAG_NOENV);
     int status = EXIT_FAILURE;
     log_init("child", LOG_LEVEL_INFO);
-    child.link = gate_link_new(loop, &cbs, &child);
+    child.link = gate_link_new(loop, FILTER_RELAY, &cbs, &child);
     if (child.link)
         status = gate_link_run(child.link);
     gate_link_free(child.link);

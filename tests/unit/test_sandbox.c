@@ -128,7 +128,7 @@ static int as_child(void)
         return 4;
     if (capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN) || geteuid() == 0)
         return 1;
-    if (sandbox_drop_all() < 0 || (!under_valgrind() && filter_system_calls() < 0))
+    if (sandbox_drop_all() < 0 || (!under_valgrind() && filter_system_calls(FILTER_RELAY) < 0))
         return 2;
     return open("/etc/hosts", O_RDONLY | O_CLOEXEC) < 0 ? 3 : 0;
 }

@@ -90,7 +90,7 @@ int prober_main(void)
         log_error("out of memory");
         return status;
     }
-    process.gate = gate_link_new(process.loop, &cbs, &process);
+    process.gate = gate_link_new(process.loop, FILTER_PROBER, &cbs, &process);
     if (process.gate)
         status = gate_link_run(process.gate);
     prober_free(process.prober);
