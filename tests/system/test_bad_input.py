@@ -75,7 +75,7 @@ def test_a_proxy_that_answers_connect_with(lab, daemon, proxy, kind, route):
     with lab.connect("host", labs.RAW4, 443) as sock:
         sock.sendall(client_hello("raw.example"))
         assert fatal_alert(end_of(sock)) == alert
-    line = one.wait_log(f"-> {labs.RAW4}:443 (raw.example)")
+    line = one.wait_log(f"-> {labs.RAW4}:443 (raw.example")
     assert any(part in line for part in text.split("|")), line
     with lab.connect("host", labs.RAW4, 80) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: raw.example\r\n\r\n")
@@ -84,7 +84,7 @@ def test_a_proxy_that_answers_connect_with(lab, daemon, proxy, kind, route):
     others_are_fine(lab, one)
 
 
-def test_a_refusal_by_the_proxy_is_no_reason_to_retry_or_retest(lab, daemon, proxy):
+def test_a_refusal_by_the_proxy_is_no_reason_to_retest(lab, daemon, proxy):
     fake = proxy(answer(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"))
     one = start(daemon)
     before = one.status()["tests"]["at"]
@@ -92,7 +92,7 @@ def test_a_refusal_by_the_proxy_is_no_reason_to_retry_or_retest(lab, daemon, pro
     with lab.connect("host", labs.RAW4, 443) as sock:
         sock.sendall(client_hello("raw.example"))
         fatal_alert(end_of(sock))
-    assert fake.connects() == ["raw.example:443"]
+    assert fake.connects() == ["raw.example:443", f"{labs.RAW4}:443"]
     assert one.status()["tests"]["at"] == before
     assert len([head for head in fake.heads if head.startswith("OPTIONS")]) == pings
 

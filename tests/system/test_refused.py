@@ -8,6 +8,7 @@ import pytest
 from peers import OK, answer, client_hello
 
 SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
+BLOCKED = "Blocked - Mutual Auth Failed"
 
 
 def start(daemon, route):
@@ -71,3 +72,41 @@ def test_a_proxy_that_refuses_connect_to_port_80_is_a_warning(lab, daemon, proxy
     try_sessions(lab, 4, 80)
     warnings = wait_warning(one, "4 of 4 connections to port 80 failed")
     assert len(warnings) == 1 and "allow CONNECT to port 443 alone" in warnings[0]
+
+
+# ---- what the test asks ----
+
+def test_the_test_asks_for_target_as_sessions_ask(lab, daemon):
+    since = len(lab.access_log())
+    daemon({"Test": {"Target": "www4.example:443"}})
+    labs.wait_for(lambda: len(lab.access_log()) > since, 5, "Squid's log")
+    asked = {line[2:4] for line in lab.access_log()[since:]}
+    assert asked == {("CONNECT", "www4.example:443")}
+
+
+def test_a_target_that_the_proxy_refuses_is_a_failure_of_its_own(daemon):
+    one = daemon({"Test": {"Target": "denied.example:443"}}, status=BLOCKED)
+    page = one.status()
+    assert page["cause"] == "target-refused"
+    assert page["detail"] == "Target denied.example:443: proxy answered 403 Forbidden"
+    assert "Target=" in one.cli("status").stdout
+
+
+def test_a_target_that_the_proxy_cannot_reach_proves_the_proxy(daemon):
+    daemon({"Test": {"Target": "nosuch.example:443"}})
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_a_path_that_loses_large_packets_is_not_a_matter_of_certificates(lab, daemon, version):
+    """The hello passes, the client's certificates do not."""
+    lab.start_haproxy("gw", maximum=version)
+    lab.nft("gw", f"table inet narrow {{ chain in {{ type filter hook prerouting priority raw; "
+                  f"tcp dport {labs.SECURE_PORT} meta length > 600 drop; }}; }}")
+    try:
+        one = daemon({"Proxy": {"Servers": "gw.example"}, "Test": {"HandshakeTimeout": "1500ms"}}, status=BLOCKED)
+        page = one.status()
+        assert page["cause"] == "path-mtu", page["detail"]
+        assert "MTU" in one.cli("status").stdout
+    finally:
+        lab.nft("gw", "delete table inet narrow")
+    one.wait_status(SECURE)

@@ -291,6 +291,12 @@ static const struct {
     {"Test", "ConnectTimeout=0", "ConnectTimeout=0: expected a time span from 100ms to 1min"},
     {"Test", "HandshakeTimeout=61s", "HandshakeTimeout=61s: expected a time span from 100ms to 1min"},
     {"Test", "RetryMax=999ms", "RetryMax=999ms: expected a time span from 1s to 1h"},
+    {"Test", "Target=www.example", "Target=www.example: expected HOST:PORT"},
+    {"Test", "Target=2001:db8::1:443", "Target=2001:db8::1:443: expected HOST:PORT"},
+    {"Test", "Target=[2001:db8::1]", "Target=[2001:db8::1]: expected HOST:PORT"},
+    {"Test", "Target=:443", "Target=:443: expected HOST:PORT"},
+    {"Test", "Target=a b:443", "Target=a b:443: expected HOST:PORT"},
+    {"Test", "Target=www.example:0", "Target=www.example:0: expected HOST:PORT"},
     {"Redirect", "Ports=80 x", "Ports=x: expected a port from 1 to 65535"},
     {"Redirect", "Ports=", "Ports=: without any, nothing is redirected"},
     {"Redirect", "Ports=15443", "ListenPort=15443: must not be one of the redirected Ports="},
@@ -661,6 +667,9 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     ck_assert_pstr_eq(a->auth_url.text, b->auth_url.text);
     ck_assert_pstr_eq(a->auth_url.host, b->auth_url.host);
     ck_assert_uint_eq(a->auth_url.port, b->auth_url.port);
+    ck_assert_pstr_eq(a->test_target.text, b->test_target.text);
+    ck_assert_pstr_eq(a->test_target.host, b->test_target.host);
+    ck_assert_uint_eq(a->test_target.port, b->test_target.port);
     ck_assert_str_eq(a->certificate, b->certificate);
     ck_assert_str_eq(a->private_key, b->private_key);
     ck_assert(a->minimum_version == b->minimum_version && a->quic == b->quic && a->names == b->names);
@@ -705,6 +714,7 @@ static const struct choices choices[] = {
     {"Test", "ConnectTimeout", {"999ms", "1min"}},
     {"Test", "HandshakeTimeout", {"0.25s", "60"}},
     {"Test", "RetryMax", {"1s", "59min 59s 999ms"}},
+    {"Test", "Target", {"", "www.example:443", "192.0.2.1:1", "[2001:db8::1]:65535"}},
     {"Redirect", "Ports", {"80", "443 80", "1 65535"}},
     {"Redirect", "Intercept", {"local"}},
     {"Redirect", "Names", {"prefer", "require", "ignore"}},
@@ -778,7 +788,7 @@ START_TEST(every_key_is_printed)
                      "Certificate=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.pem\n"
                      "PrivateKey=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.key\n"
                      "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
-                     "RetryMax=30s\n\n[Redirect]\nPorts=80 443\nIntercept=local\nNames=prefer\nQUIC=reject\n"
+                     "RetryMax=30s\nTarget=\n\n[Redirect]\nPorts=80 443\nIntercept=local\nNames=prefer\nQUIC=reject\n"
                      "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
                      "Users=0   # root\n\n"
                      "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Log]\nLevel=info\nSessions=yes\n\n"

@@ -151,6 +151,8 @@ struct proxy {
     struct peer_tls *inside; /* after a CONNECT: the AuthURL's server; NULL: none */
     unsigned silent_for;     /* connections that are closed after the handshake */
     bool reset;
+    bool hangs_up;     /* instead of an answer */
+    const char *asked; /* how the request must begin; NULL: anyhow */
 };
 
 static struct proxy good_proxy(void)
@@ -174,6 +176,8 @@ static void script_proxy(int fd, void *data)
         return;
     }
     if (!peer_tls_read_head(channel, buf, sizeof buf))
+        return;
+    if (proxy->hangs_up || (proxy->asked && strncmp(buf, proxy->asked, strlen(proxy->asked)) != 0))
         return;
     if (proxy->inside && strncmp(buf, "CONNECT auth.example:443 HTTP/1.1\r\n", 35) != 0)
         return;
@@ -556,7 +560,7 @@ END_TEST
 static void use_auth_url(struct proxy *proxy, struct peer_tls *inside)
 {
     run.conf->auth_url =
-        (struct conf_auth_url){.text = (char *)"https://auth.example/", .host = (char *)"auth.example", .port = 443};
+        (struct conf_endpoint){.text = (char *)"https://auth.example/", .host = (char *)"auth.example", .port = 443};
     proxy->inside = inside;
     proxy->answer = "HTTP/1.1 200 Connection established\r\n\r\n";
 }
@@ -608,6 +612,66 @@ START_TEST(auth_url_refused_by_the_proxy)
     use_auth_url(&proxy, &inside);
     proxy.answer = auth_url_answers[_i].answer;
     check_mistrust(&proxy, auth_url_answers[_i].cause, auth_url_answers[_i].part);
+}
+END_TEST
+
+START_TEST(auth_url_of_an_inspecting_proxy_names_the_missing_ca)
+{
+    struct proxy proxy = good_proxy();
+    struct peer_tls inside = {.certificate = peer_pki("wrong-issuer.pem"), .key = peer_pki("wrong-issuer.key")};
+    use_auth_url(&proxy, &inside);
+    check_mistrust(&proxy, CAUSE_AUTH_URL_UNTRUSTED, "AuthURL https://auth.example/: certificate of auth.example is");
+    check_has(cause_cure(CAUSE_AUTH_URL_UNTRUSTED), "TrustedCA=");
+}
+END_TEST
+
+/* ---- Target, and what remains without it ---- */
+
+static const struct {
+    const char *answer;
+    enum cause cause; /* CAUSE_NONE: passed */
+    const char *part;
+} target_answers[] = {
+    {"HTTP/1.1 200 OK\r\n\r\n", CAUSE_NONE, ""},
+    {"HTTP/1.1 502 No\r\n\r\n", CAUSE_NONE, ""}, /* the target is gone, the proxy is there */
+    {"HTTP/1.1 403 No\r\n\r\n", CAUSE_TARGET_REFUSED, "Target [2001:db8::7]:8443: proxy answered 403 No"},
+    {"HTTP/1.1 407 No\r\n\r\n", CAUSE_PROXY_AUTHENTICATION, "Target [2001:db8::7]:8443: proxy answered 407 No"},
+    {"220 hello\r\n", CAUSE_TARGET_REFUSED, "Target [2001:db8::7]:8443: answer of "},
+};
+
+START_TEST(target_is_asked_for_as_sessions_ask)
+{
+    struct proxy proxy = good_proxy();
+    struct peer peer;
+    const struct server_report *server = &run.report.servers[0];
+    proxy.asked = "CONNECT [2001:db8::7]:8443 HTTP/1.1\r\n";
+    proxy.answer = target_answers[_i].answer;
+    run.conf->test_target =
+        (struct conf_endpoint){.text = (char *)"[2001:db8::7]:8443", .host = (char *)"2001:db8::7", .port = 8443};
+    if (target_answers[_i].cause != CAUSE_NONE) {
+        check_mistrust(&proxy, target_answers[_i].cause, target_answers[_i].part);
+        return;
+    }
+    start_proxy(&peer, &proxy);
+    probe_peer(&peer);
+    check_stage(&server->stages[STAGE_MUTUAL_AUTH], TEST_PASSED, "");
+    ck_assert_str_eq(server->tls.version, "TLSv1.3");
+    peer_stop(&peer);
+}
+END_TEST
+
+/* It hangs up, or says nothing. */
+START_TEST(a_proxy_without_an_answer_to_options_is_not_said_to_refuse_a_certificate)
+{
+    struct proxy proxy = good_proxy();
+    proxy.asked = "OPTIONS * HTTP/1.1\r\n";
+    proxy.hangs_up = _i == 0;
+    proxy.answer = "";
+    run.conf->handshake_timeout_ms = _i == 0 ? run.conf->handshake_timeout_ms : 300;
+    check_mistrust(&proxy, CAUSE_OPTIONS_UNANSWERED,
+                   _i == 0 ? " closed the connection instead of an answer to OPTIONS"
+                           : " did not answer OPTIONS within");
+    check_has(cause_cure(CAUSE_OPTIONS_UNANSWERED), "Target=");
 }
 END_TEST
 
@@ -1146,6 +1210,9 @@ static void add_mutual_auth(Suite *s)
     tcase_add_test(t, auth_url_is_reached_through_the_channel);
     tcase_add_test(t, auth_url_with_another_certificate_is_mistrust);
     tcase_add_loop_test(t, auth_url_refused_by_the_proxy, 0, sizeof auth_url_answers / sizeof auth_url_answers[0]);
+    tcase_add_test(t, auth_url_of_an_inspecting_proxy_names_the_missing_ca);
+    tcase_add_loop_test(t, target_is_asked_for_as_sessions_ask, 0, sizeof target_answers / sizeof target_answers[0]);
+    tcase_add_loop_test(t, a_proxy_without_an_answer_to_options_is_not_said_to_refuse_a_certificate, 0, 2);
 }
 
 static void add_rest(Suite *s)

@@ -13,6 +13,8 @@
 #include "base/timer.h"
 #include "channel/net/tcp.h"
 
+#define SMALL_PACKET 536 /* bytes; every path must let it pass (RFC 9293 section 3.7.1) */
+
 enum link_state {
     LINK_DOWN, /* not begun, failed, or its stream was taken */
     LINK_TCP,  /* connect() is under way, or failed at once and is reported by the timer */
@@ -234,6 +236,12 @@ static void link_ready_cb(int events, void *data)
     }
 }
 
+bool link_is_clogged(const struct link *link)
+{
+    size_t left = link->stream ? stream_undelivered(link->stream) : 0;
+    return left > SMALL_PACKET && left != SIZE_MAX;
+}
+
 static void link_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct link *link = timer->data;
@@ -249,8 +257,14 @@ static void link_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
                       address, limit);
         return;
     case LINK_TLS:
-        link_fail(link, REASON_TLS_TIMEOUT, CAUSE_TLS_TIMEOUT, true, "TLS handshake with %s: not finished within %g s",
-                  address, limit);
+        if (link_is_clogged(link))
+            link_fail(link, REASON_TLS_TIMEOUT, CAUSE_PATH_MTU, true,
+                      "TLS handshake with %s: what was sent is not acknowledged within %g s; large packets may be lost "
+                      "on the way",
+                      address, limit);
+        else
+            link_fail(link, REASON_TLS_TIMEOUT, CAUSE_TLS_TIMEOUT, true,
+                      "TLS handshake with %s: not finished within %g s", address, limit);
         return;
     case LINK_DOWN:
     case LINK_UP:

@@ -59,6 +59,10 @@ void link_tls_summary(const struct link *link, struct tls_summary *ret_summary);
  * TLS_FAILURE_NONE: nothing, *ret_failure is untouched. */
 enum tls_failure link_tls_failure(const struct link *link, struct link_failure *ret_failure);
 
+/* More than a small packet was sent, and the proxy's host has not acknowledged it: the path loses large ones, or all.
+ */
+bool link_is_clogged(const struct link *link);
+
 /* Takes NULL; aborts what is under way or was not taken (RST). May be called from the callback. */
 void link_free(struct link *link);
 

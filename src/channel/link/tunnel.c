@@ -144,7 +144,11 @@ static void tunnel_ended_unheard(struct tunnel *tunnel, const char *verb, const 
 {
     struct link_failure failure;
     enum tls_failure tls = link_tls_failure(tunnel->link, &failure);
-    if (tls == TLS_FAILURE_CLOSED)
+    bool silent = tls == TLS_FAILURE_NONE || tls == TLS_FAILURE_CLOSED;
+    if (silent && tunnel->ping && tunnel->state == TUNNEL_ASK)
+        tunnel_fail(tunnel, REASON_PROXY_CLOSED, CAUSE_OPTIONS_UNANSWERED, true,
+                    "%s %s the connection instead of an answer to OPTIONS", address, verb);
+    else if (tls == TLS_FAILURE_CLOSED)
         tunnel_fail(tunnel, REASON_PROXY_CLOSED, failure.cause, true, "%s", failure.detail);
     else if (tls != TLS_FAILURE_NONE)
         tunnel_finish(tunnel, &failure);
@@ -255,9 +259,15 @@ static void tunnel_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
         tunnel_ask(tunnel);
         return;
     case TUNNEL_ASK:
-        tunnel_fail(tunnel, REASON_PROXY_TIMEOUT, CAUSE_PROXY_TIMEOUT, false, "%s did not answer %s within %g s",
-                    addr_text(link_address(tunnel->link), address), tunnel_question(tunnel),
-                    tunnel_limit_ms(tunnel) / 1e3);
+        addr_text(link_address(tunnel->link), address);
+        if (link_is_clogged(tunnel->link))
+            tunnel_fail(tunnel, REASON_PROXY_TIMEOUT, CAUSE_PATH_MTU, false,
+                        "%s did not acknowledge what was sent within %g s; large packets may be lost on the way",
+                        address, tunnel_limit_ms(tunnel) / 1e3);
+        else
+            tunnel_fail(tunnel, REASON_PROXY_TIMEOUT, tunnel->ping ? CAUSE_OPTIONS_UNANSWERED : CAUSE_PROXY_TIMEOUT,
+                        false, "%s did not answer %s within %g s", address, tunnel_question(tunnel),
+                        tunnel_limit_ms(tunnel) / 1e3);
         return;
     case TUNNEL_OPEN:
     case TUNNEL_FAILED:

@@ -11,6 +11,7 @@
 
 #include "channel/link/link.h"
 #include "channel/link/tunnel.h"
+#include "model/answers.h"
 
 /* An alert that a server sends before it closes is here by then, on any usual path. */
 #define CONFIRM_LISTEN_MS 300
@@ -85,13 +86,21 @@ static bool auth_link_channel(struct mutual_auth *auth, enum auth_state state, s
     return auth->link;
 }
 
+/* What sessions ask for, too; NULL: nothing is known that the proxy would connect to. */
+static const struct conf_endpoint *auth_target(const struct mutual_auth *auth)
+{
+    if (auth->conf->auth_url.text)
+        return &auth->conf->auth_url;
+    return auth->conf->test_target.text ? &auth->conf->test_target : NULL;
+}
+
 static void auth_ask(struct mutual_auth *auth)
 {
-    const struct conf_auth_url *url = &auth->conf->auth_url;
+    const struct conf_endpoint *target = auth_target(auth);
     struct tunnel_request request = {.conf = auth->conf,
-                                     .host = url->text ? url->host : auth->server,
-                                     .port = url->port,
-                                     .ping = !url->text,
+                                     .host = target ? target->host : auth->server,
+                                     .port = target ? target->port : 0,
+                                     .ping = !target,
                                      .listen_ms = auth->state == AUTH_CONFIRM ? CONFIRM_LISTEN_MS : 0,
                                      .answer_ms = auth->conf->handshake_timeout_ms};
     link_tls_summary(auth->link, &auth->channel);
@@ -101,17 +110,18 @@ static void auth_ask(struct mutual_auth *auth)
         auth_fail(auth, CAUSE_NO_RESOURCES, "out of memory");
 }
 
-/* Ended without a word: was it meant for our certificate, or an accident? */
+/* Ended without a word: was it meant for our certificate, for the question, or an accident? */
 static bool is_suspect(const struct link_failure *failure)
 {
-    return failure->cause == CAUSE_CLIENT_CERTIFICATE_SUSPECTED;
+    return failure->cause == CAUSE_CLIENT_CERTIFICATE_SUSPECTED ||
+           (failure->cause == CAUSE_OPTIONS_UNANSWERED && failure->reason == REASON_PROXY_CLOSED);
 }
 
 /* True when the second connection did not get far enough to say more than the first. */
 static bool is_no_news(const struct link_failure *failure)
 {
-    return is_suspect(failure) || failure->reason == REASON_CONNECT_FAILED ||
-           failure->reason == REASON_CONNECT_TIMEOUT || failure->reason == REASON_NO_MEMORY;
+    return failure->reason == REASON_CONNECT_FAILED || failure->reason == REASON_CONNECT_TIMEOUT ||
+           failure->reason == REASON_NO_MEMORY;
 }
 
 static void auth_confirm(struct mutual_auth *auth, const struct link_failure *failure)
@@ -122,7 +132,7 @@ static void auth_confirm(struct mutual_auth *auth, const struct link_failure *fa
         auth_finish(auth, false);
 }
 
-/* The channel stood, what failed is the request for AuthURL's host. */
+/* The channel stood, what failed is the request for AuthURL's host, or Target's. */
 static bool is_about_request(const struct link_failure *failure, int http_status)
 {
     return http_status || failure->reason == REASON_PROXY_TIMEOUT || failure->reason == REASON_PROXY_GARBAGE ||
@@ -132,11 +142,17 @@ static bool is_about_request(const struct link_failure *failure, int http_status
 /* http_status: of the answer that refused; 0: there was none. */
 static void auth_tell_channel(struct mutual_auth *auth, const struct link_failure *failure, int http_status)
 {
-    const char *url = auth->conf->auth_url.text;
-    if (url && http_status && failure->cause != CAUSE_PROXY_REFUSED)
-        auth_fail(auth, failure->cause, "AuthURL %s: %s", url, failure->detail);
-    else if (url && is_about_request(failure, http_status))
-        auth_fail(auth, CAUSE_AUTH_URL_REFUSED, "AuthURL %s: %s", url, failure->detail);
+    const struct conf_endpoint *target = auth_target(auth);
+    bool url = target && target == &auth->conf->auth_url;
+    const char *key = url ? "AuthURL" : "Target";
+    if (target && !url && answers_is_unreached(http_status)) {
+        auth->result.tls = auth->channel;
+        auth_finish(auth, true); /* asked as any session, and for no fault of the proxy's in vain */
+    } else if (target && http_status && failure->cause != CAUSE_PROXY_REFUSED)
+        auth_fail(auth, failure->cause, "%s %s: %s", key, target->text, failure->detail);
+    else if (target && is_about_request(failure, http_status))
+        auth_fail(auth, url ? CAUSE_AUTH_URL_REFUSED : CAUSE_TARGET_REFUSED, "%s %s: %s", key, target->text,
+                  failure->detail);
     else
         auth_fail(auth, failure->cause, "%s", failure->detail);
 }
@@ -155,7 +171,7 @@ static void auth_channel_failed(struct mutual_auth *auth, const struct link_fail
 
 static void auth_link_inside(struct mutual_auth *auth)
 {
-    const struct conf_auth_url *url = &auth->conf->auth_url;
+    const struct conf_endpoint *url = &auth->conf->auth_url;
     struct link_request request = {
         .conf = auth->conf, .tls = auth->tls, .address = auth->address, .tls_name = url->host};
     struct stream *stream = tunnel_take_stream(auth->tunnel);
@@ -173,7 +189,9 @@ static void auth_inside_failed(struct mutual_auth *auth, const struct link_failu
         auth_fail(auth, CAUSE_AUTH_URL_FAILED, "AuthURL %s: TLS handshake not finished within %g s", url,
                   auth->conf->handshake_timeout_ms / 1e3);
     else
-        auth_fail(auth, CAUSE_AUTH_URL_FAILED, "AuthURL %s: %s", url, failure->detail);
+        auth_fail(auth,
+                  failure->cause == CAUSE_CERTIFICATE_UNTRUSTED ? CAUSE_AUTH_URL_UNTRUSTED : CAUSE_AUTH_URL_FAILED,
+                  "AuthURL %s: %s", url, failure->detail);
 }
 
 /* An orderly end: the proxy shall not log an error for every test. */

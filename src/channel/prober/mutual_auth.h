@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The mutual authentication test on one open connection: TLS, then a question that the proxy must answer, because in
  * TLS 1.3 the client's handshake is over before the server has judged its certificate; then AuthURL inside the channel.
+ * The question is CONNECT to AuthURL's host, or to Target; without both OPTIONS, on which nothing depends but an
+ * answer.
  */
 #ifndef PENSTOCK_CHANNEL_PROBER_MUTUAL_AUTH_H
 #define PENSTOCK_CHANNEL_PROBER_MUTUAL_AUTH_H

@@ -323,6 +323,8 @@ void conf_free(struct conf *conf)
     free(conf->server_name);
     free(conf->auth_url.text);
     free(conf->auth_url.host);
+    free(conf->test_target.text);
+    free(conf->test_target.host);
     free(conf->certificate);
     free(conf->private_key);
     conf_origins_fini(&conf->origins);

@@ -43,8 +43,8 @@ struct conf_user {
     uid_t uid;  /* CONF_UID_UNKNOWN: no number, and not in /etc/passwd; it matches nothing then */
 };
 
-/* https://HOST[:PORT]/…; only host and port matter for a handshake. */
-struct conf_auth_url {
+/* Of https://HOST[:PORT]/… only host and port matter; or HOST:PORT. */
+struct conf_endpoint {
     char *text; /* as written; NULL: no such test */
     char *host; /* without brackets */
     uint16_t port;
@@ -63,7 +63,7 @@ struct conf {
     bool secure;
     bool allow_fallback;
     char *server_name; /* NULL: the server's own name */
-    struct conf_auth_url auth_url;
+    struct conf_endpoint auth_url;
     bool system_ca;
     char *ca_paths[CONF_CA_PATHS_MAX];
     size_t n_ca_paths;
@@ -76,6 +76,7 @@ struct conf {
     uint32_t connect_timeout_ms;
     uint32_t handshake_timeout_ms;
     uint32_t retry_max_ms;
+    struct conf_endpoint test_target;
 
     /* [Redirect] */
     uint16_t ports[CONF_PORTS_MAX];

@@ -66,7 +66,7 @@ static const struct conf_key keys[] = {
     KEY("Test", "HandshakeTimeout", SPAN, FIELD(handshake_timeout_ms), .low = SECOND / 10, .high = MINUTE,
         .initial = "5s"),
     KEY("Test", "RetryMax", SPAN, FIELD(retry_max_ms), .low = SECOND, .high = HOUR, .initial = "30s"),
-    KEY("Test", "Target", REFUSED, .high = 0),
+    KEY("Test", "Target", TARGET, FIELD(test_target)),
     KEY("Redirect", "Ports", PORTS, LIST(ports, CONF_PORTS_MAX), .initial = "80 443"),
     KEY("Redirect", "Intercept", INTERCEPT, .high = 0),
     KEY("Redirect", "ForwardedFrom", REFUSED, .high = 0),
@@ -221,17 +221,20 @@ static bool set_path(const struct conf_key *key, struct conf *conf, const char *
     return replace_string(field(conf, key->offset), value, strlen(value), why);
 }
 
-static bool set_url(const struct conf_key *key, struct conf *conf, const char *value, char why[static CONF_WHY_MAX])
+static bool set_endpoint(const struct conf_key *key, struct conf *conf, const char *value,
+                         char why[static CONF_WHY_MAX])
 {
-    struct conf_auth_url *url = field(conf, key->offset);
+    struct conf_endpoint *endpoint = field(conf, key->offset);
+    bool url = key->kind == CONF_KIND_URL;
     const char *host = "";
     size_t length = 0;
     uint16_t port = 0;
-    if (*value != '\0' && !conf_value_https_url(value, &host, &length, &port))
-        return problem(why, value, "expected https://HOST[:PORT]/");
-    if (!replace_string(&url->text, value, strlen(value), why) || !replace_string(&url->host, host, length, why))
+    if (*value != '\0' && !(url ? conf_value_https_url : conf_value_target)(value, &host, &length, &port))
+        return problem(why, value, url ? "expected https://HOST[:PORT]/" : "expected HOST:PORT");
+    if (!replace_string(&endpoint->text, value, strlen(value), why) ||
+        !replace_string(&endpoint->host, host, length, why))
         return false;
-    url->port = port;
+    endpoint->port = port;
     return true;
 }
 
@@ -428,7 +431,8 @@ bool conf_key_set(const struct conf_key *key, struct conf *conf, const char *val
     case CONF_KIND_PATH:
         return set_path(key, conf, value, why);
     case CONF_KIND_URL:
-        return set_url(key, conf, value, why);
+    case CONF_KIND_TARGET:
+        return set_endpoint(key, conf, value, why);
     case CONF_KIND_HOSTS:
         return set_list(key, conf, value, fresh, add_host, why);
     case CONF_KIND_HEADERS:

@@ -14,7 +14,8 @@ enum conf_kind {
     CONF_KIND_SPAN,   /* uint32_t milliseconds, low to high */
     CONF_KIND_HOST,   /* char *, NULL when empty */
     CONF_KIND_PATH,   /* char *, absolute */
-    CONF_KIND_URL,    /* struct conf_auth_url, text NULL when empty */
+    CONF_KIND_URL,    /* struct conf_endpoint, text NULL when empty */
+    CONF_KIND_TARGET, /* the same, of HOST:PORT */
     /* lists: an array at offset, its length at count_offset, at most high entries */
     CONF_KIND_HOSTS,
     CONF_KIND_HEADERS,

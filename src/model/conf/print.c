@@ -109,7 +109,8 @@ static void print_value(const struct conf_key *key, const struct conf *conf, boo
         print_string(*(char *const *)value, stream);
         break;
     case CONF_KIND_URL:
-        print_string(conf->auth_url.text, stream);
+    case CONF_KIND_TARGET:
+        print_string(((const struct conf_endpoint *)value)->text, stream);
         break;
     case CONF_KIND_HEADERS:
         print_headers(key, conf, secrets, stream);

@@ -198,6 +198,22 @@ bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_l
     return true;
 }
 
+bool conf_value_target(const char *text, const char **ret_host, size_t *ret_length, uint16_t *ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t length = colon ? (size_t)(colon - text) : 0;
+    bool numeric6 = text[0] == '[';
+    uint32_t port;
+    /* An IPv6 address without brackets would lose its last part to the port. */
+    if (!colon || (!numeric6 && memchr(text, ':', length)) || !conf_value_host(text, length) ||
+        !conf_value_number(colon + 1, 1, UINT16_MAX, &port))
+        return false;
+    *ret_host = numeric6 ? text + 1 : text;
+    *ret_length = numeric6 ? length - 2 : length;
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
 /* ---- headers, users, names alike ---- */
 
 const char *conf_value_header_problem(const char *text)

@@ -28,6 +28,9 @@ bool conf_value_host(const char *text, size_t length);
 /* https://HOST[:PORT][/...]: where the host is in text, and its port. */
 bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_length, uint16_t *ret_port);
 
+/* HOST:PORT, IPv6 in brackets; the same. */
+bool conf_value_target(const char *text, const char **ret_host, size_t *ret_length, uint16_t *ret_port);
+
 /* "Name: value" (RFC 9110, 5.1 and 5.5) as one line; NULL, or what is wrong with it. */
 const char *conf_value_header_problem(const char *text);
 
