@@ -65,6 +65,8 @@ static void replace_control_characters(char *text)
 static const char *level_word(enum log_level level)
 {
     switch (level) {
+    case LOG_LEVEL_ALERT:
+        return "alert: ";
     case LOG_LEVEL_ERROR:
         return "error: ";
     case LOG_LEVEL_WARNING:

@@ -58,8 +58,11 @@ static enum cli_exit exit_of_mode(const json_t *status)
     case VERDICT_MODE_SECURE:
         return CLI_EXIT_SECURE;
     case VERDICT_MODE_PLAIN:
-    case VERDICT_MODE_DIRECT:
         return CLI_EXIT_PLAIN;
+    case VERDICT_MODE_DIRECT:
+        return CLI_EXIT_DIRECT;
+    case VERDICT_MODE_OPEN:
+        return CLI_EXIT_OPEN;
     case VERDICT_MODE_BLOCKED:
         return CLI_EXIT_BLOCKED;
     }

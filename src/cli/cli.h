@@ -25,6 +25,8 @@ enum cli_exit {
     CLI_EXIT_PLAIN = 3,
     CLI_EXIT_BLOCKED = 4,
     CLI_EXIT_UNDECIDED = 5, /* testing, or no network */
+    CLI_EXIT_DIRECT = 6,
+    CLI_EXIT_OPEN = 7,
     CLI_EXIT_USAGE = 64,
     CLI_EXIT_CONFIG = 78,
 };

@@ -94,6 +94,8 @@ static enum text_tone tone_of_status(const json_t *status)
 {
     if (mode_is(status, VERDICT_MODE_SECURE))
         return TEXT_GOOD;
+    if (mode_is(status, VERDICT_MODE_OPEN))
+        return TEXT_BAD;
     if (mode_is(status, VERDICT_MODE_BLOCKED) && verdict_of(text_at(status, "verdict")) != VERDICT_TESTING)
         return TEXT_BAD;
     return TEXT_WARN;
@@ -166,6 +168,8 @@ static void put_reason(const struct page *page, const json_t *status)
         field(page, "What to do", TEXT_PLAIN, "%s", hint);
     if (mode_is(status, VERDICT_MODE_DIRECT))
         field(page, "Note", TEXT_WARN, "Web traffic passes without the proxy (OnUnavailable=direct in [Failure]).");
+    if (mode_is(status, VERDICT_MODE_OPEN))
+        field(page, "Note", TEXT_BAD, "Web traffic is not under control: it may leave without the proxy.");
 }
 
 /* "server valid until 2026-12-31 (40 days)"; an absent date gives no line. */
@@ -277,6 +281,9 @@ static void put_rules(const struct page *page, const json_t *status)
         field(page, "Rules", TEXT_PLAIN, "%s installed%s, %" PRIu64 " change%s, %" PRIu64 " repaired",
               table ? table : "table", json_is_true(json_object_get(rules, "owned")) ? " and owned" : "", changes,
               changes == 1 ? "" : "s", repaired);
+    else if (json_is_true(json_object_get(rules, "last_resort")))
+        field(page, "Rules", TEXT_BAD, "%s %s is the last resort: it refuses web traffic, and knows nothing else",
+              mark_of(page->style, TEXT_BAD), table ? table : "the table");
     else
         field(page, "Rules", TEXT_BAD, "%s %s is not installed", mark_of(page->style, TEXT_BAD),
               table ? table : "the table");

@@ -116,9 +116,10 @@ static json_t *tests_object(const struct verdict *verdict, time_t tested_at)
 
 static json_t *rules_object(const struct status_rules *rules)
 {
-    return json_pack("{s:o, s:b, s:b, s:o, s:o, s:o}", "table", text_or_null(rules->table), "installed",
-                     rules->installed, "owned", rules->owned, "changes", count_value(rules->changes), "repaired",
-                     count_value(rules->repaired), "error", text_or_null(rules->error));
+    return json_pack("{s:o, s:b, s:b, s:b, s:o, s:o, s:o}", "table", text_or_null(rules->table), "installed",
+                     rules->installed, "last_resort", rules->last_resort, "owned", rules->owned, "changes",
+                     count_value(rules->changes), "repaired", count_value(rules->repaired), "error",
+                     text_or_null(rules->error));
 }
 
 static json_t *texts_array(const struct texts *texts)

@@ -19,10 +19,11 @@
 struct status_rules {
     const char *table; /* "inet penstock" */
     bool installed;    /* the kernel's table is the one of the verdict */
+    bool last_resort;  /* or it is one that only refuses web traffic */
     bool owned;
     uint64_t changes, repaired;
-    enum cause cause; /* with error */
-    char error[256];  /* why it is not installed; empty: nothing to say */
+    enum cause cause;       /* with error */
+    char error[DETAIL_MAX]; /* why it is not installed; empty: nothing to say */
 };
 
 struct status_info {

@@ -181,7 +181,7 @@ static void tell_manager(struct gate *gate)
     char text[NOTIFY_STATUS_MAX];
     struct status_rules rules;
     keeper_status(gate->keeper, &rules);
-    if (rules.installed && gate->enforcement.relays_ready)
+    if ((rules.installed || rules.last_resort) && gate->enforcement.relays_ready)
         notify_ready(&gate->notify);
     snprintf(text, sizeof text, "%s%s%s%s%s", verdict_status(verdict->kind), verdict->detail[0] != '\0' ? ": " : "",
              verdict->detail, warning[0] != '\0' ? "; warning: " : "", warning);

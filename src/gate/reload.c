@@ -48,6 +48,7 @@ static bool is_allowed(enum verdict_kind kind, const struct conf *conf)
     switch (verdict_mode(kind)) {
     case VERDICT_MODE_SECURE:
     case VERDICT_MODE_BLOCKED:
+    case VERDICT_MODE_OPEN: /* never wanted */
         return true;
     case VERDICT_MODE_PLAIN:
         return !conf->secure || conf->allow_fallback;

@@ -30,6 +30,16 @@ const char *cause_cure(enum cause cause)
     return causes[cause].cure;
 }
 
+bool cause_is_of_this_host(enum cause cause)
+{
+    static const enum cause own[] = {CAUSE_NO_RESOURCES, CAUSE_FILE_MISSING,  CAUSE_FILE_PERMISSION,
+                                     CAUSE_FILE_INVALID, CAUSE_KEY_ENCRYPTED, CAUSE_KEY_MISMATCH};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (own[i] == cause)
+            return true;
+    return false;
+}
+
 enum cause cause_of(const char *slug)
 {
     for (int cause = CAUSE_NONE + 1; slug && cause < CAUSE_COUNT; cause++)

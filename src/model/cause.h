@@ -4,6 +4,8 @@
 #ifndef PENSTOCK_MODEL_CAUSE_H
 #define PENSTOCK_MODEL_CAUSE_H
 
+#include <stdbool.h>
+
 enum cause {
     CAUSE_NONE, /* nothing failed, or it is not known why */
 #define CAUSE(name, slug, what, cure) CAUSE_##name,
@@ -16,6 +18,9 @@ enum cause {
 const char *cause_slug(enum cause cause);
 const char *cause_what(enum cause cause); /* sentences */
 const char *cause_cure(enum cause cause);
+
+/* Files and means of this host: nobody else can be at fault. */
+bool cause_is_of_this_host(enum cause cause);
 
 /* CAUSE_NONE for NULL and for a slug that this version does not know. */
 enum cause cause_of(const char *slug);

@@ -4,6 +4,7 @@
 #define PENSTOCK_MODEL_LOG_LEVEL_H
 
 enum log_level {
+    LOG_LEVEL_ALERT = 1, /* of single lines; no setting */
     LOG_LEVEL_ERROR = 3,
     LOG_LEVEL_WARNING = 4,
     LOG_LEVEL_NOTICE = 5,

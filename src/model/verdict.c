@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MODE_COUNT (VERDICT_MODE_DIRECT + 1)
+#define MODE_COUNT (VERDICT_MODE_OPEN + 1)
 
 /* What is known of one server on one port. */
 enum answer { ANSWER_OPEN, ANSWER_GOOD, ANSWER_TCP_FAILED, ANSWER_AUTH_FAILED };
@@ -112,9 +112,20 @@ static void make_plain(const struct server_report *server, bool fallback, struct
     memcpy(ret_verdict->fallback_detail, server->stages[STAGE_SECURE_TCP].detail, sizeof ret_verdict->fallback_detail);
 }
 
+/* The first whose failure is the proxy's or between the two; else the first: then this host is at fault everywhere. */
+static const struct server_report *find_mistrusted(const struct test_report *report)
+{
+    for (uint32_t i = 0; i < report->n_servers; i++)
+        if (secure_answer(&report->servers[i], report->complete) == ANSWER_AUTH_FAILED &&
+            !cause_is_of_this_host(report->servers[i].stages[STAGE_MUTUAL_AUTH].cause))
+            return &report->servers[i];
+    return find_answer(report, secure_answer, ANSWER_AUTH_FAILED);
+}
+
 static void make_auth_failed(const struct server_report *server, struct verdict *ret_verdict)
 {
-    *ret_verdict = (struct verdict){.kind = VERDICT_AUTH_FAILED, .tls = server->tls};
+    bool local = cause_is_of_this_host(server->stages[STAGE_MUTUAL_AUTH].cause);
+    *ret_verdict = (struct verdict){.kind = local ? VERDICT_LOCAL_ERROR : VERDICT_AUTH_FAILED, .tls = server->tls};
     fill_server(ret_verdict, server);
     set_detail(ret_verdict, server, STAGE_MUTUAL_AUTH);
 }
@@ -168,7 +179,7 @@ bool verdict_decide(const struct test_report *report, const struct conf *conf, s
     /* While one may still pass both tests, nothing else is decided. */
     if (find_answer(report, secure_answer, ANSWER_OPEN))
         return false;
-    server = find_answer(report, secure_answer, ANSWER_AUTH_FAILED);
+    server = find_mistrusted(report);
     if (server) {
         make_auth_failed(server, ret_verdict);
         return true;
@@ -198,7 +209,8 @@ static const struct {
 } modes[MODE_COUNT] = {[VERDICT_MODE_SECURE] = {"secure", ROUTE_SECURE},
                        [VERDICT_MODE_PLAIN] = {"plain", ROUTE_PLAIN},
                        [VERDICT_MODE_BLOCKED] = {"blocked", ROUTE_CLOSED},
-                       [VERDICT_MODE_DIRECT] = {"direct", ROUTE_CLOSED}};
+                       [VERDICT_MODE_DIRECT] = {"direct", ROUTE_CLOSED},
+                       [VERDICT_MODE_OPEN] = {"open", ROUTE_CLOSED}};
 
 const char *verdict_slug(enum verdict_kind kind)
 {

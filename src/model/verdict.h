@@ -22,6 +22,7 @@ enum verdict_mode {
     VERDICT_MODE_PLAIN,
     VERDICT_MODE_BLOCKED,
     VERDICT_MODE_DIRECT,
+    VERDICT_MODE_OPEN, /* there are no rules of ours */
 };
 
 struct verdict {
@@ -38,8 +39,8 @@ struct verdict {
 
 /* True when what the report holds decides, whatever the stages still running will say; *ret_verdict untouched
  * otherwise. A complete report always decides. With several servers: the first in order that passed both tests, and a
- * better-placed one that is still being tested is waited for; else Mutual Auth Failed if any passed TCP; else the
- * fallback rows. */
+ * better-placed one that is still being tested is waited for; else Mutual Auth Failed if any passed TCP, or Local error
+ * where nothing but this host's own files or means failed; else the fallback rows. */
 bool verdict_decide(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict);
 
 /* Static strings. Reason and cure are NULL when connected; the cure is for when no cause is known. */
@@ -50,7 +51,7 @@ const char *verdict_reason(enum verdict_kind kind);            /* "Mutual Auth F
 const char *verdict_cure(enum verdict_kind kind);
 int verdict_exit(enum verdict_kind kind); /* of `penstock status` */
 enum verdict_mode verdict_mode(enum verdict_kind kind);
-const char *verdict_mode_text(enum verdict_mode mode); /* "secure", "plain", "blocked", "direct" */
+const char *verdict_mode_text(enum verdict_mode mode); /* "secure", "plain", "blocked", "direct", "open" */
 
 /* VERDICT_COUNT, or false, for NULL and for what this version does not know. */
 enum verdict_kind verdict_of(const char *slug);

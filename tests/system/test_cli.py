@@ -50,7 +50,9 @@ TESTING = status(verdict="testing", status="Blocked - Testing", mode="blocked", 
 EXITS = [
     (STATUS, 0),
     (status(verdict="plain", status="Connected (Non-secure)", mode="plain"), 3),
-    (status(verdict="no-proxy-direct", status="Direct - No proxy available", mode="direct"), 3),
+    (status(verdict="no-proxy-direct", status="Direct - No proxy available", mode="direct"), 6),
+    (status(verdict="local-error", status="Blocked - Local error", mode="blocked"), 4),
+    (status(verdict="not-enforced", status="Not enforced - Local error", mode="open"), 7),
     (BLOCKED, 4),
     (status(verdict="no-proxy", status="Blocked - No proxy available", mode="blocked"), 4),
     (status(verdict="port-not-available", status="Blocked - Secure channel port not available", mode="blocked"), 4),
@@ -59,6 +61,8 @@ EXITS = [
     # of a daemon that knows more verdicts, or does not name them
     (status(verdict="captive-portal", status="Blocked - Captive portal", mode="blocked"), 4),
     (status(verdict=None, mode="plain"), 3),
+    (status(verdict="passive", status="Passive - Corporate network", mode="direct"), 6),
+    (status(verdict=None, mode="open"), 7),
 ]
 
 

@@ -11,6 +11,7 @@ from lab import RAW4, RAW6, wait_for
 
 SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
 MISTRUST, NO_PORT = "Blocked - Mutual Auth Failed", "Blocked - Secure channel port not available"
+LOCAL_ERROR = "Blocked - Local error"
 NO_PROXY, DIRECT = "Blocked - No proxy available", "Direct - No proxy available"
 
 
@@ -35,11 +36,11 @@ ALONE = [
     ([8081], {}, 4, NO_PORT, ["tcp failed"], "tcp-refused"),
     ([8081], FALLBACK, 3, PLAIN, ["tcp failed", "plain_tcp passed"], None),
     ([8081, 8080], FALLBACK, 4, NO_PROXY, ["tcp failed", "plain_tcp failed"], "tcp-refused"),
-    ([8081, 8080], {**FALLBACK, "Failure": {"OnUnavailable": "direct"}}, 3, DIRECT, ["tcp failed", "plain_tcp failed"],
+    ([8081, 8080], {**FALLBACK, "Failure": {"OnUnavailable": "direct"}}, 6, DIRECT, ["tcp failed", "plain_tcp failed"],
      "tcp-refused"),
     ([], {"SecureChannel": {"ServerName": "nobody.example", "AllowFallback": "yes"}}, 4, MISTRUST,
      ["tcp passed", "mutual_auth failed"], "certificate-name"),
-    ([], {"SecureChannel": {"PrivateKey": "/nonexistent"}}, 4, MISTRUST, ["tcp passed", "mutual_auth failed"],
+    ([], {"SecureChannel": {"PrivateKey": "/nonexistent"}}, 4, LOCAL_ERROR, ["tcp passed", "mutual_auth failed"],
      "file-missing"),
     ([], {"SecureChannel": {"Enabled": "no"}}, 3, PLAIN, ["plain_tcp passed"], None),
 ]

@@ -17,8 +17,8 @@ import rules
 SECURE = "Connected (Secure Channel)"
 PLAIN = "Connected (Non-secure)"
 TESTING = "Blocked - Testing"
+LOCAL_ERROR, NOT_ENFORCED = "Blocked - Local error", "Not enforced - Local error"
 UNAVAILABLE = "Blocked - Secure channel port not available"
-AUTH_FAILED = "Blocked - Mutual Auth Failed"
 NOT_OWNED = {"environment": {"PENSTOCK_TABLE_OWNER": "no"}}
 
 
@@ -80,10 +80,10 @@ def test_a_damaged_table_is_repaired_at_once_and_counted(lab, daemon, damage):
 
 
 def test_a_blocked_table_is_repaired_too(lab, daemon):
-    one = daemon({"SecureChannel": {"Certificate": None, "PrivateKey": None}}, status=AUTH_FAILED, **NOT_OWNED)
+    one = daemon({"SecureChannel": {"Certificate": None, "PrivateKey": None}}, status=LOCAL_ERROR, **NOT_OWNED)
     nft(lab, "delete table inet penstock")
     one.wait_log("are repaired")
-    assert AUTH_FAILED in table(lab)
+    assert LOCAL_ERROR in table(lab)
 
 
 def test_other_tables_are_nobodys_damage(lab, daemon):
@@ -123,7 +123,7 @@ def test_two_managers_that_fight_are_reported_and_end(lab, daemon):
         return "two managers fight" in one.log()
 
     labs.wait_for(fight, 10, "the fight in the log")
-    page = one.wait_status(TESTING)
+    page = one.wait_status(NOT_ENFORCED)
     assert not page["rules"]["installed"] and "nft (pid" in page["rules"]["error"]
     assert "nft (pid" in page["detail"]
     # Nobody disturbs any more: it ends by itself, after a pause.
@@ -136,13 +136,13 @@ def test_a_kernel_that_refuses_from_the_start_is_reported_and_asked_again(lab, d
     other = owner()
     one = daemon(status=None)
     page = labs.wait_for(lambda: (lambda s: s if s.get("rules", {}).get("error") else None)(one.status()))
-    assert page["status"] == TESTING and page["mode"] == "blocked"
+    assert page["status"] == NOT_ENFORCED and page["mode"] == "open"
     assert not page["rules"]["installed"] and "owns the table" in page["rules"]["error"]
     assert one.log().count("rules are not installed") == 1
     # Also when the tests have passed, nothing that the kernel does not have is claimed.
     labs.wait_for(lambda: "Connected (Secure Channel)" in (one.status()["detail"] or ""), what="an ended test")
     page = one.status()
-    assert page["status"] == TESTING and not page["rules"]["installed"]
+    assert page["status"] == NOT_ENFORCED and not page["rules"]["installed"]
     other.end()
     page = one.wait_status(SECURE)
     assert page["rules"]["installed"]
@@ -158,7 +158,7 @@ def test_a_kernel_that_refuses_a_repair_closes_the_relays(lab, daemon, owner):
         one.wait_log("are repaired")
         # One transaction, as no repair can come between.
         thief = owner("delete table inet penstock; add table inet penstock { flags owner; }")
-        page = one.wait_status(TESTING)
+        page = one.wait_status(NOT_ENFORCED)
         assert not page["rules"]["installed"] and page["rules"]["error"]
         # Without our table the kernel no longer translates what goes back to the client; the relay's log tells.
         one.wait_log("cut because the verdict became blocked")

@@ -12,6 +12,7 @@ SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
 AUTH_FAILED = "Blocked - Mutual Auth Failed"
 PORT = "Blocked - Secure channel port not available"
 NO_PROXY, NO_NETWORK, TESTING = "Blocked - No proxy available", "Blocked - No network", "Blocked - Testing"
+LOCAL_ERROR = "Blocked - Local error"
 ROWS = {
     SECURE: ("Proxy Trusted", "secure", None, 0),
     PLAIN: ("Proxy Connected", "plain", None, 3),
@@ -20,6 +21,7 @@ ROWS = {
     NO_PROXY: ("Proxy Unreachable", "blocked", "No proxy available", 4),
     NO_NETWORK: ("No Connectivity", "blocked", "No network", 5),
     TESTING: ("Testing", "blocked", "Testing", 5),
+    LOCAL_ERROR: ("Not Tested", "blocked", "Local error", 4),
 }
 URLS = ("https://www4.example/", "https://www6.example/", "http://www4.example/", "http://www6.example/")
 FALLBACK = {"SecureChannel": {"AllowFallback": "yes"}}
@@ -250,7 +252,7 @@ def test_nobody_answers_and_on_unavailable_is_direct(lab, daemon):
     page = one.status()
     assert (page["mode"], page["reason"], page["connection_status"]) == \
         ("direct", "No proxy available", "Proxy Unreachable")
-    assert one.cli("status").returncode == 3
+    assert one.cli("status").returncode == 6
     code, http, text = lab.curl(URLS[0])
     assert (code, http) == (0, 200) and f"asked by {labs.HOST4}" in text
     lab.clear_faults()
@@ -309,6 +311,22 @@ def test_every_change_is_followed_and_logged(lab, daemon):
     log = one.log()
     for old, new in ((TESTING, SECURE), (SECURE, PLAIN), (PLAIN, SECURE), (SECURE, AUTH_FAILED), (AUTH_FAILED, SECURE)):
         assert f"verdict: {old} -> {new}" in log
+
+
+@pytest.mark.parametrize("keys,detail,cause", [
+    ({"PrivateKey": "/none.key"}, "/none.key: No such file", "file-missing"),
+    ({"TrustedCA": "/dev/null"}, "/dev/null: no CA certificate in it", "file-invalid"),
+    ({"PrivateKey": "pki/client-expired.key"}, "does not belong to the certificate", "key-mismatch"),
+], ids=["key", "CA", "pair"])
+def test_a_fault_of_this_host_is_not_the_proxys(lab, daemon, keys, detail, cause):
+    keys = {key: value.replace("pki/", f"{lab.dir}/pki/") for key, value in keys.items()}
+    one = daemon({"SecureChannel": {"AllowFallback": "yes", **keys}}, status=None)
+    check_all(lab, one, LOCAL_ERROR, detail)
+    assert one.status()["cause"] == cause
+    assert lab.to_plain_port() == 0, "TCP to the secure port had succeeded"
+    lab.fault("reject")  # which decides about the fallback, whatever this host lacks
+    one.ask("test")
+    check_all(lab, one, PLAIN)
 
 
 def use_plain_port(lab):

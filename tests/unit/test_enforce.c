@@ -17,6 +17,7 @@ static struct {
     char done[1024]; /* "rules secure, route plain, …" */
     const char *listen_error;
     bool refuse; /* the kernel does */
+    bool closed; /* but for the table of last resort */
     struct route route;
 } t;
 
@@ -34,7 +35,7 @@ bool keeper_set(struct keeper *keeper, enum verdict_kind kind)
 
 void keeper_status(const struct keeper *keeper, struct status_rules *ret_status)
 {
-    *ret_status = (struct status_rules){.error = "no such thing"};
+    *ret_status = (struct status_rules){.error = "no such thing", .last_resort = t.closed};
 }
 
 void children_set_route(struct children *children, const struct route *route)
@@ -105,8 +106,8 @@ static void set_up(void)
     DONE("");
 }
 
-static const enum verdict_kind blocked[] = {VERDICT_TESTING, VERDICT_NO_NETWORK, VERDICT_AUTH_FAILED,
-                                            VERDICT_PORT_NOT_AVAILABLE, VERDICT_NO_PROXY};
+static const enum verdict_kind blocked[] = {VERDICT_TESTING,     VERDICT_NO_NETWORK,         VERDICT_LOCAL_ERROR,
+                                            VERDICT_AUTH_FAILED, VERDICT_PORT_NOT_AVAILABLE, VERDICT_NO_PROXY};
 
 START_TEST(on_the_way_down_the_rules_go_first)
 {
@@ -167,7 +168,7 @@ END_TEST
 
 START_TEST(without_a_relay_nothing_is_redirected_until_one_listens)
 {
-    enforce_relays_ready(&t.enforcement, false);
+    enforce_init(&t.enforcement, NULL, NULL); /* the first one is on its way */
     pursue(VERDICT_SECURE);
     DONE("rules blocked, route closed");
     IN_FORCE(VERDICT_TESTING);
@@ -188,16 +189,32 @@ START_TEST(relays_that_are_gone_close_the_gate_until_one_is_back)
     t.done[0] = '\0';
     enforce_relays_ready(&t.enforcement, false);
     DONE("rules blocked, route closed");
-    IN_FORCE(VERDICT_TESTING);
+    IN_FORCE(VERDICT_LOCAL_ERROR);
+    ck_assert_int_eq(t.enforcement.verdict.cause, CAUSE_NO_RELAY);
     t.listen_error = "the port is taken";
     pursue(VERDICT_PLAIN);
     DONE("rules blocked, route closed");
-    IN_FORCE(VERDICT_TESTING);
+    IN_FORCE(VERDICT_LOCAL_ERROR);
     ck_assert_str_eq(t.enforcement.verdict.detail, "the port is taken");
     t.done[0] = '\0';
     enforce_relays_ready(&t.enforcement, true);
     DONE("route plain, rules plain");
     IN_FORCE(VERDICT_PLAIN);
+}
+END_TEST
+
+START_TEST(a_port_that_is_taken_at_the_start_is_this_hosts_fault)
+{
+    enforce_init(&t.enforcement, NULL, NULL);
+    t.listen_error = "the port is taken";
+    pursue(VERDICT_SECURE);
+    DONE("rules blocked, route closed");
+    IN_FORCE(VERDICT_LOCAL_ERROR);
+    ck_assert_str_eq(t.enforcement.verdict.detail, "the port is taken");
+    t.refuse = true;
+    pursue(VERDICT_SECURE);
+    DONE("refused rules blocked, route closed");
+    IN_FORCE(VERDICT_NOT_ENFORCED);
 }
 END_TEST
 
@@ -215,15 +232,16 @@ END_TEST
 
 START_TEST(when_the_kernel_refuses_the_way_up_the_relays_are_closed)
 {
-    t.refuse = true;
+    t.refuse = t.closed = true;
     pursue(VERDICT_SECURE);
     DONE("route secure, refused rules secure, route closed");
-    IN_FORCE(VERDICT_TESTING);
+    IN_FORCE(VERDICT_LOCAL_ERROR);
     ck_assert_str_eq(t.enforcement.verdict.detail,
                      "rules for \"Connected (Secure Channel)\" are not installed: no such thing");
+    t.closed = false;
     retry();
     DONE("route secure, refused rules secure, route closed");
-    IN_FORCE(VERDICT_TESTING);
+    IN_FORCE(VERDICT_NOT_ENFORCED);
     t.refuse = false;
     retry();
     DONE("route secure, rules secure");
@@ -232,12 +250,16 @@ START_TEST(when_the_kernel_refuses_the_way_up_the_relays_are_closed)
 }
 END_TEST
 
-START_TEST(a_blocked_verdict_is_kept_by_the_relays_when_the_kernel_refuses)
+START_TEST(no_blocked_verdict_is_claimed_without_its_rules)
 {
     pursue(VERDICT_SECURE);
     t.refuse = true;
+    t.closed = _i == 0;
     pursue(VERDICT_AUTH_FAILED);
     DONE("refused rules blocked, route closed");
+    IN_FORCE(_i == 0 ? VERDICT_LOCAL_ERROR : VERDICT_NOT_ENFORCED);
+    t.refuse = false;
+    retry();
     IN_FORCE(VERDICT_AUTH_FAILED);
 }
 END_TEST
@@ -248,7 +270,7 @@ START_TEST(direct_is_not_claimed_without_its_rules)
     t.refuse = true;
     pursue(VERDICT_NO_PROXY_DIRECT);
     DONE("refused rules direct, route closed");
-    IN_FORCE(VERDICT_TESTING);
+    IN_FORCE(VERDICT_NOT_ENFORCED);
     t.refuse = false;
     retry();
     IN_FORCE(VERDICT_NO_PROXY_DIRECT);
@@ -261,7 +283,7 @@ START_TEST(lost_rules_close_the_relays)
     t.done[0] = '\0';
     enforce_rules_lost(&t.enforcement);
     DONE("route closed");
-    IN_FORCE(VERDICT_TESTING);
+    IN_FORCE(VERDICT_NOT_ENFORCED);
     ck_assert_ptr_nonnull(strstr(t.enforcement.verdict.detail, "no such thing"));
     retry();
     DONE("route secure, rules secure");
@@ -269,13 +291,14 @@ START_TEST(lost_rules_close_the_relays)
 }
 END_TEST
 
-START_TEST(lost_rules_of_a_blocked_verdict_change_no_route)
+START_TEST(lost_rules_end_a_blocked_verdict_too)
 {
     pursue(VERDICT_NO_NETWORK);
+    t.closed = true;
     t.done[0] = '\0';
     enforce_rules_lost(&t.enforcement);
-    DONE("");
-    IN_FORCE(VERDICT_NO_NETWORK);
+    DONE("route closed");
+    IN_FORCE(VERDICT_LOCAL_ERROR);
 }
 END_TEST
 
@@ -322,6 +345,31 @@ START_TEST(each_change_is_one_line)
 }
 END_TEST
 
+static void lose_control(void)
+{
+    pursue(VERDICT_TESTING);
+    pursue(VERDICT_SECURE);
+    pursue(VERDICT_PLAIN);
+    pursue(VERDICT_NO_PROXY_DIRECT);
+    pursue(VERDICT_AUTH_FAILED);
+    enforce_rules_lost(&t.enforcement);
+}
+
+/* As the journal's priorities: what stands before a line tells. */
+START_TEST(the_worse_a_verdict_is_the_louder_it_is_told)
+{
+    static const char *const lines[] = {"[test]: verdict: none -> Blocked - Testing",
+                                        "[test]: verdict: Blocked - Testing -> Connected (Secure Channel)",
+                                        "warning: verdict: Connected (Secure Channel) -> Connected (Non-secure)",
+                                        "warning: verdict: Connected (Non-secure) -> Direct - No proxy available",
+                                        "error: verdict: Direct - No proxy available -> Blocked - Mutual Auth Failed",
+                                        "alert: verdict: Blocked - Mutual Auth Failed -> Not enforced - Local error"};
+    const char *text = logged(lose_control);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        ck_assert_msg(strstr(text, lines[i]), "%s: %s", lines[i], text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("enforce");
@@ -336,13 +384,15 @@ int main(void)
     tcase_add_test(tests, since_is_when_the_kind_of_verdict_changed);
     tcase_add_test(tests, without_a_relay_nothing_is_redirected_until_one_listens);
     tcase_add_test(tests, relays_that_are_gone_close_the_gate_until_one_is_back);
+    tcase_add_test(tests, a_port_that_is_taken_at_the_start_is_this_hosts_fault);
     tcase_add_test(tests, relays_that_are_gone_change_nothing_where_nothing_is_redirected);
     tcase_add_test(tests, when_the_kernel_refuses_the_way_up_the_relays_are_closed);
-    tcase_add_test(tests, a_blocked_verdict_is_kept_by_the_relays_when_the_kernel_refuses);
+    tcase_add_loop_test(tests, no_blocked_verdict_is_claimed_without_its_rules, 0, 2);
     tcase_add_test(tests, direct_is_not_claimed_without_its_rules);
     tcase_add_test(tests, lost_rules_close_the_relays);
-    tcase_add_test(tests, lost_rules_of_a_blocked_verdict_change_no_route);
+    tcase_add_test(tests, lost_rules_end_a_blocked_verdict_too);
     tcase_add_test(tests, each_change_is_one_line);
+    tcase_add_test(tests, the_worse_a_verdict_is_the_louder_it_is_told);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "gate/rules/keeper.h"
+#include "gate/rules/modules.h"
 
 #define DEADLINE 20. /* seconds; only reached by a failure */
 
@@ -30,11 +31,12 @@ static struct {
     struct keeper *keeper;
     struct conf *conf;
     ev_timer deadline;
-    int apply_result, verify_result;
-    bool unknown; /* others changed rules while the table was applied */
-    int applied, verified, removed, freed;
+    int apply_result, verify_result, close_result;
+    const char *missing; /* modules; NULL: none */
+    bool unknown;        /* others changed rules while the table was applied */
+    int applied, verified, closed, asked, removed, freed;
     enum verdict_mode mode;
-    char status[64];
+    char status[64], why[DETAIL_MAX];
     size_t n_proxies;
     int lost, retries;
     ev_tstamp retried;
@@ -59,6 +61,26 @@ int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])
     if (t.verify_result < 0)
         snprintf(ret_error, TABLE_ERROR_MAX, "the kernel cannot be read");
     return t.verify_result;
+}
+
+int table_close(struct table *table, const struct conf *conf, const char *why, char ret_error[static TABLE_ERROR_MAX])
+{
+    ck_assert_ptr_eq(conf, t.conf);
+    t.closed++;
+    snprintf(t.why, sizeof t.why, "%s", why);
+    if (t.close_result < 0)
+        snprintf(ret_error, TABLE_ERROR_MAX, "nor that");
+    else
+        t.verify_result = 1;
+    return t.close_result;
+}
+
+int modules_missing(char ret_text[static MODULES_TEXT_MAX])
+{
+    t.asked++;
+    if (t.missing)
+        snprintf(ret_text, MODULES_TEXT_MAX, "%s", t.missing);
+    return t.missing ? 1 : 0;
 }
 
 int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX])
@@ -214,6 +236,67 @@ START_TEST(a_refusal_shows_and_is_tried_again_with_pauses)
 }
 END_TEST
 
+START_TEST(what_is_refused_leaves_a_table_of_last_resort)
+{
+    t.apply_result = -EINVAL;
+    ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert(!status().installed);
+    ck_assert(status().last_resort);
+    ck_assert_int_eq(status().cause, CAUSE_RULES_REFUSED);
+    ck_assert_str_eq(t.why, "the kernel refuses (-22)");
+    ck_assert_int_eq(t.asked, 0); /* no module is missing for that */
+    UNTIL(t.retries == 1);
+    ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert_int_eq(t.closed, 1); /* it stands */
+    t.verify_result = 0;
+    ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert_int_eq(t.closed, 2);
+    t.close_result = -EINVAL;
+    t.verify_result = 0;
+    ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert(!status().last_resort);
+    t.apply_result = t.close_result = 0;
+    ck_assert(keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert(status().installed);
+    ck_assert(!status().last_resort);
+}
+END_TEST
+
+START_TEST(what_the_kernel_lacks_is_named)
+{
+    t.apply_result = _i == 0 ? -ENOENT : -EOPNOTSUPP;
+    t.missing = "the running kernel lacks nft_redir";
+    ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert_int_eq(status().cause, CAUSE_KERNEL_MODULES);
+    ck_assert_str_eq(status().error, "the running kernel lacks nft_redir");
+    ck_assert_str_eq(t.why, "the running kernel lacks nft_redir");
+    ck_assert(status().last_resort);
+    t.missing = NULL; /* it is something else */
+    ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert_int_eq(status().cause, CAUSE_RULES_REFUSED);
+}
+END_TEST
+
+START_TEST(the_last_resort_is_put_back_when_others_remove_it)
+{
+    t.apply_result = -ENOENT;
+    ck_assert(!keeper_set(t.keeper, VERDICT_SECURE));
+    ck_assert(keeper_check(t.keeper, "nft (pid 7)")); /* it stands */
+    ck_assert_int_eq(t.closed, 1);
+    t.verify_result = 0;
+    ck_assert(!keeper_check(t.keeper, "nft (pid 7)")); /* the usual one was tried, too */
+    ck_assert_int_eq(t.applied, 2);
+    ck_assert_int_eq(t.closed, 2);
+    ck_assert(status().last_resort);
+    for (int i = 0; i < 5; i++) {
+        t.verify_result = 0;
+        ck_assert(!keeper_check(t.keeper, "nft (pid 7)"));
+    }
+    ck_assert(!status().last_resort); /* in a fight it would not stand either */
+    ck_assert(keeper_check(t.keeper, "nft (pid 7)"));
+}
+END_TEST
+
 START_TEST(a_change_by_others_is_repaired_at_once)
 {
     ck_assert(keeper_set(t.keeper, VERDICT_SECURE));
@@ -273,6 +356,7 @@ START_TEST(in_a_fight_with_another_program_it_backs_off)
     ck_assert(!keeper_check(t.keeper, "rival (pid 8)"));
     ck_assert_int_eq(t.applied, 6); /* not at once any more */
     ck_assert(!status().installed);
+    ck_assert(!status().last_resort);
     ck_assert_ptr_nonnull(strstr(status().error, "rival (pid 8); two managers fight"));
     UNTIL(t.retries == 1);
     ck_assert(keeper_set(t.keeper, VERDICT_SECURE));
@@ -334,6 +418,17 @@ START_TEST(what_nobody_is_known_to_have_touched_is_written_again_soon)
 }
 END_TEST
 
+START_TEST(at_the_end_the_last_resort_stays_where_the_kernel_refuses)
+{
+    ck_assert(keeper_set(t.keeper, VERDICT_SECURE));
+    t.apply_result = -ENOENT;
+    ck_assert(keeper_stop(t.keeper, true));
+    ck_assert_str_eq(t.why, "penstock is stopped");
+    t.close_result = -ENOENT;
+    ck_assert(!keeper_stop(t.keeper, true));
+}
+END_TEST
+
 START_TEST(at_the_end_blocking_rules_stay_or_none)
 {
     ck_assert(keeper_set(t.keeper, VERDICT_SECURE));
@@ -361,6 +456,9 @@ int main(void)
     tcase_add_test(tests, the_table_is_written_once_for_each_verdict);
     tcase_add_test(tests, the_proxies_are_in_the_table_before_they_are_dialled);
     tcase_add_test(tests, a_refusal_shows_and_is_tried_again_with_pauses);
+    tcase_add_test(tests, what_is_refused_leaves_a_table_of_last_resort);
+    tcase_add_loop_test(tests, what_the_kernel_lacks_is_named, 0, 2);
+    tcase_add_test(tests, the_last_resort_is_put_back_when_others_remove_it);
     tcase_add_test(tests, a_change_by_others_is_repaired_at_once);
     tcase_add_test(tests, what_is_not_installed_is_not_compared);
     tcase_add_test(tests, a_repair_that_fails_is_a_loss_with_a_retry);
@@ -368,6 +466,7 @@ int main(void)
     tcase_add_test(tests, in_a_fight_with_another_program_it_backs_off);
     tcase_add_test(tests, lost_events_are_made_up_by_comparing_now_and_then);
     tcase_add_test(tests, what_nobody_is_known_to_have_touched_is_written_again_soon);
+    tcase_add_test(tests, at_the_end_the_last_resort_stays_where_the_kernel_refuses);
     tcase_add_loop_test(tests, at_the_end_blocking_rules_stay_or_none, 0, 2);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

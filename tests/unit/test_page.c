@@ -71,7 +71,7 @@ static const struct {
      "'Proxy Unreachable', 'mode': 'blocked',"
      "'reason': 'No proxy available', 'detail': 'connect to 192.0.2.7:8080: no answer within 3 s',"
      "'since': '2026-01-02T03:03:59Z'," NOTHING TESTS(FAILED, NOT) REST "}"},
-    {"no-proxy-direct", CLI_EXIT_PLAIN,
+    {"no-proxy-direct", CLI_EXIT_DIRECT,
      "{'verdict': 'no-proxy-direct', 'cause': 'name-not-found', 'status': 'Direct - No proxy available', "
      "'connection_status': 'Proxy Unreachable', 'mode': 'direct',"
      "'reason': 'No proxy available', 'detail': 'resolve gw2.example: no such name',"
@@ -89,6 +89,21 @@ static const struct {
          FAILED, NOT) "'rules': {'table': 'inet penstock', 'installed': false, 'changes': 3, 'repaired': 1, 'error': "
                       "'the kernel "
                       "refuses: Operation not permitted'}, 'pid': 4711, 'version': '0.1.0'}"},
+    {"local-error", CLI_EXIT_BLOCKED,
+     "{'verdict': 'local-error', 'cause': 'kernel-modules', 'status': 'Blocked - Local error', 'connection_status': "
+     "'Not Tested', 'mode': 'blocked', 'reason': 'Local error', 'detail': 'the running kernel lacks nft_redir; its "
+     "modules are not installed any more: reboot into the installed kernel', 'since': '2026-01-02T03:03:59Z'," NOTHING
+         TESTS(PASSED,
+               PASSED) "'rules': {'table': 'inet penstock', 'installed': false, 'last_resort': true, 'changes': "
+                       "0, 'repaired': 0, 'error': 'the running kernel lacks nft_redir'}, 'pid': 4711, "
+                       "'version': '0.1.0'}"},
+    {"not-enforced", CLI_EXIT_OPEN,
+     "{'verdict': 'not-enforced', 'cause': 'rules-not-permitted', 'status': 'Not enforced - Local error', "
+     "'connection_status': 'Not Tested', 'mode': 'open', 'reason': 'Local error', 'detail': 'rules are not installed: "
+     "another program owns the table', 'since': '2026-01-02T03:03:59Z'," NOTHING TESTS(
+         PASSED, PASSED) "'rules': {'table': 'inet penstock', 'installed': false, 'last_resort': false, 'changes': 0, "
+                         "'repaired': 0, 'error': 'another program owns the table'}, 'pid': 4711, 'version': "
+                         "'0.1.0'}"},
 };
 
 #define PAGES ((int)(sizeof pages / sizeof pages[0]))

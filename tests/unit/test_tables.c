@@ -195,6 +195,8 @@ START_TEST(what_is_no_verdict_is_none)
     ck_assert_int_eq(mode, VERDICT_MODE_PLAIN);
     ck_assert(verdict_mode_of("direct", &mode));
     ck_assert_int_eq(mode, VERDICT_MODE_DIRECT);
+    ck_assert(verdict_mode_of("open", &mode));
+    ck_assert_int_eq(mode, VERDICT_MODE_OPEN);
 }
 END_TEST
 
@@ -204,6 +206,7 @@ START_TEST(only_connected_verdicts_redirect)
     ck_assert(verdict_redirects(VERDICT_PLAIN));
     ck_assert(!verdict_redirects(VERDICT_TESTING));
     ck_assert(!verdict_redirects(VERDICT_NO_PROXY_DIRECT));
+    ck_assert(!verdict_redirects(VERDICT_NOT_ENFORCED));
     ck_assert_str_eq(route_mode_text(verdict_mode_route(VERDICT_MODE_SECURE)), "secure");
     ck_assert_str_eq(route_mode_text(verdict_mode_route(VERDICT_MODE_PLAIN)), "plain");
     ck_assert_ptr_null(route_mode_text(ROUTE_CLOSED));

@@ -12,11 +12,11 @@
 #define SERVERS_MAX 3
 
 /* What one server's tests have come to, or will come to. */
-enum secure { SECURE_TRUSTED, SECURE_MISTRUSTED, SECURE_UNREACHABLE, SECURE_IN_AUTH, SECURE_IN_TCP };
+enum secure { SECURE_TRUSTED, SECURE_MISTRUSTED, SECURE_OWN_FAULT, SECURE_UNREACHABLE, SECURE_IN_AUTH, SECURE_IN_TCP };
 enum plain { PLAIN_OPEN, PLAIN_UNREACHABLE, PLAIN_IN_TCP };
 
-#define SECURE_FINAL 3
-#define SECURE_ALL   5
+#define SECURE_FINAL 4
+#define SECURE_ALL   6
 #define PLAIN_FINAL  2
 #define PLAIN_ALL    3
 
@@ -37,7 +37,7 @@ static const struct verdict untouched = {.kind = VERDICT_TESTING, .detail = "unt
 
 static struct expected specify(const struct outcome *servers, int n, const struct conf *conf)
 {
-    bool any_tcp = false, all_without_route = true;
+    bool mistrusted = false, own_fault = false, all_without_route = true;
     for (int i = 0; i < n; i++)
         all_without_route = all_without_route && servers[i].no_route;
 
@@ -45,10 +45,11 @@ static struct expected specify(const struct outcome *servers, int n, const struc
         for (int i = 0; i < n; i++) {
             if (servers[i].secure == SECURE_TRUSTED)
                 return (struct expected){VERDICT_SECURE, i};
-            any_tcp = any_tcp || servers[i].secure == SECURE_MISTRUSTED;
+            mistrusted = mistrusted || servers[i].secure == SECURE_MISTRUSTED;
+            own_fault = own_fault || servers[i].secure == SECURE_OWN_FAULT;
         }
-        if (any_tcp)
-            return (struct expected){VERDICT_AUTH_FAILED, -1};
+        if (mistrusted || own_fault)
+            return (struct expected){mistrusted ? VERDICT_AUTH_FAILED : VERDICT_LOCAL_ERROR, -1};
         if (!conf->allow_fallback)
             return (struct expected){all_without_route ? VERDICT_NO_NETWORK : VERDICT_PORT_NOT_AVAILABLE, -1};
     }
@@ -73,7 +74,7 @@ static bool specify_partial(const struct outcome *servers, int n, const struct c
     struct expected first = {VERDICT_TESTING, -1};
     int ways[SERVERS_MAX][2], total = 1;
     for (int i = 0; i < n; i++) {
-        static const int secure_ways[] = {1, 1, 1, 2, 3};
+        static const int secure_ways[] = {1, 1, 1, 1, 3, 4};
         ways[i][0] = secure_ways[servers[i].secure];
         ways[i][1] = servers[i].plain == PLAIN_IN_TCP ? 2 : 1;
         total *= ways[i][0] * ways[i][1];
@@ -113,14 +114,18 @@ static void set_stage(struct test_stage *stage, enum test_outcome outcome, const
 
 static void fill_server(struct server_report *server, const struct outcome *outcome, int i, bool started)
 {
-    static const enum test_outcome tcp[] = {TEST_PASSED, TEST_PASSED, TEST_FAILED, TEST_PASSED, TEST_RUNNING};
-    static const enum test_outcome auth[] = {TEST_PASSED, TEST_FAILED, TEST_NOT_DONE, TEST_RUNNING, TEST_NOT_DONE};
+    static const enum test_outcome tcp[] = {TEST_PASSED, TEST_PASSED, TEST_PASSED,
+                                            TEST_FAILED, TEST_PASSED, TEST_RUNNING};
+    static const enum test_outcome auth[] = {TEST_PASSED,   TEST_FAILED,  TEST_FAILED,
+                                             TEST_NOT_DONE, TEST_RUNNING, TEST_NOT_DONE};
     static const enum test_outcome plain[] = {TEST_PASSED, TEST_FAILED, TEST_RUNNING};
     memset(server, 0, sizeof *server);
     snprintf(server->server, sizeof server->server, "gw%d.example", i);
     set_stage(&server->stages[STAGE_SECURE_TCP], tcp[outcome->secure], "secure tcp", i);
     set_stage(&server->stages[STAGE_MUTUAL_AUTH], auth[outcome->secure], "authentication", i);
     set_stage(&server->stages[STAGE_PLAIN_TCP], plain[outcome->plain], "plain tcp", i);
+    if (outcome->secure == SECURE_OWN_FAULT)
+        server->stages[STAGE_MUTUAL_AUTH].cause = CAUSE_FILE_MISSING;
     /* Not begun and running are the same to the verdict: nothing is known yet. */
     if (!started && server->stages[STAGE_SECURE_TCP].outcome == TEST_RUNNING)
         server->stages[STAGE_SECURE_TCP].outcome = TEST_NOT_DONE;
@@ -343,7 +348,31 @@ static const struct {
     {VERDICT_NO_PROXY, "Blocked - No proxy available", "Proxy Unreachable", "No proxy available", "blocked"},
     {VERDICT_NO_PROXY_DIRECT, "Direct - No proxy available", "Proxy Unreachable", "No proxy available", "direct"},
     {VERDICT_NO_NETWORK, "Blocked - No network", "No Connectivity", "No network", "blocked"},
+    {VERDICT_LOCAL_ERROR, "Blocked - Local error", "Not Tested", "Local error", "blocked"},
+    {VERDICT_NOT_ENFORCED, "Not enforced - Local error", "Not Tested", "Local error", "open"},
 };
+
+START_TEST(only_files_and_means_of_this_host_are_its_own_fault)
+{
+    static const char *const own[] = {"no-resources", "file-missing",  "file-permission",
+                                      "file-invalid", "key-encrypted", "key-mismatch"};
+    for (int cause = CAUSE_NONE + 1; cause < CAUSE_COUNT; cause++) {
+        bool listed = false;
+        for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+            listed = listed || strcmp(own[i], cause_slug((enum cause)cause)) == 0;
+        ck_assert_msg(cause_is_of_this_host((enum cause)cause) == listed, "%s", cause_slug((enum cause)cause));
+    }
+    ck_assert(!cause_is_of_this_host(CAUSE_NONE));
+}
+END_TEST
+
+START_TEST(each_mode_has_its_exit_status)
+{
+    ck_assert_int_eq(verdict_exit(VERDICT_NO_PROXY_DIRECT), 6);
+    ck_assert_int_eq(verdict_exit(VERDICT_LOCAL_ERROR), 4);
+    ck_assert_int_eq(verdict_exit(VERDICT_NOT_ENFORCED), 7);
+}
+END_TEST
 
 START_TEST(texts_are_those_of_the_interface)
 {
@@ -368,6 +397,8 @@ int main(void)
     tcase_add_test(details, an_abandoned_stage_of_a_complete_report_has_failed);
     tcase_add_test(details, a_report_without_servers_never_connects);
     tcase_add_test(details, the_detail_is_of_the_server_that_decides);
+    tcase_add_test(details, only_files_and_means_of_this_host_are_its_own_fault);
+    tcase_add_test(details, each_mode_has_its_exit_status);
     tcase_add_loop_test(details, texts_are_those_of_the_interface, 0, sizeof rows / sizeof rows[0]);
     suite_add_tcase(suite, table);
     suite_add_tcase(suite, details);

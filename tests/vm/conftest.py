@@ -15,7 +15,7 @@ import machine  # noqa: E402
 import vm as vms  # noqa: E402
 
 # The package's life, in this order.
-ORDER = ["test_install", "test_service", "test_traffic", "test_verdicts", "test_rules", "test_crash", "test_journal",
+ORDER = ["test_install", "test_service", "test_traffic", "test_verdicts", "test_rules", "test_modules", "test_crash", "test_journal",
          "test_stop", "test_bad_input", "test_on_error", "test_boot", "test_upgrade", "test_remove"]
 
 

@@ -22,8 +22,26 @@ static const char *message_id(enum verdict_kind kind)
         return MESSAGE_ID_BLOCKED;
     case VERDICT_MODE_DIRECT:
         return MESSAGE_ID_DIRECT;
+    case VERDICT_MODE_OPEN:
+        return MESSAGE_ID_OPEN;
     }
     return MESSAGE_ID_BLOCKED;
+}
+
+static enum log_level level_of(enum verdict_kind kind)
+{
+    switch (verdict_mode(kind)) {
+    case VERDICT_MODE_SECURE:
+        return LOG_LEVEL_NOTICE;
+    case VERDICT_MODE_PLAIN:
+    case VERDICT_MODE_DIRECT:
+        return LOG_LEVEL_WARNING;
+    case VERDICT_MODE_BLOCKED:
+        return kind == VERDICT_TESTING ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR;
+    case VERDICT_MODE_OPEN:
+        return LOG_LEVEL_ALERT;
+    }
+    return LOG_LEVEL_ERROR;
 }
 
 /* The detail, or who is connected to. */
@@ -52,7 +70,7 @@ static void log_change(const struct enforcement *enforcement, const struct verdi
                                        {NULL, NULL}};
     describe(verdict, text, sizeof text);
     if (!enforcement->entered || enforcement->verdict.kind != verdict->kind)
-        log_event(LOG_LEVEL_NOTICE, fields, "verdict: %s -> %s%s%s", old, verdict_status(verdict->kind),
+        log_event(level_of(verdict->kind), fields, "verdict: %s -> %s%s%s", old, verdict_status(verdict->kind),
                   text[0] != '\0' ? ": " : "", text);
     else if (verdict_redirects(verdict->kind) && (!addr_equal(&enforcement->verdict.address, &verdict->address) ||
                                                   strcmp(enforcement->verdict.server, verdict->server) != 0))
@@ -89,31 +107,44 @@ static void send_route(struct enforcement *enforcement, const struct verdict *ve
     children_set_route(enforcement->children, &route);
 }
 
-/* Closed relays and "Testing", because what is wanted cannot be. */
-static void enter_testing(struct enforcement *enforcement, enum cause cause, const char *why)
+/* Closed relays, because what is wanted cannot be. */
+static void enter_instead(struct enforcement *enforcement, enum verdict_kind kind, enum cause cause, const char *why)
 {
-    struct verdict testing = {.kind = VERDICT_TESTING, .cause = cause};
-    snprintf(testing.detail, sizeof testing.detail, "%.*s", DETAIL_MAX - 1, why);
-    send_route(enforcement, &testing);
-    gate_enter(enforcement, &testing);
+    struct verdict verdict = {.kind = kind, .cause = cause};
+    snprintf(verdict.detail, sizeof verdict.detail, "%.*s", DETAIL_MAX - 1, why);
+    send_route(enforcement, &verdict);
+    gate_enter(enforcement, &verdict);
 }
 
+/* What the kernel has instead decides what is claimed. */
 static void enter_refused(struct enforcement *enforcement)
 {
     struct status_rules rules;
     char why[DETAIL_MAX + sizeof rules.error];
     keeper_status(enforcement->keeper, &rules);
+    assert(!rules.installed);
     snprintf(why, sizeof why, "rules for \"%s\" are not installed: %s", verdict_status(enforcement->wanted.kind),
              rules.error);
-    enter_testing(enforcement, rules.cause, why);
+    enter_instead(enforcement, rules.last_resort ? VERDICT_LOCAL_ERROR : VERDICT_NOT_ENFORCED, rules.cause, why);
+}
+
+/* At the start the first relays are awaited. */
+static void enter_without_relay(struct enforcement *enforcement)
+{
+    const char *why = children_listen_error(enforcement->children);
+    bool starting = !enforcement->had_relays && why[0] == '\0';
+    if (!keeper_set(enforcement->keeper, starting ? VERDICT_TESTING : VERDICT_LOCAL_ERROR)) {
+        enter_refused(enforcement);
+        return;
+    }
+    enter_instead(enforcement, starting ? VERDICT_TESTING : VERDICT_LOCAL_ERROR, CAUSE_NO_RELAY,
+                  why[0] != '\0' ? why : "no relay is listening");
 }
 
 static void go_up(struct enforcement *enforcement)
 {
     if (!enforcement->relays_ready) {
-        const char *why = children_listen_error(enforcement->children);
-        keeper_set(enforcement->keeper, VERDICT_TESTING);
-        enter_testing(enforcement, CAUSE_NO_RELAY, why[0] != '\0' ? why : "no relay is listening");
+        enter_without_relay(enforcement);
         return;
     }
     send_route(enforcement, &enforcement->wanted);
@@ -125,9 +156,7 @@ static void go_up(struct enforcement *enforcement)
 
 static void go_down(struct enforcement *enforcement)
 {
-    bool installed = keeper_set(enforcement->keeper, enforcement->wanted.kind);
-    /* Traffic that passes beside the proxy is no state to claim without the rules; a blocked one the relays keep. */
-    if (!installed && verdict_mode(enforcement->wanted.kind) == VERDICT_MODE_DIRECT) {
+    if (!keeper_set(enforcement->keeper, enforcement->wanted.kind)) {
         enter_refused(enforcement);
         return;
     }
@@ -154,8 +183,7 @@ void enforce_retry(struct enforcement *enforcement)
 void enforce_rules_lost(struct enforcement *enforcement)
 {
     assert(enforcement->entered);
-    if (verdict_mode(enforcement->verdict.kind) != VERDICT_MODE_BLOCKED)
-        enter_refused(enforcement);
+    enter_refused(enforcement);
 }
 
 void enforce_relays_ready(struct enforcement *enforcement, bool ready)
@@ -163,6 +191,7 @@ void enforce_relays_ready(struct enforcement *enforcement, bool ready)
     if (ready == enforcement->relays_ready)
         return;
     enforcement->relays_ready = ready;
+    enforcement->had_relays = enforcement->had_relays || ready;
     if (!ready)
         log_error("no relay is listening any more; web traffic is refused until one is back");
     /* A redirect that nobody serves would have connections wait. */

@@ -19,7 +19,7 @@ struct enforcement {
     struct verdict verdict;    /* in force; read only outside of enforce.c */
     struct verdict wanted;     /* by the tests; another one only while the kernel or the relays are not ready for it */
     bool entered;              /* verdict holds one */
-    bool relays_ready;
+    bool relays_ready, had_relays;
     time_t since;
     uint64_t generation; /* of the last route */
 };
@@ -28,8 +28,9 @@ struct enforcement {
 void enforce_init(struct enforcement *enforcement, struct keeper *keeper, struct children *children);
 
 /* Way down (blocked, direct): rules, then the route that cuts the sessions. Way up: route, then rules. When the kernel
- * refuses, the relays are closed and "Testing" with the kernel's words is in force (or the blocked verdict that was
- * wanted); enforce_retry() later tries again. Every call gives the relays a new generation. */
+ * refuses, the relays are closed and with the kernel's words "Blocked - Local error" is in force, or "Not enforced"
+ * where it does not even take the table of last resort; enforce_retry() later tries again. Every call gives the relays
+ * a new generation. */
 void enforce_pursue(struct enforcement *enforcement, const struct verdict *wanted);
 void enforce_retry(struct enforcement *enforcement);
 /* The kernel's table is not ours any more, and cannot be repaired now; keeper_status() says why. */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "gate/host/message_id.h"
+#include "gate/rules/modules.h"
 #include "gate/rules/proxies.h"
 
 /* More repairs in a shorter time are a fight with another manager, in which haste only burns the processor. */
@@ -75,15 +76,39 @@ static void schedule_retry(struct keeper *keeper)
     timer_arm(keeper->loop, &keeper->retry, backoff_next(&keeper->backoff) / 1000.);
 }
 
+/* Web traffic is refused, whatever else the kernel lacks. Not against another program that changes the table again and
+ * again: it would change this one, too. */
+static void fall_back(struct keeper *keeper, int code, const char *why)
+{
+    char error[TABLE_ERROR_MAX];
+    bool stood = keeper->status.last_resort;
+    if (stood && table_verify(keeper->table, error) == 1)
+        return;
+    keeper->status.last_resort = code != -EBUSY && table_close(keeper->table, keeper->conf, why, error) == 0;
+    if (keeper->status.last_resort && !stood)
+        log_error("web traffic is refused by a table of last resort");
+}
+
 /* The same refusal again and again is logged once. */
 static void note_refusal(struct keeper *keeper, int code, const char *error)
 {
-    bool news = keeper->status.installed || strcmp(keeper->status.error, error) != 0;
-    keeper->status.installed = false;
-    keeper->status.cause = table_cause(code);
-    snprintf(keeper->status.error, sizeof keeper->status.error, "%s", error);
-    if (news)
-        log_error("rules are not installed: %s", error);
+    struct status_rules *status = &keeper->status;
+    bool was_installed = status->installed;
+    char why[sizeof status->error], before[sizeof status->error];
+    static_assert(sizeof why >= MODULES_TEXT_MAX, "what is missing fits");
+    memcpy(before, status->error, sizeof before);
+    /* An expression that nobody knows, or a type of chain, or of object. */
+    if ((code == -ENOENT || code == -EOPNOTSUPP) && modules_missing(why) > 0) {
+        status->cause = CAUSE_KERNEL_MODULES;
+    } else {
+        status->cause = table_cause(code);
+        snprintf(why, sizeof why, "%s", error);
+    }
+    memcpy(status->error, why, sizeof why);
+    status->installed = false;
+    if (was_installed || strcmp(before, status->error) != 0)
+        log_error("rules are not installed: %s", status->error);
+    fall_back(keeper, code, status->error);
     schedule_retry(keeper);
 }
 
@@ -98,6 +123,7 @@ static void note_installed(struct keeper *keeper)
         backoff_reset(&keeper->backoff);
     keeper->damaged = false;
     keeper->status.installed = true;
+    keeper->status.last_resort = false;
     keeper->status.cause = CAUSE_NONE;
     keeper->status.error[0] = '\0';
     keeper->conf_changed = false;
@@ -179,8 +205,8 @@ bool keeper_check(struct keeper *keeper, const char *culprit)
 {
     char error[TABLE_ERROR_MAX], fight[TABLE_ERROR_MAX];
     int r;
-    /* One that is not installed is written as a whole at the next retry. */
-    if (!keeper->status.installed)
+    /* One that is not there is written as a whole at the next retry. */
+    if (!keeper->status.installed && !keeper->status.last_resort)
         return true;
     r = table_verify(keeper->table, error);
     if (r == 1)
@@ -217,7 +243,8 @@ static void compare_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     compare_every(keeper, keeper->conf->interval_ms / 1000.);
     if (table_known(keeper->table))
         kept = keeper_check(keeper, NULL);
-    else if (keeper->status.installed) /* nobody is known to have touched it, nobody is known not to have */
+    else if (keeper->status.installed ||
+             keeper->status.last_resort) /* nobody is known to have touched it, nobody is known not to have */
         kept = write_again(keeper);
     if (!kept)
         tell(keeper, EVENT_RULES_LOST);
@@ -269,10 +296,9 @@ bool keeper_stop(struct keeper *keeper, bool block)
 {
     char error[TABLE_ERROR_MAX];
     int r;
-    if (block)
-        r = apply(keeper, VERDICT_MODE_BLOCKED, STOPPED_TEXT, error);
-    else
-        r = table_remove(keeper->table, error);
+    r = block ? apply(keeper, VERDICT_MODE_BLOCKED, STOPPED_TEXT, error) : table_remove(keeper->table, error);
+    if (block && r < 0)
+        r = table_close(keeper->table, keeper->conf, "penstock is stopped", error);
     ev_timer_stop(keeper->loop, &keeper->retry);
     ev_timer_stop(keeper->loop, &keeper->compare);
     keeper->status.installed = false;

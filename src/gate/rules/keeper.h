@@ -24,7 +24,8 @@ void keeper_free(struct keeper *keeper); /* takes NULL; leaves the kernel's tabl
  * must outlive its use here. */
 void keeper_set_conf(struct keeper *keeper, const struct conf *conf);
 /* The table becomes that of the verdict; nothing is done when it is that already. False: the kernel refuses, which was
- * logged and shows in keeper_status(); EVENT_RULES_RETRY follows. */
+ * logged and shows in keeper_status(), as does whether the table of last resort stands instead; EVENT_RULES_RETRY
+ * follows. */
 bool keeper_set(struct keeper *keeper, enum verdict_kind kind);
 /* Where penstock may connect to, beside the servers that are configured by their addresses: these, and for an hour
  * those that were named before. False: the kernel refuses, as when the rules are lost. */

@@ -28,8 +28,9 @@ struct snapshot {
 
 struct table {
     struct nfsocket *socket;
-    bool owned; /* claim the table */
-    bool known; /* known_state is what the kernel had after our last transaction */
+    bool owned;  /* claim the table */
+    bool known;  /* known_state is what the kernel had after our last transaction */
+    bool closed; /* by table_close() */
     struct snapshot known_state;
     uint64_t known_sets; /* digest of the elements that our sets have then */
 };
@@ -190,7 +191,9 @@ static enum outcome commit(struct table *table, const struct ruleset_batch *batc
     int r = nfsocket_exchange(table->socket, data, size, &answer);
     if (r >= 0)
         return OUTCOME_DONE;
-    table->known = false;
+    /* What the kernel refuses changes nothing; but what is refused as a change is next tried as a whole, which the
+     * table of last resort has coming anyway. */
+    table->known = table->known && table->closed && answer.error != 0;
     if (answer.error == -ERESTART)
         return OUTCOME_STALE;
     if (table->owned && answer.error_seq == ruleset_batch_table_seq(batch) &&
@@ -224,14 +227,14 @@ static enum ruleset_change change_for(const struct table *table, const struct ru
 {
     if (!snapshot->digest.present)
         return RULESET_CREATE;
-    if (!table->known || !ruleset_digest_equal(&snapshot->digest, &table->known_state.digest))
+    if (!table->known || table->closed || !ruleset_digest_equal(&snapshot->digest, &table->known_state.digest))
         return RULESET_REPLACE;
     return ruleset_sets_digest(spec) == table->known_sets ? RULESET_RULES : RULESET_REFILL;
 }
 
 /* Remembers what the kernel has now, if it is certain that it is what we gave it: ours was the only transaction since
  * before. */
-static int remember(struct table *table, const struct ruleset_spec *spec, uint32_t before)
+static int remember(struct table *table, uint32_t before)
 {
     struct snapshot snapshot = {0};
     uint32_t expected = before + 1 != 0 ? before + 1 : 1; /* the kernel skips 0 */
@@ -242,7 +245,6 @@ static int remember(struct table *table, const struct ruleset_spec *spec, uint32
         return r;
     table->known = snapshot.digest.present && snapshot.generation == expected;
     table->known_state = snapshot;
-    table->known_sets = ruleset_sets_digest(spec);
     return 0;
 }
 
@@ -274,7 +276,9 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
             tries++;
             break;
         case OUTCOME_DONE:
-            r = remember(table, spec, before.generation);
+            r = remember(table, before.generation);
+            table->closed = false;
+            table->known_sets = ruleset_sets_digest(spec);
             if (r < 0 && r != -EAGAIN)
                 return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
             if (table->known || last)
@@ -303,17 +307,24 @@ int table_close(struct table *table, const struct conf *conf, const char *why, c
 {
     struct snapshot before = {0};
     struct closing_spec spec = {.conf = conf, .why = why};
+    enum outcome outcome;
     int error = -EAGAIN, r;
     nfsocket_set_deadline(table->socket, TIMEOUT_MS);
-    table->known = false;
     r = read_snapshot(table, &before);
     if (r < 0 && r != -EAGAIN)
         return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
     spec.present = before.digest.present;
-    if (close_once(table, &spec, &error, ret_error) == OUTCOME_DONE)
-        return 0;
-    spec.drop = true;
-    return close_once(table, &spec, &error, ret_error) == OUTCOME_DONE ? 0 : error;
+    outcome = close_once(table, &spec, &error, ret_error);
+    if (outcome != OUTCOME_DONE) {
+        spec.drop = true;
+        outcome = close_once(table, &spec, &error, ret_error);
+    }
+    if (outcome != OUTCOME_DONE)
+        return error;
+    table->closed = true;
+    if (remember(table, before.generation) < 0)
+        table->known = false; /* it is there all the same */
+    return 0;
 }
 
 int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])

@@ -36,11 +36,12 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
 
 /* Replaces the table by one that only refuses web traffic and needs little of the kernel (encode/closing.h), for want
  * of anything better: reject, or drop where the kernel lacks even that. It is not claimed, so that it can be removed by
- * hand. why: half a sentence for the rules' comments. 0 or -errno with a sentence. */
+ * hand; the next table_apply() replaces it. why: half a sentence for the rules' comments. 0 or -errno with a sentence.
+ */
 int table_close(struct table *table, const struct conf *conf, const char *why, char ret_error[static TABLE_ERROR_MAX]);
 
-/* 1: the kernel's table is what was applied last; 0: it is not (flushed, edited); -EAGAIN: not known, as others changed
- * rules at the same moment; another -errno with a sentence. */
+/* 1: the kernel's table is what was applied last, or the one of last resort; 0: it is not (flushed, edited); -EAGAIN:
+ * not known, as others changed rules at the same moment; another -errno with a sentence. */
 int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
 
 /* Deletes the table. 0 also when it is gone already. */

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A kernel that lacks what the rules need, as after an upgrade that took its modules away: web traffic stays closed, and
+the status says what is missing. The kernel is the real one, which is asked for expressions that it does not know."""
+
+import json
+import os
+import socket
+
+import lab as labs
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SECURE, LOCAL_ERROR, NOT_ENFORCED = "Connected (Secure Channel)", "Blocked - Local error", "Not enforced - Local error"
+
+
+class Kernel:
+    """What it refuses, from now on."""
+
+    def __init__(self, lab):
+        self.library, self.path = f"{lab.dir}/refusing_kernel.so", f"{lab.dir}/refused"
+        if not os.path.exists(self.library):
+            labs.command(["cc", "-std=gnu11", "-shared", "-fPIC", "-o", self.library, f"{HERE}/refusing_kernel.c", "-ldl"])
+        self.environment = {"LD_PRELOAD": self.library, "REFUSED_EXPRESSIONS": self.path}
+
+    def refuse(self, *names):
+        with open(f"{self.path}.new", "w", encoding="ascii") as file:
+            file.write(" ".join(names))
+        os.rename(f"{self.path}.new", self.path)
+
+
+@pytest.fixture
+def kernel(lab):
+    one = Kernel(lab)
+    one.refuse()
+    yield one
+    one.refuse()
+
+
+def is_closed(lab, drop=False):
+    for address in (labs.WWW4, labs.WWW6):
+        with pytest.raises(TimeoutError if drop else ConnectionRefusedError):
+            lab.connect("host", address, 443, timeout=0.3 if drop else 10)
+        with lab.socket("host", socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            with pytest.raises(OSError):
+                sock.sendto(b"quic", (address, 443))
+    assert lab.leaked() == 0
+
+
+MISSING = {  # expressions: what is named
+    ("redir",): "nft_redir",
+    ("fib",): "nft_fib_inet",
+    ("ct",): "nft_ct, connection labels",
+    ("socket",): "nft_socket",
+    ("objref",): "nft_objref",
+    ("reject",): "nft_reject_inet",
+    ("redir", "fib", "ct", "socket", "objref", "reject"): "nft_fib_inet, nft_reject_inet, nft_ct, nft_redir, nft_objref",
+}
+
+
+@pytest.mark.parametrize("names", MISSING, ids=" ".join)
+def test_a_start_without_modules_is_closed_and_says_which(lab, daemon, kernel, names):
+    kernel.refuse(*names)
+    one = daemon(status=LOCAL_ERROR, environment=kernel.environment)
+    page = one.status()
+    assert (page["verdict"], page["connection_status"], page["reason"]) == ("local-error", "Not Tested", "Local error")
+    assert (page["mode"], page["cause"]) == ("blocked", "kernel-modules")
+    assert not page["rules"]["installed"] and page["rules"]["last_resort"]
+    assert f"the running kernel lacks {MISSING[names]}" in page["detail"] and "reboot" in page["detail"]
+    labs.wait_for(lambda: SECURE in one.status()["detail"], what="a test that has passed")
+    assert one.status()["status"] == LOCAL_ERROR
+    assert one.cli("status").returncode == 4
+    assert "Blocked - Local error: the running kernel lacks" in one.table()
+    is_closed(lab, drop="reject" in names)
+    assert one.log().count("rules are not installed") == 1
+    kernel.refuse()  # the module is loaded
+    one.wait_status(SECURE)
+    assert lab.curl("https://www4.example/")[:2] == (0, 200)
+    assert "redirect to" in one.table()
+
+
+def test_a_change_that_is_refused_closes_what_was_open(lab, daemon, kernel):
+    """The rules of Connected are there; those of the next state are refused."""
+    one = daemon(environment=kernel.environment)
+    kernel.refuse("reject")
+    lab.fault("refuse")
+    one.ask("test")
+    one.wait_status(LOCAL_ERROR)
+    assert "redirect to" not in one.table()
+    is_closed(lab, drop=True)
+    kernel.refuse()
+    one.wait_status("Blocked - Secure channel port not available")
+
+
+def test_the_last_resort_is_put_back(lab, daemon, kernel):
+    kernel.refuse("redir", "fib")
+    one = daemon(status=LOCAL_ERROR, environment=kernel.environment)
+    lab.run("host", ["nft", "flush", "ruleset"], check=True)
+    labs.wait_for(lambda: "Blocked - Local error" in one.table(), 2, "the last resort once more")
+    assert one.status()["status"] == LOCAL_ERROR
+    is_closed(lab)
+
+
+def test_a_kernel_that_takes_nothing_is_said_aloud(lab, daemon, kernel):
+    """Every rule needs this one."""
+    kernel.refuse("immediate", "reject")
+    one = daemon(status=NOT_ENFORCED, environment=kernel.environment)
+    page = one.status()
+    assert (page["verdict"], page["mode"], page["reason"]) == ("not-enforced", "open", "Local error")
+    assert not page["rules"]["installed"] and not page["rules"]["last_resort"]
+    done = one.cli("status")
+    assert done.returncode == 7 and "Web traffic is not under control" in done.stdout
+    assert json.loads(one.cli("status", "--json").stdout)["connection_status"] == "Not Tested"
+    assert "alert: verdict: none -> Not enforced - Local error" in one.log()
+    assert lab.curl("http://www4.example/")[:2] == (0, 200), "it is open, as it says"
+    kernel.refuse("redir")
+    one.wait_status(LOCAL_ERROR)
+    lab.reset_counters()
+    is_closed(lab)
+
+
+def test_a_stop_leaves_it_closed_where_it_should(lab, daemon, kernel):
+    kernel.refuse("redir", "fib")
+    one = daemon({"Failure": {"OnStop": "block"}}, status=LOCAL_ERROR, environment=kernel.environment)
+    one.stop()
+    assert "Blocked - Local error: penstock is stopped" in one.table()
+    is_closed(lab)
