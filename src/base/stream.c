@@ -196,10 +196,15 @@ static void plain_keep_alive(struct stream *stream)
     socket_set(plain_of(stream)->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
 }
 
+/* About a half of the receive buffer is window, the rest is the kernel's own (tcp_adv_win_scale in ip-sysctl). */
 static bool plain_set_low_water(struct stream *stream, size_t bytes)
 {
+    int fd = plain_of(stream)->fd, low = (int)bytes, buffer;
+    socklen_t length = sizeof buffer;
     assert(bytes > 0 && bytes <= INT_MAX);
-    return socket_set(plain_of(stream)->fd, SOL_SOCKET, SO_RCVLOWAT, (int)bytes);
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, &length) == 0 && low > buffer / 4)
+        low = buffer / 4;
+    return socket_set(fd, SOL_SOCKET, SO_RCVLOWAT, low);
 }
 
 static const struct stream_transport plain_transport = {

@@ -124,7 +124,8 @@ bool stream_is_dead(const struct stream *stream);
  * (TCP_USER_TIMEOUT); for connections that turn out to live long, the first seconds have timers of their own. */
 void stream_keep_alive(struct stream *stream);
 
-/* Readable only with so many bytes, or with an end. False: nothing has changed. */
+/* Readable only with so many bytes, or with a quarter of the receive buffer if that is less (whose half is window: a
+ * sender that has filled it would stand still until somebody reads), or with an end. False: nothing has changed. */
 bool stream_set_low_water(struct stream *stream, size_t bytes);
 
 #endif

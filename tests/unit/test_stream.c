@@ -386,6 +386,25 @@ START_TEST(a_low_water_hides_what_is_less)
 }
 END_TEST
 
+/* A sender that has filled the window waits for whoever waits for more. */
+START_TEST(a_low_water_stays_well_below_the_window)
+{
+    struct pair pair = connected();
+    int buffer, low;
+    socklen_t length = sizeof buffer;
+    ck_assert_int_eq(getsockopt(stream_fd(pair.stream), SOL_SOCKET, SO_RCVBUF, &buffer, &length), 0);
+    ck_assert(stream_set_low_water(pair.stream, 1048576));
+    ck_assert_int_eq(getsockopt(stream_fd(pair.stream), SOL_SOCKET, SO_RCVLOWAT, &low, &length), 0);
+    ck_assert_int_eq(low, buffer / 4);
+    void *bytes = calloc(1, (size_t)low);
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_int_eq(send(pair.peer, bytes, (size_t)low, 0), low);
+    free(bytes);
+    wait_readable(stream_fd(pair.stream));
+    end(&pair);
+}
+END_TEST
+
 START_TEST(a_connect_that_failed_says_why)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -428,6 +447,7 @@ int main(void)
     tcase_add_test(tests, what_the_peer_has_not_is_undelivered);
     tcase_add_test(tests, a_look_takes_nothing_and_a_drop_ends_at_the_end);
     tcase_add_test(tests, a_low_water_hides_what_is_less);
+    tcase_add_test(tests, a_low_water_stays_well_below_the_window);
     tcase_add_test(tests, a_connect_that_failed_says_why);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
