@@ -83,6 +83,8 @@ static enum slot slot_of(uint32_t type)
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_ANSWERS:
+    case IPC_CGROUP:
+    case IPC_UNIT:
     case IPC_ALLOWED:
         break;
     }
@@ -149,6 +151,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_ROUTE:
     case IPC_TEST:
     case IPC_SESSIONS:
+    case IPC_UNIT:
     case IPC_ALLOWED:
         link->cbs->message(message, link->data);
         break;
@@ -156,6 +159,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_REPORT:
     case IPC_TROUBLE:
     case IPC_ANSWERS:
+    case IPC_CGROUP:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:

@@ -33,6 +33,7 @@ static size_t message_size(uint32_t type, uint32_t n)
         return PAYLOAD + sizeof(struct ipc_test);
     case IPC_SESSIONS:
     case IPC_SESSIONS_END:
+    case IPC_CGROUP:
     case IPC_PING:
     case IPC_PONG:
     case IPC_ALLOWED:
@@ -45,6 +46,8 @@ static size_t message_size(uint32_t type, uint32_t n)
         return PAYLOAD + sizeof(struct ipc_trouble);
     case IPC_ANSWERS:
         return PAYLOAD + sizeof(struct answers);
+    case IPC_UNIT:
+        return PAYLOAD + sizeof(struct ipc_unit);
     case IPC_SESSION:
         return PAYLOAD + sizeof(struct ipc_session);
     case IPC_NAMED:
@@ -64,6 +67,14 @@ void ipc_begin(struct ipc_message *message, enum ipc_type type)
 {
     memset(message, 0, message_size(type, type == IPC_NAMED ? IPC_ADDRESSES_MAX : CONF_SERVERS_MAX));
     message->type = type;
+}
+
+bool ipc_may_say(uint32_t type, bool relay)
+{
+    if (!relay)
+        return type == IPC_REPORT || type == IPC_NAMED;
+    return type == IPC_TROUBLE || type == IPC_ANSWERS || type == IPC_CGROUP || type == IPC_SESSION ||
+           type == IPC_SESSIONS_END;
 }
 
 /* ---- checks of what came in ---- */
@@ -155,12 +166,15 @@ static bool payload_valid(const struct ipc_message *message)
         return session_valid(&message->session);
     case IPC_ANSWERS:
         return answers_valid(&message->answers);
+    case IPC_UNIT:
+        return TERMINATED(message->unit.unit);
     case IPC_NAMED:
         return named_valid(&message->named);
     case IPC_CONF:
     case IPC_TEST:
     case IPC_SESSIONS:
     case IPC_SESSIONS_END:
+    case IPC_CGROUP:
     case IPC_PING:
     case IPC_PONG:
     case IPC_ALLOWED:

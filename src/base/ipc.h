@@ -26,6 +26,8 @@
 #define IPC_LISTEN4_FD 5 /* in a relay: where redirected connections arrive */
 #define IPC_LISTEN6_FD 6 /* the same for IPv6; not there on a host without */
 
+#define IPC_UNIT_MAX 256 /* systemd's own limit for names of units */
+
 enum ipc_type {
     /* gate to child */
     IPC_CONF = 1, /* with a descriptor: a memfd with the effective configuration (conf_read) */
@@ -33,11 +35,13 @@ enum ipc_type {
     IPC_TEST,     /* to the prober: start now; a running test is abandoned */
     IPC_SESSIONS, /* to relays: list the open sessions */
     IPC_PING,
+    IPC_UNIT, /* to a relay: of a control group that it has asked for */
     /* child to gate */
     IPC_CONF_DONE, /* taken (relay: and listening), or why not; a bad one leaves the old in force */
     IPC_REPORT,    /* from the prober, after every stage that ended; the last one is complete */
     IPC_ANSWERS,   /* from a relay: how the proxy has answered since the last of these */
     IPC_TROUBLE,   /* from a relay: the proxy could not be reached or authenticated on this generation */
+    IPC_CGROUP,    /* from a relay: which unit is that (request.id)? */
     IPC_SESSION,   /* one open session of a list */
     IPC_SESSIONS_END,
     IPC_PONG,
@@ -75,6 +79,11 @@ struct ipc_named {
     struct addr addrs[IPC_ADDRESSES_MAX]; /* their ports say nothing */
 };
 
+struct ipc_unit {
+    uint64_t cgroup;
+    char unit[IPC_UNIT_MAX]; /* empty: none, or nobody knows */
+};
+
 struct ipc_session {
     uint64_t request_id;
     uint64_t id;             /* unique within the relay's life */
@@ -96,11 +105,12 @@ struct ipc_message {
         struct ipc_conf conf;
         struct route route;
         struct ipc_test test;
-        struct ipc_request request; /* IPC_SESSIONS, IPC_SESSIONS_END, IPC_PING, IPC_PONG, IPC_ALLOWED */
+        struct ipc_request request; /* IPC_SESSIONS, IPC_SESSIONS_END, IPC_CGROUP, IPC_PING, IPC_PONG, IPC_ALLOWED */
         struct ipc_conf_done conf_done;
         struct test_report report;
         struct ipc_trouble trouble;
         struct answers answers; /* IPC_ANSWERS */
+        struct ipc_unit unit;
         struct ipc_session session;
         struct ipc_named named;
     };
@@ -115,6 +125,9 @@ int ipc_pair(int ret_fds[static 2]);
 /* The bytes of a message that count; 0 when there is no such type. Of a report: those of its n_servers; of addresses:
  * n. */
 size_t ipc_size(const struct ipc_message *message);
+
+/* Beside what every child says: has a relay messages of that type, or the prober? */
+bool ipc_may_say(uint32_t type, bool relay);
 
 /* Sets the type and clears what can count. */
 void ipc_begin(struct ipc_message *message, enum ipc_type type);

@@ -10,8 +10,8 @@ struct child;
 struct ipc_message;
 
 enum event_type {
-    /* child said message: of what ipc.h lists, IPC_CONF_DONE, IPC_REPORT, IPC_NAMED, IPC_TROUBLE, IPC_ANSWERS,
-     * IPC_SESSION and, once for all relays, IPC_SESSIONS_END (child is NULL then). */
+    /* child said message: of what ipc.h lists, IPC_CONF_DONE, what ipc_may_say() tells and, once for all relays,
+     * IPC_SESSIONS_END (child is NULL then). */
     EVENT_MESSAGE,
     EVENT_CHILD_LOST,      /* child died or is about to be killed; it starts again, unless it was retired */
     EVENT_RULES_LOST,      /* the table is not what was set, and repairing it failed or has to wait */

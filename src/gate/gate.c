@@ -26,6 +26,7 @@
 #include "gate/event.h"
 #include "gate/host/netwatch.h"
 #include "gate/host/notify.h"
+#include "gate/host/unit_names.h"
 #include "gate/host/users.h"
 #include "gate/reload.h"
 #include "gate/rules/foreign.h"
@@ -46,6 +47,7 @@ struct gate {
     struct enforcement enforcement;
     struct test_run test_run;
     struct refusals refusals;
+    struct unit_names unit_names;
     struct reload reload;
     struct status_source status;
     struct verbs *verbs;
@@ -94,7 +96,14 @@ static void take_named(struct gate *gate, const struct ipc_named *named)
     children_allow(gate->children, named->id);
 }
 
-static void take_message(struct gate *gate, const struct child *child, const struct ipc_message *message)
+static void take_cgroup(struct gate *gate, struct child *relay, uint64_t cgroup)
+{
+    struct ipc_unit unit = {.cgroup = cgroup};
+    snprintf(unit.unit, sizeof unit.unit, "%s", unit_names_find(&gate->unit_names, cgroup));
+    child_send_unit(relay, &unit);
+}
+
+static void take_message(struct gate *gate, struct child *child, const struct ipc_message *message)
 {
     switch ((enum ipc_type)message->type) {
     case IPC_CONF_DONE:
@@ -113,6 +122,9 @@ static void take_message(struct gate *gate, const struct child *child, const str
     case IPC_ANSWERS:
         refusals_take(&gate->refusals, gate->reload.number, &message->answers);
         return;
+    case IPC_CGROUP:
+        take_cgroup(gate, child, message->request.id);
+        return;
     case IPC_SESSION:
         verbs_on_session(gate->verbs, &message->session);
         return;
@@ -125,6 +137,7 @@ static void take_message(struct gate *gate, const struct child *child, const str
     case IPC_SESSIONS:
     case IPC_PING:
     case IPC_PONG:
+    case IPC_UNIT:
     case IPC_ALLOWED:
         break;
     }
@@ -370,6 +383,7 @@ static void gate_free(struct gate *gate)
     netwatch_free(gate->netwatch);
     keeper_free(gate->keeper);
     foreign_fini(&gate->foreign);
+    unit_names_fini(&gate->unit_names);
     reload_fini(&gate->reload);
     free(gate);
 }

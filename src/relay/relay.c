@@ -87,6 +87,16 @@ static bool answers_cb(const struct answers *answers, void *data)
     return gate_link_offer(relay->gate, &message);
 }
 
+/* Without an answer a session's line has no unit; who comes next asks again. */
+static void ask_cb(uint64_t cgroup, void *data)
+{
+    struct relay *relay = data;
+    struct ipc_message message;
+    ipc_begin(&message, IPC_CGROUP);
+    message.request.id = cgroup;
+    (void)gate_link_offer(relay->gate, &message);
+}
+
 /* ---- configuration ---- */
 
 static void close_listeners(struct relay *relay)
@@ -166,10 +176,13 @@ static void handle_list(struct relay *relay, uint64_t id)
 
 static void message_cb(const struct ipc_message *message, void *data)
 {
+    struct relay *relay = data;
     if (message->type == IPC_ROUTE)
-        handle_route(data, &message->route);
+        handle_route(relay, &message->route);
+    else if (message->type == IPC_UNIT)
+        units_take(&relay->worker->units, &message->unit);
     else if (message->type == IPC_SESSIONS)
-        handle_list(data, message->request.id);
+        handle_list(relay, message->request.id);
 }
 
 /* ---- life ---- */
@@ -193,6 +206,8 @@ static bool relay_init(struct relay *relay)
         return false;
     }
     relay->worker->answers_cb = answers_cb;
+    relay->worker->units.ask_cb = ask_cb;
+    relay->worker->units.data = relay;
     relay->gate = gate_link_new(relay->loop, FILTER_RELAY, &cbs, relay);
     return relay->gate;
 }

@@ -18,6 +18,7 @@
 #include "relay/pump/buffers.h"
 #include "relay/pump/pump.h"
 #include "relay/settings.h"
+#include "relay/units.h"
 
 #define WORKER_HELD_MAX   1024
 #define WORKER_HELD_S     10.
@@ -56,6 +57,7 @@ struct worker {
     worker_trouble_cb *trouble_cb;
     worker_answers_cb *answers_cb; /* NULL, as in the beginning: nobody wants to know */
     struct answers answers;        /* since they were told last */
+    struct units units;
     ev_timer telling;
     void *data;
 };

@@ -376,8 +376,25 @@ def test_the_log_line_of_a_session_says_it_all(lab, daemon):
     one = daemon()
     assert lab.curl("https://www4.example/")[:2] == (0, 200)
     line = one.wait_log(f"-> {labs.WWW4}:443")
-    assert re.search(rf"session {labs.HOST4}:\d+ -> {labs.WWW4}:443 \(www4\.example\) via secure \S+:8081: "
+    assert re.search(rf"session {labs.HOST4}:\d+ of uid 0( \(\S+\))? -> {labs.WWW4}:443 \(www4\.example\) via secure \S+:8081: "
                      r"\d+ up, \d+ down, \d+\.\d+ s, finished", line), line
+
+
+def own_unit():
+    """The innermost unit that this process is in by version 2 of control groups; None: none."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        path = next((line.strip().split("::", 1)[1] for line in file if line.startswith("0::")), "")
+    return next((part for part in reversed(path.split("/")) if re.search(r"\.(service|scope|slice)$", part)), None)
+
+
+def test_the_log_line_of_a_session_says_who_made_it(lab, daemon):
+    one = daemon()
+    done = lab.run("host", ["setpriv", "--reuid=65534", "--clear-groups", "curl", "-sk", "https://www4.example/"])
+    assert done.returncode == 0, done.stderr
+    line = one.wait_log(f"-> {labs.WWW4}:443")
+    assert re.search(rf"session {labs.HOST4}:\d+ of uid 65534( \(\S+\))? -> ", line), line
+    if unit := own_unit():
+        assert f" of uid 65534 ({unit}) -> " in line
 
 
 def test_headers_of_the_configuration_are_sent(lab, daemon, proxy):

@@ -179,8 +179,10 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
         return;
     case IPC_CONF_DONE:
     case IPC_REPORT:
+    case IPC_UNIT:
     case IPC_TROUBLE:
     case IPC_ANSWERS:
+    case IPC_CGROUP:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:
@@ -321,6 +323,9 @@ static void note_message(const struct child *child, const struct ipc_message *me
         ck_assert_int_eq(child_role(child), CHILD_RELAY);
         t.answers += message->answers.n;
         return;
+    case IPC_CGROUP:
+        ck_assert_int_eq(child_role(child), CHILD_RELAY);
+        return;
     case IPC_SESSION:
         t.sessions++;
         t.sessions_id = message->session.request_id;
@@ -337,6 +342,7 @@ static void note_message(const struct child *child, const struct ipc_message *me
     case IPC_SESSIONS:
     case IPC_PING:
     case IPC_PONG:
+    case IPC_UNIT:
     case IPC_ALLOWED:
         break;
     }

@@ -265,9 +265,9 @@ END_TEST
 
 START_TEST(every_wrong_size_is_refused)
 {
-    static const enum ipc_type types[] = {IPC_CONF,      IPC_ROUTE,  IPC_TEST,    IPC_SESSIONS, IPC_PING,
-                                          IPC_CONF_DONE, IPC_REPORT, IPC_TROUBLE, IPC_SESSION,  IPC_SESSIONS_END,
-                                          IPC_PONG,      IPC_NAMED,  IPC_ALLOWED, IPC_ANSWERS};
+    static const enum ipc_type types[] = {
+        IPC_CONF,    IPC_ROUTE,        IPC_TEST, IPC_SESSIONS, IPC_PING,    IPC_CONF_DONE, IPC_REPORT, IPC_TROUBLE,
+        IPC_SESSION, IPC_SESSIONS_END, IPC_PONG, IPC_NAMED,    IPC_ALLOWED, IPC_ANSWERS,   IPC_UNIT,   IPC_CGROUP};
     static const size_t sizes[] = {sizeof(struct ipc_conf),
                                    sizeof(struct route),
                                    sizeof(struct ipc_test),
@@ -281,7 +281,9 @@ START_TEST(every_wrong_size_is_refused)
                                    sizeof(struct ipc_request),
                                    offsetof(struct ipc_named, addrs),
                                    sizeof(struct ipc_request),
-                                   sizeof(struct answers)};
+                                   sizeof(struct answers),
+                                   sizeof(struct ipc_unit),
+                                   sizeof(struct ipc_request)};
     struct ipc_message *message = message_of(types[_i]);
     size_t right = PAYLOAD + sizes[_i];
     for (size_t size = 1; size <= right + 9; size++) {
@@ -436,6 +438,10 @@ START_TEST(other_spoilt_messages_are_refused)
     memset(message->conf_done.detail, 'x', DETAIL_MAX);
     send_raw(message, PAYLOAD + sizeof(struct ipc_conf_done), 0);
     assert_refused();
+    message = message_of(IPC_UNIT);
+    memset(message->unit.unit, 'x', IPC_UNIT_MAX);
+    send_raw(message, PAYLOAD + sizeof(struct ipc_unit), 0);
+    assert_refused();
     message = message_of(IPC_TROUBLE);
     message->trouble.reason = REASON_COUNT;
     send_raw(message, PAYLOAD + sizeof(struct ipc_trouble), 0);
@@ -562,7 +568,7 @@ int main(void)
     tcase_add_test(honest, a_peer_that_left_is_noticed);
     suite_add_tcase(suite, honest);
     tcase_add_checked_fixture(lies, setup, teardown);
-    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 14);
+    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 16);
     tcase_add_test(lies, addresses_are_counted_and_each_is_one);
     tcase_add_test(lies, unknown_types_are_refused);
     tcase_add_test(lies, a_message_larger_than_all_is_refused);

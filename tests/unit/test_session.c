@@ -1143,6 +1143,32 @@ START_TEST(a_client_that_closes_after_its_answer_leaves_no_port_in_time_wait)
 }
 END_TEST
 
+static void ask_unit_cb(uint64_t cgroup, void *data)
+{
+    *(uint64_t *)data = cgroup;
+}
+
+START_TEST(the_line_says_who_made_the_connection)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct ipc_unit unit = {.unit = "backup.service"};
+    struct peer peer = start_proxy(&script);
+    char expected[64];
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    rig.worker->units.ask_cb = ask_unit_cb;
+    rig.worker->units.data = &unit.cgroup;
+    begin_http_local();
+    units_take(&rig.worker->units, &unit);
+    run_until(strcmp(app.got, "hello") == 0);
+    app_close();
+    settle();
+    /* Before Linux 5.9 the kernel does not tell the group. */
+    snprintf(expected, sizeof expected, " of uid %u%s -> ", (unsigned)getuid(), unit.cgroup ? " (backup.service)" : "");
+    assert_log(expected);
+    peer_stop(&peer);
+}
+END_TEST
+
 START_TEST(a_client_that_only_ends_its_direction_is_not_taken_for_gone)
 {
     struct script script = {.answer = OK "hello", .drain = true};
@@ -1554,6 +1580,7 @@ static Suite *session_suite(void)
     tcase_add_test(tcase, a_reset_by_the_proxy_reaches_the_client_behind_the_bytes);
     tcase_add_test(tcase, a_reset_by_the_client_reaches_the_proxy);
     tcase_add_test(tcase, a_client_that_closes_after_its_answer_leaves_no_port_in_time_wait);
+    tcase_add_test(tcase, the_line_says_who_made_the_connection);
     tcase_add_test(tcase, a_client_that_only_ends_its_direction_is_not_taken_for_gone);
     tcase_add_test(tcase, a_client_that_asks_and_closes_is_heard_to_its_end);
     tcase_add_test(tcase, a_failed_dial_is_held_and_goes_on_over_the_next_route);

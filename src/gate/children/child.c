@@ -317,14 +317,6 @@ static bool take_pong(struct child *child, uint64_t id)
     return true;
 }
 
-/* Beside what every child says. */
-static bool may_say(const struct child *child, uint32_t type)
-{
-    if (child->role == CHILD_PROBER)
-        return type == IPC_REPORT || type == IPC_NAMED;
-    return type == IPC_TROUBLE || type == IPC_ANSWERS || type == IPC_SESSION || type == IPC_SESSIONS_END;
-}
-
 /* False: not a message that this child may send. */
 static bool take_message(struct child *child, const struct ipc_message *message)
 {
@@ -332,7 +324,7 @@ static bool take_message(struct child *child, const struct ipc_message *message)
         return take_conf_done(child, message);
     if (message->type == IPC_PONG)
         return take_pong(child, message->request.id);
-    if (!may_say(child, message->type))
+    if (!ipc_may_say(message->type, child->role == CHILD_RELAY))
         return false;
     tell(child, EVENT_MESSAGE, message);
     return true;
@@ -444,6 +436,15 @@ void child_free(struct child *child, int64_t deadline)
     if (child->stats_fd >= 0)
         close(child->stats_fd);
     free(child);
+}
+
+void child_send_unit(struct child *child, const struct ipc_unit *unit)
+{
+    struct ipc_message message;
+    ipc_begin(&message, IPC_UNIT);
+    message.unit = *unit;
+    if (connected(child))
+        (void)ipc_send(child->fd, &message, -1);
 }
 
 bool child_usable(const struct child *child)

@@ -57,11 +57,30 @@ void session_enter(struct session *session, enum session_state state)
 
 /* ---- the end ---- */
 
+/* While the client's socket is there. The unit's name is asked for now, to be there in the end. */
+static void session_identify(struct session *session)
+{
+    struct worker *worker = session->worker;
+    struct sockdiag_socket socket;
+    session->uid = SESSION_UID_UNKNOWN;
+    if (!sockdiag_ask(worker->diag_fd, &session->client_address, &session->destination, &socket) || socket.inode == 0)
+        return;
+    session->uid = socket.uid;
+    session->cgroup = socket.cgroup;
+    (void)units_find(&worker->units, session->cgroup, ev_now(worker->loop));
+}
+
 static void session_write_log(const struct session *session, enum reason reason, const char *detail)
 {
+    struct worker *worker = session->worker;
+    char uid[16] = "";
+    if (session->uid != SESSION_UID_UNKNOWN)
+        snprintf(uid, sizeof uid, "%u", (unsigned)session->uid);
     if (session->worker->settings && !session->worker->settings->conf->log_sessions)
         return;
     session_log_write(&(struct session_log){.client = &session->client_address,
+                                            .uid = uid[0] ? uid : NULL,
+                                            .unit = units_find(&worker->units, session->cgroup, ev_now(worker->loop)),
                                             .destination = &session->destination,
                                             .proxy = &session->proxy_address,
                                             .name = session->name,
@@ -258,6 +277,7 @@ void session_begin(struct worker *worker, int fd, const struct addr *client, con
         return;
     }
     worker_add(worker, session);
+    session_identify(session);
     enum reason reason;
     if (worker->settings &&
         !destination_judge(worker->settings->conf, destination, own, &worker->route.address, &reason)) {

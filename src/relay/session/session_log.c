@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ipc.h"
 #include "base/log.h"
 
 #define VIA_MAX   (ADDR_TEXT_MAX + 16)
+#define WHO_MAX   (IPC_UNIT_MAX + 48)
 #define ASKED_MAX (NAME_SIZE + 80)
 
 static void via_text(const struct session_log *record, char buf[static VIA_MAX])
@@ -46,10 +48,20 @@ static const char *asked_text(const struct session_log *record, char buf[static 
     return buf;
 }
 
+/* " of uid 1000 (backup.service)", as far as it is known. */
+static const char *who_text(const struct session_log *record, char buf[static WHO_MAX])
+{
+    char unit[WHO_MAX];
+    buf[0] = '\0';
+    if (record->uid)
+        snprintf(buf, WHO_MAX, " of uid %s%s", record->uid, in_brackets(record->unit, unit, sizeof unit - 32));
+    return buf;
+}
+
 void session_log_write(const struct session_log *record)
 {
     char client[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX], via[VIA_MAX], up[24], down[24];
-    char asked[ASKED_MAX], name[ASKED_MAX + 8], detail[DETAIL_MAX + 8];
+    char who[WHO_MAX], asked[ASKED_MAX], name[ASKED_MAX + 8], detail[DETAIL_MAX + 8];
     via_text(record, via);
     snprintf(up, sizeof up, "%" PRIu64, record->up);
     snprintf(down, sizeof down, "%" PRIu64, record->down);
@@ -57,6 +69,8 @@ void session_log_write(const struct session_log *record)
     const char *route = route_mode_text(record->mode);
     const struct log_field fields[] = {{"PENSTOCK_REASON", reason_slug(record->reason)},
                                        {"PENSTOCK_CAUSE", cause_slug(record->cause)},
+                                       {"PENSTOCK_UID", record->uid},
+                                       {"PENSTOCK_UNIT", record->unit},
                                        {"PENSTOCK_DESTINATION", destination},
                                        {"PENSTOCK_NAME", record->name},
                                        {"PENSTOCK_TARGET", target_slug(record->target)},
@@ -65,8 +79,8 @@ void session_log_write(const struct session_log *record)
                                        {"PENSTOCK_BYTES_UP", up},
                                        {"PENSTOCK_BYTES_DOWN", down},
                                        {NULL, NULL}};
-    log_event(LOG_LEVEL_INFO, fields, "session %s -> %s%s via %s: %s up, %s down, %.3f s, %s%s",
-              addr_text(record->client, client), destination, in_brackets(asked_text(record, asked), name, sizeof name),
-              via, up, down, record->seconds, reason_text(record->reason),
-              in_brackets(record->detail, detail, sizeof detail));
+    log_event(LOG_LEVEL_INFO, fields, "session %s%s -> %s%s via %s: %s up, %s down, %.3f s, %s%s",
+              addr_text(record->client, client), who_text(record, who), destination,
+              in_brackets(asked_text(record, asked), name, sizeof name), via, up, down, record->seconds,
+              reason_text(record->reason), in_brackets(record->detail, detail, sizeof detail));
 }

@@ -14,8 +14,9 @@
 
 struct session_log {
     const struct addr *client, *destination, *proxy;
-    const char *name; /* NULL: none */
-    bool ech;         /* the name is one that many share */
+    const char *uid, *unit; /* of who made the connection; NULL: not known */
+    const char *name;       /* NULL: none */
+    bool ech;               /* the name is one that many share */
     enum target target;
     enum route_mode mode;
     uint64_t up, down;
