@@ -2,6 +2,7 @@
 """The tests pass and the proxy refuses the sessions: that must not stay unsaid."""
 
 import contextlib
+import ssl
 
 import lab as labs
 import pytest
@@ -110,3 +111,39 @@ def test_a_path_that_loses_large_packets_is_not_a_matter_of_certificates(lab, da
     finally:
         lab.nft("gw", "delete table inet narrow")
     one.wait_status(SECURE)
+
+
+def asking_later(wrapped, certificates):
+    """Asks the client for its certificate once the request is there, as Apache does inside <Proxy>."""
+    with wrapped.lock:
+        wrapped.tls.verify_client_post_handshake()
+        wrapped.tls.do_handshake()
+    wrapped._flush()
+    while not wrapped.tls.getpeercert():
+        wrapped._feed()
+        with wrapped.lock, contextlib.suppress(ssl.SSLWantReadError):
+            wrapped.plain += wrapped.tls.read(1)
+    certificates.append(wrapped.tls.getpeercert())
+
+
+def test_a_certificate_that_is_asked_for_after_the_handshake_is_shown(lab, daemon, proxy):
+    certificates = []
+
+    def behaviour(sock, _head):
+        asking_later(sock, certificates)
+        sock.sendall(OK)
+        sock.sendall(sock.recv(1 << 16))
+
+    def ping(sock, _head):
+        asking_later(sock, certificates)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    fake = proxy(behaviour, ping=ping)
+    fake.context.post_handshake_auth = True
+    one = daemon({"Proxy": {"Servers": "fake.example"}, "Relay": {"Processes": 1}})
+    assert one.status()["tls"]["version"] == "TLSv1.3" and len(certificates) == 1
+    for count in (2, 3, 4):  # all but the first would resume
+        with lab.connect("host", labs.RAW4, 443) as sock:
+            sock.sendall(b"hello")
+            assert sock.recv(5) == b"hello"
+        assert len(certificates) == count

@@ -166,6 +166,10 @@ static bool keep(struct tls *tls, const char *buf, size_t size)
     return true;
 }
 
+/* What is sent while we read is an alert, an answer to a KeyUpdate, or our certificate with what belongs to it, which
+ * is larger even when there is none. */
+#define KEY_UPDATE_MAX 64
+
 /* A peer that refuses us may have closed before we wrote, with its alert still to be read; for wolfSSL a failed write
  * is the end, so it must not see it. In the handshake it goes on as if written and finds the alert; later the write
  * waits for ever, and tls_write() looks what there is to read. */
@@ -173,6 +177,7 @@ int tls_send_cb(WOLFSSL *ssl, char *buf, int size, void *data)
 {
     struct tls *tls = data;
     size_t count;
+    tls->asked_late |= tls->reading && size > KEY_UPDATE_MAX;
     if (keep(tls, buf, (size_t)size))
         return size;
     /* Records are numbered: none may pass those that are kept. */

@@ -211,7 +211,14 @@ static enum stream_status tls_read(struct stream *stream, void *buf, size_t size
     if (tls->read_end != STREAM_OK)
         return tls->read_end;
     begin(tls);
+    tls->reading = true;
     result = wolfSSL_read(tls->ssl, buf, size < INT_MAX ? (int)size : INT_MAX);
+    tls->reading = false;
+    /* wolfSSL takes that request for a mistake in a connection that was resumed. */
+    if (tls->asked_late && tls->resume) {
+        tls_context_never_resume(tls->context, tls->name);
+        tls->resume = tls->ticketed = false;
+    }
     if (result > 0) {
         /* In TLS 1.3 the tickets come after the handshake, mostly before the first data. */
         if (tls->ticketed)

@@ -35,7 +35,10 @@ static bool set_up(struct tls_context *context)
     wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, tls_verify_cb);
     /* Its own cache copies 37 KB per handshake into a table that we never ask. */
     wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_NO_INTERNAL);
-    return wolfSSL_CTX_SetMinVersion(ctx, context->only_tls13 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
+    /* A server may want our certificate only once it knows what is asked for (RFC 8446 section 4.6.2): Apache does,
+     * with SSLVerifyClient inside <Proxy>. 0: success. */
+    return wolfSSL_CTX_allow_post_handshake_auth(ctx) == 0 &&
+           wolfSSL_CTX_SetMinVersion(ctx, context->only_tls13 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set_cipher_list(ctx, aes ? SUITES_AES ":" SUITES_CHACHA : SUITES_CHACHA ":" SUITES_AES) ==
                WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) == WOLFSSL_SUCCESS &&
@@ -199,7 +202,7 @@ void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL
     remembered = find_remembered(context, name);
     if (!remembered)
         remembered = make_remembered(context, name);
-    if (!remembered) {
+    if (!remembered || remembered->never) {
         wolfSSL_SESSION_free(session);
         return;
     }
@@ -214,4 +217,16 @@ void tls_context_forget(struct tls_context *context, const char *name)
         return;
     wolfSSL_SESSION_free(remembered->session);
     remembered->session = NULL;
+}
+
+void tls_context_never_resume(struct tls_context *context, const char *name)
+{
+    struct tls_remembered *remembered = find_remembered(context, name);
+    if (!remembered)
+        remembered = make_remembered(context, name);
+    if (!remembered)
+        return;
+    wolfSSL_SESSION_free(remembered->session);
+    remembered->session = NULL;
+    remembered->never = true;
 }

@@ -24,7 +24,8 @@
 
 struct tls_remembered {
     char *name;
-    WOLFSSL_SESSION *session;
+    WOLFSSL_SESSION *session; /* NULL: none (any more) */
+    bool never;               /* to be resumed */
 };
 
 struct tls_context {
@@ -73,6 +74,8 @@ struct tls {
     enum stream_status below_status; /* the last from below that was not STREAM_OK */
     enum stream_status read_end;     /* STREAM_OK: not ended */
     bool resume, connected, heard, write_closed;
+    bool reading;         /* inside wolfSSL_read() */
+    bool asked_late;      /* the server has asked for our certificate after the handshake */
     bool ticketed;        /* the server has sent a ticket that is not remembered yet */
     bool server_verified; /* the verify callback has passed the server's own certificate, name included */
     bool send_broken;     /* the peer takes nothing any more; what it still has to say can be read */
@@ -91,6 +94,8 @@ void tls_context_recall(struct tls_context *context, const char *name, WOLFSSL *
 void tls_context_remember(struct tls_context *context, const char *name, WOLFSSL *ssl);
 /* The server did not like it: the next connection makes a full handshake. */
 void tls_context_forget(struct tls_context *context, const char *name);
+/* All further connections do. */
+void tls_context_never_resume(struct tls_context *context, const char *name);
 
 /* TLS_BATCH_SIZE bytes, or NULL: do without. */
 unsigned char *tls_context_get_batch(struct tls_context *context);
