@@ -89,6 +89,7 @@ void worker_set_settings(struct worker *worker, struct settings *settings)
 {
     struct settings *old = worker->settings;
     worker->settings = settings_ref(settings);
+    worker->way++;
     settings_unref(old);
 }
 
@@ -106,6 +107,8 @@ void worker_set_route(struct worker *worker, const struct route *route)
 {
     struct route previous = worker->route;
     worker->route = *route;
+    if (route_is_other_way(route, &previous))
+        worker->way++;
     worker_update_draining(worker, previous.mode);
     struct session *next;
     for (struct session *session = TAILQ_FIRST(&worker->sessions); session; session = next) {

@@ -43,6 +43,7 @@ struct worker {
     struct pump_means pump_means; /* the three of them */
     struct lingering *lingering;
     struct settings *settings;    /* NULL: none yet */
+    uint64_t way;                 /* grows when route or settings lead another way: a link of an earlier one is none */
     struct route route;           /* ROUTE_CLOSED until the first one */
     struct session_list sessions; /* eldest first */
     struct session *next_listed;  /* where an interrupted listing goes on */

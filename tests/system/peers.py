@@ -183,8 +183,9 @@ class RulesMonitor:
 class FakeProxy:
     """Listens at fake.example, IPv4 and IPv6, on the secure port (mutual TLS) and on the plain port.
 
-    behaviour(sock, head): what becomes of a CONNECT; its socket is closed afterwards. `OPTIONS *` gets 200, unless
-    ping is given: ping(sock, head). accepted(sock): instead of everything, on the raw socket of the secure port."""
+    behaviour(sock, head): what becomes of a CONNECT or another request; its socket is closed afterwards. `OPTIONS *`
+    gets 200, unless ping is given: ping(sock, head). accepted(sock): instead of everything, on the raw socket of the
+    secure port."""
 
     def __init__(self, lab, behaviour=None, ping=None, accepted=None, secure=True, plain=True, maximum=None):
         self.behaviour, self.ping, self.accepted = behaviour, ping, accepted
@@ -230,7 +231,7 @@ class FakeProxy:
                 return
             self.heads.append(head.decode(errors="replace"))
             assert not rest, "bytes behind the request before its answer"
-            if head.startswith(b"CONNECT"):
+            if not head.startswith(b"OPTIONS *"):
                 self.behaviour(wrapped, self.heads[-1])
             elif self.ping:
                 self.ping(wrapped, self.heads[-1])

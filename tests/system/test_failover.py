@@ -179,7 +179,7 @@ def test_plain_sessions_drain_after_the_channel_returned(lab, daemon):
 @pytest.mark.slow
 def test_a_drained_session_ends_within_a_minute(lab, daemon):
     lab.fault("reject")
-    one = daemon({**FALLBACK, "Test": {"Interval": "1h"}}, status=PLAIN)
+    one = daemon({**FALLBACK, "Test": {"Interval": "1h"}, "Redirect": {"HTTP": "tunnel"}}, status=PLAIN)
     with lab.connect("host", labs.WWW4, 80, timeout=70) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: www.example\r\n\r\n")
         assert b"200" in sock.recv(65536)

@@ -353,7 +353,7 @@ def targets(lab, since):
 
 
 def test_connect_names_the_sni_and_the_host(lab, daemon):
-    daemon()
+    daemon({"Redirect": {"HTTP": "tunnel"}})
     since = len(lab.access_log())
     assert lab.curl("https://www4.example/")[:2] == (0, 200)
     assert lab.curl("http://www6.example/")[:2] == (0, 200)
@@ -363,7 +363,7 @@ def test_connect_names_the_sni_and_the_host(lab, daemon):
 
 
 def test_connect_names_the_address_without_sni_or_host(lab, daemon):
-    daemon()
+    daemon({"Redirect": {"HTTP": "tunnel"}})
     since = len(lab.access_log())
     assert lab.curl(f"https://{labs.WWW4}/", "-k")[:2] == (0, 200)
     assert lab.curl(f"https://[{labs.WWW6}]/", "-k")[:2] == (0, 200)

@@ -79,6 +79,7 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert_uint_eq(conf->retry_max_ms, 30000);
     ck_assert_uint_eq(conf->n_ports, 2);
     ck_assert(conf->ports[0] == 80 && conf->ports[1] == 443);
+    ck_assert_int_eq(conf->http, CONF_HTTP_REQUEST);
     ck_assert_int_eq(conf->quic, CONF_QUIC_REJECT);
     ck_assert_int_eq(conf->names, CONF_NAMES_PREFER);
     ck_assert_uint_eq(conf->listen_port, 15443);
@@ -98,17 +99,17 @@ END_TEST
 
 START_TEST(every_key_is_taken)
 {
-    struct conf *conf =
-        good("[Proxy]\nServers=gw1.example [2001:db8::1] 192.0.2.7 2001:db8::2\nSecurePort=9443\nPort=3128\n"
-             "Header=X-One: 1\nHeader=X-Two: a b\n"
-             "[SecureChannel]\nEnabled=yes\nAllowFallback=yes\nServerName=name.example\n"
-             "AuthURL=https://[2001:db8::9]:8443/path?x=1\nTrustedCA=/etc/a.pem system /etc/b\n"
-             "Certificate=/c with space\nPrivateKey=/k\nMinimumVersion=1.3\n"
-             "[Test]\nInterval=2min\nConnectTimeout=500ms\nHandshakeTimeout=7\nRetryMax=1min 30s\n"
-             "[Redirect]\nPorts=80 443 8000\nIntercept=local\nQUIC=pass\nListenPort=1024\nProtectProxies=no\n"
-             "[Bypass]\nNetworks=192.0.2.0/24 2001:db8::/32\nLocalNetworks=no\nPorts=22\nUsers=root 4242\n"
-             "[Failure]\nOnUnavailable=direct\nOnStop=block\nOnError=open\n[Log]\nLevel=debug\nSessions=no\n[Relay]"
-             "\nProcesses=64\n");
+    struct conf *conf = good(
+        "[Proxy]\nServers=gw1.example [2001:db8::1] 192.0.2.7 2001:db8::2\nSecurePort=9443\nPort=3128\n"
+        "Header=X-One: 1\nHeader=X-Two: a b\n"
+        "[SecureChannel]\nEnabled=yes\nAllowFallback=yes\nServerName=name.example\n"
+        "AuthURL=https://[2001:db8::9]:8443/path?x=1\nTrustedCA=/etc/a.pem system /etc/b\n"
+        "Certificate=/c with space\nPrivateKey=/k\nMinimumVersion=1.3\n"
+        "[Test]\nInterval=2min\nConnectTimeout=500ms\nHandshakeTimeout=7\nRetryMax=1min 30s\n"
+        "[Redirect]\nPorts=80 443 8000\nIntercept=local\nHTTP=tunnel\nQUIC=pass\nListenPort=1024\nProtectProxies=no\n"
+        "[Bypass]\nNetworks=192.0.2.0/24 2001:db8::/32\nLocalNetworks=no\nPorts=22\nUsers=root 4242\n"
+        "[Failure]\nOnUnavailable=direct\nOnStop=block\nOnError=open\n[Log]\nLevel=debug\nSessions=no\n[Relay]"
+        "\nProcesses=64\n");
     ck_assert_uint_eq(conf->n_servers, 4);
     ck_assert_str_eq(conf->servers[1], "2001:db8::1");
     ck_assert_str_eq(conf->servers[3], "2001:db8::2");
@@ -130,6 +131,7 @@ START_TEST(every_key_is_taken)
     ck_assert_uint_eq(conf->handshake_timeout_ms, 7000);
     ck_assert_uint_eq(conf->retry_max_ms, 90000);
     ck_assert_uint_eq(conf->n_ports, 3);
+    ck_assert_int_eq(conf->http, CONF_HTTP_TUNNEL);
     ck_assert_int_eq(conf->quic, CONF_QUIC_PASS);
     ck_assert_uint_eq(conf->listen_port, 1024);
     ck_assert(!conf->protect_proxies);
@@ -302,6 +304,7 @@ static const struct {
     {"Redirect", "Ports=15443", "ListenPort=15443: must not be one of the redirected Ports="},
     {"Redirect", "Intercept=forwarded", "Intercept=forwarded is not supported by this version"},
     {"Redirect", "Intercept=local forwarded", "Intercept=local forwarded is not supported by this version"},
+    {"Redirect", "HTTP=connect", "HTTP=connect: expected request or tunnel"},
     {"Redirect", "QUIC=drop", "QUIC=drop: expected reject or pass"},
     {"Redirect", "Names=", "Names=: expected prefer, require or ignore"},
     {"Redirect", "ListenPort=1023", "ListenPort=1023: expected a port from 1024 to 65535"},
@@ -672,7 +675,8 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->test_target.port, b->test_target.port);
     ck_assert_str_eq(a->certificate, b->certificate);
     ck_assert_str_eq(a->private_key, b->private_key);
-    ck_assert(a->minimum_version == b->minimum_version && a->quic == b->quic && a->names == b->names);
+    ck_assert(a->minimum_version == b->minimum_version && a->quic == b->quic && a->names == b->names &&
+              a->http == b->http);
     ck_assert(a->interval_ms == b->interval_ms && a->connect_timeout_ms == b->connect_timeout_ms);
     ck_assert(a->handshake_timeout_ms == b->handshake_timeout_ms && a->retry_max_ms == b->retry_max_ms);
     ck_assert_mem_eq(a->ports, b->ports, sizeof a->ports[0] * a->n_ports);
@@ -717,6 +721,7 @@ static const struct choices choices[] = {
     {"Test", "Target", {"", "www.example:443", "192.0.2.1:1", "[2001:db8::1]:65535"}},
     {"Redirect", "Ports", {"80", "443 80", "1 65535"}},
     {"Redirect", "Intercept", {"local"}},
+    {"Redirect", "HTTP", {"request", "tunnel"}},
     {"Redirect", "Names", {"prefer", "require", "ignore"}},
     {"Redirect", "QUIC", {"reject", "pass"}},
     {"Redirect", "ListenPort", {"1024", "65534"}},
@@ -781,18 +786,19 @@ START_TEST(every_key_is_printed)
 {
     struct conf *conf = good(MINIMAL "Servers=2001:db8::1\nHeader=A: 1\nHeader=B: 2\n[Bypass]\nUsers=root\n");
     char *text = printed(conf);
-    ck_assert_str_eq(text,
-                     "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
-                     "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
-                     "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
-                     "Certificate=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.pem\n"
-                     "PrivateKey=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.key\n"
-                     "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
-                     "RetryMax=30s\nTarget=\n\n[Redirect]\nPorts=80 443\nIntercept=local\nNames=prefer\nQUIC=reject\n"
-                     "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
-                     "Users=0   # root\n\n"
-                     "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Log]\nLevel=info\nSessions=yes\n\n"
-                     "[Relay]\nProcesses=0\n");
+    ck_assert_str_eq(
+        text,
+        "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
+        "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
+        "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
+        "Certificate=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.pem\n"
+        "PrivateKey=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.key\n"
+        "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
+        "RetryMax=30s\nTarget=\n\n[Redirect]\nPorts=80 443\nIntercept=local\nHTTP=request\nNames=prefer\nQUIC=reject\n"
+        "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
+        "Users=0   # root\n\n"
+        "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Log]\nLevel=info\nSessions=yes\n\n"
+        "[Relay]\nProcesses=0\n");
     free(text);
     conf_free(conf);
 }

@@ -83,6 +83,7 @@ static struct conf *make_conf(bool secure)
     conf->log_sessions = true;
     conf->log_level = LOG_LEVEL_INFO;
     conf->secure = secure;
+    conf->http = CONF_HTTP_TUNNEL;
     conf->ports[0] = 80;
     conf->ports[1] = 443;
     conf->ports[2] = 25;
@@ -385,6 +386,185 @@ START_TEST(a_hello_in_one_byte_pieces_arrives_whole)
     assert_log("(www.example)");
     peer_stop(&peer);
     app_close();
+}
+END_TEST
+
+/* ---- plain HTTP, request by request ---- */
+
+#define HTTP_SENT "GET http://www.example:443/ HTTP/1.1\r\nHost: www.example:443\r\nVia: 1.1 penstock\r\n\r\n"
+#define HTTP_OK   "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+static void take_requests(void)
+{
+    struct conf *conf = make_conf(false);
+    conf->http = CONF_HTTP_REQUEST;
+    take_settings(conf);
+}
+
+static void open_http(struct script *script, struct peer *peer, const char *text)
+{
+    take_requests();
+    *peer = start_proxy(script);
+    set_route(ROUTE_PLAIN, 1, &peer->address, "gw.example");
+    begin(text, strlen(text));
+}
+
+START_TEST(plain_http_goes_request_by_request)
+{
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer;
+    char expected[200], proxy[ADDR_TEXT_MAX];
+    open_http(&script, &peer, HTTP_HELLO);
+    run_until(app.n == strlen(HTTP_OK));
+    ck_assert_str_eq(app.got, HTTP_OK);
+    ck_assert_str_eq(script.seen->head, HTTP_SENT);
+    ck_assert_uint_eq(rig.stats.bytes_up, sizeof HTTP_SENT - 1);
+    ck_assert_uint_eq(rig.stats.bytes_down, strlen(HTTP_OK));
+    shutdown(app.fd, SHUT_WR);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    settle();
+    snprintf(expected, sizeof expected,
+             "session 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, %zu down, 1 request, ",
+             addr_text(&peer.address, proxy), sizeof HTTP_SENT - 1, strlen(HTTP_OK));
+    assert_log(expected);
+    assert_log(" s, finished\n");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+START_TEST(a_request_that_can_be_read_in_two_ways_gets_a_page)
+{
+    struct script script = {.answer = HTTP_OK};
+    struct peer peer;
+    open_http(&script, &peer, "GET / HTTP/1.1\r\nHost: www.example\r\nHost: b.example\r\n\r\n");
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_ptr_eq(strstr(app.got, "HTTP/1.1 400 Bad Request\r\n"), app.got);
+    ck_assert_ptr_nonnull(strstr(app.got, "several Host fields"));
+    app_close();
+    settle();
+    ck_assert_uint_eq(*peer.accepted, 0);
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_407_becomes_a_page_that_says_what_to_configure)
+{
+    struct script script = {.answer = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"};
+    struct peer peer;
+    open_http(&script, &peer, HTTP_HELLO);
+    run_until(app.ended);
+    ck_assert_ptr_eq(strstr(app.got, "HTTP/1.1 502 Bad Gateway\r\n"), app.got);
+    ck_assert_ptr_nonnull(strstr(app.got, "by Basic: set Header=Proxy-Authorization: ... in [Proxy] of penstock.conf"));
+    app_close();
+    settle();
+    ck_assert_uint_eq(rig.troubles, 0);
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(another_protocol_gets_a_tunnel)
+{
+    static const char upgrade[] =
+        "GET / HTTP/1.1\r\nHost: www.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    struct script script = {.answer = OK "HTTP/1.1 101 Switching\r\n\r\n", .drain = true};
+    struct peer peer;
+    open_http(&script, &peer, upgrade);
+    run_until(strstr(app.got, "101 Switching"));
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    ck_assert_ptr_eq(strstr(script.seen->head, "CONNECT www.example:443 HTTP/1.1\r\n"), script.seen->head);
+    ck_assert_str_eq(script.seen->after, upgrade);
+    ck_assert_ptr_null(strstr(log_text(), "request,"));
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+START_TEST(what_is_said_to_another_proxy_goes_to_the_address)
+{
+    static const char *const said[] = {"GET http://www.example/ HTTP/1.1\r\nHost: www.example\r\n\r\n",
+                                       "CONNECT www.example:443 HTTP/1.1\r\nHost: www.example:443\r\n\r\n"};
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer;
+    open_http(&script, &peer, said[_i]);
+    run_until(app.n == 5);
+    shutdown(app.fd, SHUT_WR);
+    settle();
+    ck_assert_ptr_eq(strstr(script.seen->head, "CONNECT 198.51.100.7:443 HTTP/1.1\r\n"), script.seen->head);
+    ck_assert_str_eq(script.seen->after, said[_i]);
+    peer_stop(&peer);
+    app_close();
+}
+END_TEST
+
+START_TEST(a_proxy_that_says_nothing_to_a_request_is_an_error_page)
+{
+    struct script script = {.answer = ""};
+    struct peer peer;
+    open_http(&script, &peer, HTTP_HELLO);
+    run_until(app.ended);
+    ck_assert_ptr_eq(strstr(app.got, "HTTP/1.1 502 Bad Gateway\r\n"), app.got);
+    app_close();
+    settle();
+    assert_log("proxy closed the connection instead of an answer");
+    ck_assert_uint_eq(rig.stats.sessions_failed, 1);
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_request_waits_for_a_route_and_is_not_lost)
+{
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer = start_proxy(&script);
+    struct addr nowhere = peer_refusing();
+    take_requests();
+    set_route(ROUTE_PLAIN, 1, &nowhere, "gw.example");
+    begin_http();
+    run_until(rig.troubles == 1);
+    ck_assert_uint_eq(app.n, 0);
+    set_route(ROUTE_PLAIN, 2, &peer.address, "gw.example");
+    run_until(app.n == strlen(HTTP_OK));
+    ck_assert_str_eq(script.seen->head, HTTP_SENT);
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+/* Between two requests there is nothing to be told but the end. */
+START_TEST(a_blocked_verdict_ends_a_client_of_plain_http)
+{
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer;
+    open_http(&script, &peer, HTTP_HELLO);
+    run_until(app.n == strlen(HTTP_OK));
+    set_route(ROUTE_CLOSED, 2, NULL, "");
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_str_eq(app.got, HTTP_OK);
+    assert_log("cut because the verdict became blocked");
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(half_an_answer_ends_in_an_error)
+{
+    struct script script = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhalf"};
+    struct peer peer;
+    open_http(&script, &peer, HTTP_HELLO);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, ECONNRESET);
+    ck_assert_ptr_nonnull(strstr(app.got, "half"));
+    app_close();
+    settle();
+    peer_stop(&peer);
 }
 END_TEST
 
@@ -1537,6 +1717,22 @@ START_TEST(at_the_end_of_the_relay_everything_is_closed)
 }
 END_TEST
 
+static TCase *http_case(void)
+{
+    TCase *tcase = tcase_create("http");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, plain_http_goes_request_by_request);
+    tcase_add_test(tcase, a_request_that_can_be_read_in_two_ways_gets_a_page);
+    tcase_add_test(tcase, a_407_becomes_a_page_that_says_what_to_configure);
+    tcase_add_test(tcase, another_protocol_gets_a_tunnel);
+    tcase_add_loop_test(tcase, what_is_said_to_another_proxy_goes_to_the_address, 0, 2);
+    tcase_add_test(tcase, a_proxy_that_says_nothing_to_a_request_is_an_error_page);
+    tcase_add_test(tcase, a_request_waits_for_a_route_and_is_not_lost);
+    tcase_add_test(tcase, a_blocked_verdict_ends_a_client_of_plain_http);
+    tcase_add_test(tcase, half_an_answer_ends_in_an_error);
+    return tcase;
+}
+
 static Suite *session_suite(void)
 {
     Suite *suite = suite_create("session");
@@ -1598,6 +1794,7 @@ static Suite *session_suite(void)
     tcase_add_test(tcase, a_secure_route_without_tls_files_fails_with_their_fault);
     tcase_add_test(tcase, a_list_survives_sessions_that_end_in_between);
     tcase_add_test(tcase, at_the_end_of_the_relay_everything_is_closed);
+    suite_add_tcase(suite, http_case());
     suite_add_tcase(suite, tcase);
     return suite;
 }

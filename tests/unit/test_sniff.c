@@ -397,6 +397,29 @@ START_TEST(other_protocols_are_recognised_as_such)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    bool request, for_proxy;
+    const char *name;
+} requests[] = {
+    {"GET / HTTP/1.1\r\nHost: a.example\r\n", true, false, "a.example"},
+    {"GET / HTTP/1.1\r\n", true, false, ""},
+    {"GET / HTTP/1.1", false, false, ""},
+    {"GET http://b.example/ HTTP/1.1\r\nHost: a.example\r\n", true, true, ""},
+    {"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n", true, true, ""},
+    {"PRI * HTTP/2.0\r\n\r\n", false, false, ""},
+};
+
+START_TEST(requests_and_what_is_said_to_another_proxy_are_told_apart)
+{
+    struct sniff sniff;
+    (void)sniff_text(requests[_i].text, &sniff);
+    ck_assert_int_eq(sniff.request, requests[_i].request);
+    ck_assert_int_eq(sniff.for_proxy, requests[_i].for_proxy);
+    ck_assert_str_eq(sniff.name, requests[_i].name);
+}
+END_TEST
+
 START_TEST(nothing_and_beginnings_want_more)
 {
     struct sniff sniff;
@@ -414,6 +437,8 @@ int main(void)
     Suite *suite = suite_create("sniff");
     TCase *tls = tcase_create("TLS"), *http = tcase_create("HTTP");
     tcase_set_timeout(tls, 60);
+    tcase_add_loop_test(http, requests_and_what_is_said_to_another_proxy_are_told_apart, 0,
+                        sizeof requests / sizeof requests[0]);
     tcase_add_loop_test(tls, hello_byte_by_byte_is_done_exactly_at_its_end, 0, 4);
     tcase_add_test(tls, hello_with_a_16_kb_extension_gives_its_name);
     tcase_add_test(tls, hello_without_sni_is_tls_without_a_name);

@@ -162,6 +162,29 @@ enum tls_failure link_tls_failure(const struct link *link, struct link_failure *
     return kind;
 }
 
+void link_ended_unheard(const struct link *link, bool reset, struct link_failure *ret_failure)
+{
+    const char *verb = reset ? "reset" : "closed";
+    enum tls_failure tls = link_tls_failure(link, ret_failure);
+    char address[ADDR_TEXT_MAX];
+    addr_text(&link->address, address);
+    if (tls == TLS_FAILURE_CLOSED)
+        ret_failure->reason = REASON_PROXY_CLOSED;
+    if (tls != TLS_FAILURE_NONE)
+        return;
+    *ret_failure = (struct link_failure){.reason = REASON_PROXY_CLOSED, .cause = CAUSE_PROXY_CLOSED};
+    if (link->tls_context) {
+        ret_failure->cause = CAUSE_CLIENT_CERTIFICATE_SUSPECTED;
+        ret_failure->proxy_at_fault = true;
+        snprintf(ret_failure->detail, sizeof ret_failure->detail,
+                 "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
+                 address, verb);
+    } else {
+        snprintf(ret_failure->detail, sizeof ret_failure->detail, "%s %s the connection instead of an answer", address,
+                 verb);
+    }
+}
+
 static void link_fail_tls(struct link *link)
 {
     struct link_failure failure = {.reason = REASON_TLS_FAILED, .cause = CAUSE_TLS_FAILED, .proxy_at_fault = true};

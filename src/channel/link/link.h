@@ -19,7 +19,7 @@
 struct link;
 
 struct link_request {
-    const struct conf *conf; /* time limits; must outlive the link */
+    const struct conf *conf; /* time limits; must outlive the link's way up */
     struct tls_context *tls; /* NULL: plain. The link and its stream keep it alive */
     struct addr address;     /* of the proxy, with port */
     const char *tls_name;    /* copied */
@@ -62,6 +62,10 @@ enum tls_failure link_tls_failure(const struct link *link, struct link_failure *
 /* More than a small packet was sent, and the proxy's host has not acknowledged it: the path loses large ones, or all.
  */
 bool link_is_clogged(const struct link *link);
+
+/* Its stream has ended, by a reset or in order, before the proxy said anything: why? Over TLS that is how some servers
+ * refuse a client certificate, without an alert. */
+void link_ended_unheard(const struct link *link, bool reset, struct link_failure *ret_failure);
 
 /* Takes NULL; aborts what is under way or was not taken (RST). May be called from the callback. */
 void link_free(struct link *link);

@@ -138,24 +138,19 @@ static void tunnel_answered(struct tunnel *tunnel, const struct answer *answer)
                     answer->hint);
 }
 
-/* The connection ended before the first byte of an answer. Over TLS that is how some servers refuse a client
- * certificate (TLS 1.3: the handshake was over before the server had judged it). */
-static void tunnel_ended_unheard(struct tunnel *tunnel, const char *verb, const char *address)
+/* The connection ended before the first byte of an answer. */
+static void tunnel_ended_unheard(struct tunnel *tunnel, bool reset, const char *address)
 {
     struct link_failure failure;
     enum tls_failure tls = link_tls_failure(tunnel->link, &failure);
     bool silent = tls == TLS_FAILURE_NONE || tls == TLS_FAILURE_CLOSED;
-    if (silent && tunnel->ping && tunnel->state == TUNNEL_ASK)
+    if (silent && tunnel->ping && tunnel->state == TUNNEL_ASK) {
         tunnel_fail(tunnel, REASON_PROXY_CLOSED, CAUSE_OPTIONS_UNANSWERED, true,
-                    "%s %s the connection instead of an answer to OPTIONS", address, verb);
-    else if (tls == TLS_FAILURE_CLOSED)
-        tunnel_fail(tunnel, REASON_PROXY_CLOSED, failure.cause, true, "%s", failure.detail);
-    else if (tls != TLS_FAILURE_NONE)
+                    "%s %s the connection instead of an answer to OPTIONS", address, reset ? "reset" : "closed");
+    } else {
+        link_ended_unheard(tunnel->link, reset, &failure);
         tunnel_finish(tunnel, &failure);
-    else
-        tunnel_fail(tunnel, REASON_PROXY_CLOSED, CAUSE_CLIENT_CERTIFICATE_SUSPECTED, true,
-                    "%s %s the connection after the handshake without an alert; it may refuse the client certificate",
-                    address, verb);
+    }
 }
 
 /* The connection ended before the answer did. */
@@ -163,12 +158,12 @@ static void tunnel_ended(struct tunnel *tunnel, enum exchange_result how)
 {
     bool heard = exchange_has_heard(&tunnel->exchange);
     const char *verb = how == EXCHANGE_RESET ? "reset" : "closed";
-    struct link_failure ignored;
+    struct link_failure failure;
     char address[ADDR_TEXT_MAX];
     addr_text(link_address(tunnel->link), address);
     if (!heard && link_is_secure(tunnel->link))
-        tunnel_ended_unheard(tunnel, verb, address);
-    else if (how == EXCHANGE_FAILED && link_tls_failure(tunnel->link, &ignored) != TLS_FAILURE_CLOSED)
+        tunnel_ended_unheard(tunnel, how == EXCHANGE_RESET, address);
+    else if (how == EXCHANGE_FAILED && link_tls_failure(tunnel->link, &failure) != TLS_FAILURE_CLOSED)
         tunnel_fail(tunnel, REASON_PROXY_CLOSED, CAUSE_PROXY_CLOSED, false, "answer of %s to %s: %s", address,
                     tunnel_question(tunnel), stream_error(link_stream(tunnel->link)));
     else

@@ -29,6 +29,7 @@
 enum conf_unavailable { CONF_UNAVAILABLE_BLOCK, CONF_UNAVAILABLE_DIRECT };
 enum conf_stop { CONF_STOP_OPEN, CONF_STOP_BLOCK };
 enum conf_on_error { CONF_ON_ERROR_BLOCK, CONF_ON_ERROR_OPEN };
+enum conf_http { CONF_HTTP_REQUEST, CONF_HTTP_TUNNEL };
 enum conf_quic { CONF_QUIC_REJECT, CONF_QUIC_PASS };
 enum conf_names { CONF_NAMES_PREFER, CONF_NAMES_REQUIRE, CONF_NAMES_IGNORE };
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
@@ -81,6 +82,7 @@ struct conf {
     /* [Redirect] */
     uint16_t ports[CONF_PORTS_MAX];
     size_t n_ports;
+    enum conf_http http;
     enum conf_names names;
     enum conf_quic quic;
     uint16_t listen_port;

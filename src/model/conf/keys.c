@@ -20,6 +20,7 @@ static_assert(sizeof(enum conf_stop) == sizeof(unsigned) && sizeof(enum log_leve
               "an enum is an unsigned");
 
 static const struct conf_word versions[] = {{"1.2", CONF_TLS_1_2}, {"1.3", CONF_TLS_1_3}, {NULL, 0}};
+static const struct conf_word http[] = {{"request", CONF_HTTP_REQUEST}, {"tunnel", CONF_HTTP_TUNNEL}, {NULL, 0}};
 static const struct conf_word names[] = {
     {"prefer", CONF_NAMES_PREFER}, {"require", CONF_NAMES_REQUIRE}, {"ignore", CONF_NAMES_IGNORE}, {NULL, 0}};
 static const struct conf_word quic[] = {{"reject", CONF_QUIC_REJECT}, {"pass", CONF_QUIC_PASS}, {NULL, 0}};
@@ -70,7 +71,7 @@ static const struct conf_key keys[] = {
     KEY("Redirect", "Ports", PORTS, LIST(ports, CONF_PORTS_MAX), .initial = "80 443"),
     KEY("Redirect", "Intercept", INTERCEPT, .high = 0),
     KEY("Redirect", "ForwardedFrom", REFUSED, .high = 0),
-    KEY("Redirect", "HTTP", REFUSED, .high = 0),
+    KEY("Redirect", "HTTP", WORD, FIELD(http), .words = http, .expected = "request or tunnel", .initial = "request"),
     KEY("Redirect", "Names", WORD, FIELD(names), .words = names, .expected = "prefer, require or ignore",
         .initial = "prefer"),
     KEY("Redirect", "QUIC", WORD, FIELD(quic), .words = quic, .expected = "reject or pass", .initial = "reject"),

@@ -18,6 +18,14 @@ void close_refused(struct lingering *lingering, struct stream *client, enum snif
         stream_free(client, true);
 }
 
+void close_answered(struct lingering *lingering, struct stream *client)
+{
+    if (stream_shutdown_write(client) == STREAM_OK)
+        lingering_add(lingering, client, LINGER_FOR_END);
+    else
+        stream_free(client, true);
+}
+
 /* Both directions have ended in order. */
 static void end_in_order(struct lingering *lingering, const struct pump *pump, bool secure)
 {

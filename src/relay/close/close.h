@@ -16,6 +16,9 @@
 void close_refused(struct lingering *lingering, struct stream *client, enum sniff_kind kind, enum reason reason,
                    int http_status, const char *detail);
 
+/* Plain HTTP that is over, every answer whole: the client is told the end. */
+void close_answered(struct lingering *lingering, struct stream *client);
+
 /* There was one: by how the pump ended, or by force where it had not. secure: the proxy is behind TLS. The pump has
  * been stopped (pump_fini). What the client's kernel has not acknowledged yet is delivered in every case. */
 void close_tunnel(struct lingering *lingering, const struct pump *pump, enum reason reason, bool secure);

@@ -36,6 +36,10 @@ static const char *status_line(enum reason reason, int http_status)
         return "400 Bad Request";
     if (http_status == 403)
         return "403 Forbidden";
+    if (reason == REASON_BAD_REQUEST)
+        return http_status == 431   ? "431 Request Header Fields Too Large"
+               : http_status == 501 ? "501 Not Implemented"
+                                    : "400 Bad Request";
     return is_timeout(reason) ? "504 Gateway Timeout" : "502 Bad Gateway";
 }
 

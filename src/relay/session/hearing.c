@@ -12,7 +12,7 @@
 
 static bool session_has_spoken(const struct session *session)
 {
-    return session->head.length > 0 || stream_pending(session->client);
+    return session->head.length > 0 || stream_pending(session->client) || session->requests;
 }
 
 /* How long a name, or the rest of it, may still take. */
@@ -39,9 +39,16 @@ void session_limit_hearing(struct session *session)
     case SESSION_DIAL:
     case SESSION_HELD:
     case SESSION_OPEN:
+    case SESSION_REQUESTS:
     case SESSION_ENDED:
         return;
     }
+}
+
+static bool session_is_for_requests(const struct session *session, const struct sniff *sniff)
+{
+    return sniff->request && !sniff->for_proxy && session->worker->settings &&
+           session->worker->settings->conf->http == CONF_HTTP_REQUEST;
 }
 
 /* More bytes would tell nothing: go on with what they have told. */
@@ -55,6 +62,10 @@ static void session_heard(struct session *session, const struct sniff *sniff)
         return;
     }
     session->facts.named = session->name;
+    if (session_is_for_requests(session, sniff)) {
+        session_begin_requests(session);
+        return;
+    }
     switch (session->state) {
     case SESSION_SNIFF:
         session_dial(session);
@@ -68,6 +79,7 @@ static void session_heard(struct session *session, const struct sniff *sniff)
         return;
     case SESSION_NEW:
     case SESSION_OPEN:
+    case SESSION_REQUESTS:
     case SESSION_ENDED:
         break;
     }
@@ -208,6 +220,7 @@ void session_hearing_timer(struct session *session)
     case SESSION_DIAL:
     case SESSION_HELD:
     case SESSION_OPEN:
+    case SESSION_REQUESTS:
     case SESSION_ENDED:
         break;
     }

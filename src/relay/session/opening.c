@@ -57,8 +57,7 @@ static void session_close_refused(struct session *session, const struct link_fai
     session_close(session, failure->reason, detail);
 }
 
-/* There is no way through the proxy. */
-static void session_way_failed(struct session *session, const struct link_failure *failure)
+void session_way_failed(struct session *session, const struct link_failure *failure)
 {
     session_drop_way(session);
     session->cause = (uint8_t)failure->cause;
@@ -191,6 +190,7 @@ void session_reconsider(struct session *session)
     case SESSION_SNIFF:
     case SESSION_HELD:
     case SESSION_OPEN:
+    case SESSION_REQUESTS:
     case SESSION_ENDED:
         break;
     }
@@ -223,6 +223,11 @@ static void session_link_cb(struct link *link, const struct link_failure *failur
         session_way_failed(session, failure);
         return;
     }
+    if (session->requests) {
+        session->link = NULL;
+        session_ask(session, link, false);
+        return;
+    }
     session->target = (uint8_t)destination_choose(session_names(session), &session->facts);
     session->facts.asked_address |= !target_is_name(session->target);
     struct tunnel_request request = {.conf = session->settings->conf,
@@ -253,6 +258,14 @@ static void session_start_link(struct session *session)
         session_close(session, REASON_NO_MEMORY, NULL);
 }
 
+/* A request says itself where it goes. */
+static bool session_has_target(const struct session *session)
+{
+    if (session->requests)
+        return session_names(session) != CONF_NAMES_REQUIRE || session_request_has_name(session);
+    return destination_choose(session_names(session), &session->facts) != TARGET_NONE;
+}
+
 void session_dial(struct session *session)
 {
     struct worker *worker = session->worker;
@@ -268,25 +281,28 @@ void session_dial(struct session *session)
     session->mode = route->mode;
     session->cause = CAUSE_NONE;
     session->generation = route->generation;
+    if (session->requests && session->way != worker->way)
+        requests_drop_link(session->requests);
+    session->way = worker->way;
     session->proxy_address = route->address;
     enum reason reason;
     if (!destination_judge(session->settings->conf, &session->destination, &session->own, &route->address, &reason))
         session_close(session, reason, NULL);
-    else if (destination_choose(session_names(session), &session->facts) == TARGET_NONE)
+    else if (!session_has_target(session))
         session_close(session, REASON_NAME_REQUIRED, NULL);
     else if (route->mode == ROUTE_SECURE && !session->settings->tls)
         session_close(session, REASON_TLS_FAILED, session->settings->tls_error.text);
-    else
+    else if (!session->requests || !session_ask_over_kept(session))
         session_start_link(session);
 }
 
 void session_route_changed(struct session *session, const struct route *previous)
 {
     const struct route *route = &session->worker->route;
-    bool other_way = route->mode != previous->mode || !addr_equal(&route->address, &previous->address) ||
-                     strcmp(route->server, previous->server) != 0;
+    bool other_way = route_is_other_way(route, previous);
     if (route->mode == ROUTE_CLOSED) {
-        bool had_tunnel = session->state == SESSION_OPEN || session->state == SESSION_READY;
+        bool had_tunnel =
+            session->state == SESSION_OPEN || session->state == SESSION_READY || session->state == SESSION_REQUESTS;
         session_close(session, had_tunnel ? REASON_CUT : REASON_BLOCKED, route->status);
         return;
     }
@@ -305,6 +321,7 @@ void session_route_changed(struct session *session, const struct route *previous
     case SESSION_READY:
     case SESSION_REFUSED:
     case SESSION_OPEN:
+    case SESSION_REQUESTS:
     case SESSION_ENDED:
         return;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of a session share: session.c (its beginning, life and end), hearing.c (what its client says first)
- * and opening.c (its way through the proxy); and worker.c, for the list. Nobody else includes this. */
+/* What the parts of a session share: session.c (its beginning, life and end), hearing.c (what its client says first),
+ * opening.c (its way through the proxy) and http.c (requests of plain HTTP); and worker.c, for the list. Nobody else
+ * includes this. */
 #ifndef PENSTOCK_RELAY_SESSION_PRIVATE_H
 #define PENSTOCK_RELAY_SESSION_PRIVATE_H
 
@@ -10,6 +11,7 @@
 
 #include "channel/link/link.h"
 #include "channel/link/tunnel.h"
+#include "relay/http/requests.h"
 #include "relay/pump/pump.h"
 #include "relay/session/destination.h"
 #include "relay/session/first_bytes.h"
@@ -23,8 +25,9 @@ enum session_state {
     SESSION_DIAL,  /* a way through the proxy is being opened */
     SESSION_HELD,  /* the dial failed and the route is under test: waits for the next route */
     SESSION_READY, /* a tunnel to the address is up; nothing has passed through it, and the client may yet say a name */
-    SESSION_REFUSED, /* the proxy has refused the address; the client may yet say a name */
-    SESSION_OPEN,    /* the pump runs */
+    SESSION_REFUSED,  /* the proxy has refused the address; the client may yet say a name */
+    SESSION_OPEN,     /* the pump runs */
+    SESSION_REQUESTS, /* plain HTTP, request by request: one is awaited, or on its way */
     SESSION_ENDED,
 };
 
@@ -57,6 +60,9 @@ struct session {
     struct first_bytes head;
     int http_status, name_status; /* of the last CONNECT, of the one for a name that could not be reached; 0: none */
     struct pump pump;
+    struct requests *requests; /* NULL: none; for the client, then also in SESSION_DIAL and SESSION_HELD */
+    uint64_t requests_answered, requests_up, requests_down; /* of those before a tunnel */
+    uint64_t way;                                           /* the worker's, of the last dial */
 };
 
 /* ---- session.c ---- */
@@ -76,9 +82,26 @@ void session_hear_no_more(struct session *session);
 void session_limit_hearing(struct session *session);
 void session_hearing_timer(struct session *session);
 
+/* ---- http.c: the session may have ended when one of the first three returns ---- */
+/* What the client says is plain HTTP, each request for itself. */
+void session_begin_requests(struct session *session);
+/* The request goes over link, which is taken over; idled: it has waited. */
+void session_ask(struct session *session, struct link *link, bool idled);
+/* The same over a link that is there already. False: there is none. */
+bool session_ask_over_kept(struct session *session);
+bool session_request_has_name(const struct session *session);
+void session_check_requests(struct session *session); /* the timer of SESSION_REQUESTS */
+/* Closes the client's side as the requests have ended. */
+void session_close_requests(struct session *session, enum reason reason, const char *detail);
+uint64_t session_answered(const struct session *session);
+uint64_t session_up(const struct session *session);
+uint64_t session_down(const struct session *session);
+
 /* ---- opening.c ---- */
 /* The client has been heard while a way was being opened, or after that. The session may have ended when it returns. */
 void session_reconsider(struct session *session);
+/* There is no way through the proxy. */
+void session_way_failed(struct session *session, const struct link_failure *failure);
 /* Opens a way along the route as it is now. The session may have ended when it returns. */
 void session_dial(struct session *session);
 /* Abandons it as far as it has come. */

@@ -31,6 +31,7 @@ static const struct {
     [SESSION_READY] = {"ready", SESSION_YOUNG_S},
     [SESSION_REFUSED] = {"refused", 0.}, /* session_limit_hearing() sets it */
     [SESSION_OPEN] = {"open", SESSION_YOUNG_S},
+    [SESSION_REQUESTS] = {"requests", SESSION_YOUNG_S},
     [SESSION_ENDED] = {"ended", 0.},
 };
 
@@ -50,8 +51,10 @@ void session_enter(struct session *session, enum session_state state)
     ev_timer_stop(session->worker->loop, &session->timer);
     if (states[state].limit_s > 0.)
         session_set_timer(session, states[state].limit_s);
-    /* From here on the pump polls the client, or nobody does. */
-    if (state == SESSION_OPEN || state == SESSION_ENDED)
+    if (session->requests && (state == SESSION_DIAL || state == SESSION_HELD))
+        session_watch_client(session, true);
+    /* From here on the pump or the requests poll the client, or nobody does. */
+    if (state == SESSION_OPEN || state == SESSION_REQUESTS || state == SESSION_ENDED)
         session_watch_client(session, false);
 }
 
@@ -87,8 +90,9 @@ static void session_write_log(const struct session *session, enum reason reason,
                                             .ech = session->ech,
                                             .target = session->target,
                                             .mode = session->mode,
-                                            .up = session->pump.up.delivered,
-                                            .down = session->pump.down.delivered,
+                                            .up = session_up(session),
+                                            .down = session_down(session),
+                                            .requests = session_answered(session),
                                             .seconds = ev_now(session->worker->loop) - session->began_at,
                                             .reason = reason,
                                             .cause = session->cause,
@@ -98,6 +102,7 @@ static void session_write_log(const struct session *session, enum reason reason,
 static void session_free(struct session *session)
 {
     session_drop_way(session);
+    requests_free(session->requests);
     settings_unref(session->settings);
     free(session->name);
     free(session->held_detail);
@@ -126,6 +131,8 @@ void session_close(struct session *session, enum reason reason, const char *deta
     if (had_tunnel) {
         pump_fini(&session->pump);
         close_tunnel(worker->lingering, &session->pump, reason, session->mode == ROUTE_SECURE);
+    } else if (session->requests) {
+        session_close_requests(session, reason, detail);
     } else {
         close_refused(worker->lingering, session->client, session_language(session, reason), reason,
                       session->http_status, detail);
@@ -214,7 +221,8 @@ static void session_check_idle(struct session *session)
 
 void session_drain(struct session *session)
 {
-    if (session->mode == ROUTE_PLAIN && (session->state == SESSION_OPEN || session->state == SESSION_READY))
+    bool asks = session->state == SESSION_REQUESTS && session->requests->link;
+    if (session->mode == ROUTE_PLAIN && (session->state == SESSION_OPEN || session->state == SESSION_READY || asks))
         session_close(session, REASON_DRAINED, NULL);
 }
 
@@ -234,6 +242,9 @@ static void session_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     case SESSION_OPEN:
         session_check_idle(session);
+        return;
+    case SESSION_REQUESTS:
+        session_check_requests(session);
         return;
     case SESSION_NEW:
     case SESSION_DIAL:
@@ -303,8 +314,8 @@ void session_describe(const struct session *session, struct ipc_session *ret_des
         .target = session->target,
         .mode = session->mode,
         .proxy = session->proxy_address,
-        .bytes_up = session->pump.up.delivered,
-        .bytes_down = session->pump.down.delivered,
+        .bytes_up = session_up(session),
+        .bytes_down = session_down(session),
         .age_ms = (uint64_t)((ev_now(session->worker->loop) - session->began_at) * 1e3),
     };
     snprintf(ret_description->name, sizeof ret_description->name, "%s", session->name ? session->name : "");

@@ -8,9 +8,10 @@
 #include "base/ipc.h"
 #include "base/log.h"
 
-#define VIA_MAX   (ADDR_TEXT_MAX + 16)
-#define WHO_MAX   (IPC_UNIT_MAX + 48)
-#define ASKED_MAX (NAME_SIZE + 80)
+#define VIA_MAX      (ADDR_TEXT_MAX + 16)
+#define WHO_MAX      (IPC_UNIT_MAX + 48)
+#define ASKED_MAX    (NAME_SIZE + 80)
+#define REQUESTS_MAX 40
 
 static void via_text(const struct session_log *record, char buf[static VIA_MAX])
 {
@@ -20,6 +21,15 @@ static void via_text(const struct session_log *record, char buf[static VIA_MAX])
         snprintf(buf, VIA_MAX, "%s %s", mode, addr_text(record->proxy, proxy));
     else
         snprintf(buf, VIA_MAX, "none");
+}
+
+/* "3 requests, ", or nothing for none. */
+static const char *requests_text(uint64_t requests, char buf[static REQUESTS_MAX])
+{
+    buf[0] = '\0';
+    if (requests > 0)
+        snprintf(buf, REQUESTS_MAX, "%" PRIu64 " request%s, ", requests, requests == 1 ? "" : "s");
+    return buf;
 }
 
 /* " (text)", or nothing for none. */
@@ -60,11 +70,12 @@ static const char *who_text(const struct session_log *record, char buf[static WH
 
 void session_log_write(const struct session_log *record)
 {
-    char client[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX], via[VIA_MAX], up[24], down[24];
-    char who[WHO_MAX], asked[ASKED_MAX], name[ASKED_MAX + 8], detail[DETAIL_MAX + 8];
+    char client[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX], via[VIA_MAX], up[24], down[24], requests[24];
+    char who[WHO_MAX], asked[ASKED_MAX], name[ASKED_MAX + 8], detail[DETAIL_MAX + 8], words[REQUESTS_MAX];
     via_text(record, via);
     snprintf(up, sizeof up, "%" PRIu64, record->up);
     snprintf(down, sizeof down, "%" PRIu64, record->down);
+    snprintf(requests, sizeof requests, "%" PRIu64, record->requests);
     addr_text(record->destination, destination);
     const char *route = route_mode_text(record->mode);
     const struct log_field fields[] = {{"PENSTOCK_REASON", reason_slug(record->reason)},
@@ -78,9 +89,11 @@ void session_log_write(const struct session_log *record)
                                        {"PENSTOCK_ROUTE", route ? route : "none"},
                                        {"PENSTOCK_BYTES_UP", up},
                                        {"PENSTOCK_BYTES_DOWN", down},
+                                       {"PENSTOCK_REQUESTS", requests},
                                        {NULL, NULL}};
-    log_event(LOG_LEVEL_INFO, fields, "session %s%s -> %s%s via %s: %s up, %s down, %.3f s, %s%s",
+    log_event(LOG_LEVEL_INFO, fields, "session %s%s -> %s%s via %s: %s up, %s down, %s%.3f s, %s%s",
               addr_text(record->client, client), who_text(record, who), destination,
-              in_brackets(asked_text(record, asked), name, sizeof name), via, up, down, record->seconds,
-              reason_text(record->reason), in_brackets(record->detail, detail, sizeof detail));
+              in_brackets(asked_text(record, asked), name, sizeof name), via, up, down,
+              requests_text(record->requests, words), record->seconds, reason_text(record->reason),
+              in_brackets(record->detail, detail, sizeof detail));
 }

@@ -20,6 +20,7 @@ struct session_log {
     enum target target;
     enum route_mode mode;
     uint64_t up, down;
+    uint64_t requests; /* of plain HTTP that were answered; 0: none, or it was a tunnel */
     double seconds;
     enum reason reason;
     enum cause cause;   /* of the last connection to the proxy; CAUSE_NONE: it came about */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "channel/http/head.h"
+#include "channel/http/request_head.h"
 #include "model/ascii.h"
 
 #define TLS_HANDSHAKE        22
@@ -173,6 +174,11 @@ static enum sniff_result sniff_http(const char *buf, size_t length, struct sniff
     for (; head_read_line(buf + at, end - at, &line); at += line.next) {
         if (at == 0 && !is_request_line(&line)) {
             sniff->kind = SNIFF_OTHER;
+            return SNIFF_DONE;
+        }
+        sniff->request = true;
+        if (at == 0 && request_line_is_for_a_proxy((struct span){line.text, line.length})) {
+            sniff->for_proxy = true;
             return SNIFF_DONE;
         }
         if (line.length == 0)

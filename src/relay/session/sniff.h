@@ -21,6 +21,8 @@ enum sniff_result {
 
 struct sniff {
     enum sniff_kind kind;
+    bool request;             /* the request line of HTTP/1 is whole */
+    bool for_proxy;           /* and is what a client says to its own proxy: only the address tells where that is */
     bool ech;                 /* an encrypted ClientHello (RFC 9849), or what is made to look like one: the name that
                                  can be read is shared by many */
     char name[HOSTNAME_SIZE]; /* as hostname_parse() gives it; empty: none */
