@@ -14,6 +14,10 @@
 #define LINGERING_MAX  4096
 #define LOSSES_EVERY_S 60.
 
+/* Links that rest: a burst's worth, and shorter than the time after which most proxies close them. */
+#define WARM_MAX    64
+#define WARM_REST_S 30.
+
 static void draining_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct worker *worker = timer->data;
@@ -61,8 +65,9 @@ struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max,
     TAILQ_INIT(&worker->sessions);
     worker->buffers = buffers_new(max_pipes);
     worker->pump_means = (struct pump_means){.loop = loop, .buffers = worker->buffers, .stats = stats};
+    worker->warm = warm_new(loop, max / 8 < WARM_MAX ? max / 8 : WARM_MAX, WARM_REST_S);
     worker->lingering = lingering_new(loop, lingering_max(max), LINGER_STALLED_S);
-    if (!worker->buffers || !worker->lingering) {
+    if (!worker->buffers || !worker->warm || !worker->lingering) {
         worker_free(worker);
         return NULL;
     }
@@ -77,6 +82,7 @@ void worker_free(struct worker *worker)
         session_close(TAILQ_FIRST(&worker->sessions), REASON_SHUTDOWN, NULL);
     ev_timer_stop(worker->loop, &worker->draining);
     ev_timer_stop(worker->loop, &worker->telling);
+    warm_free(worker->warm);
     lingering_free(worker->lingering);
     buffers_free(worker->buffers);
     settings_unref(worker->settings);
@@ -85,11 +91,18 @@ void worker_free(struct worker *worker)
     free(worker);
 }
 
+/* What rests on the old one is of no more use, and may not be used. */
+static void worker_take_other_way(struct worker *worker)
+{
+    worker->way++;
+    warm_keep_way(worker->warm, worker->way);
+}
+
 void worker_set_settings(struct worker *worker, struct settings *settings)
 {
     struct settings *old = worker->settings;
     worker->settings = settings_ref(settings);
-    worker->way++;
+    worker_take_other_way(worker);
     settings_unref(old);
 }
 
@@ -108,7 +121,7 @@ void worker_set_route(struct worker *worker, const struct route *route)
     struct route previous = worker->route;
     worker->route = *route;
     if (route_is_other_way(route, &previous))
-        worker->way++;
+        worker_take_other_way(worker);
     worker_update_draining(worker, previous.mode);
     struct session *next;
     for (struct session *session = TAILQ_FIRST(&worker->sessions); session; session = next) {

@@ -11,6 +11,7 @@
 
 #include "base/ipc.h"
 #include "base/stats.h"
+#include "channel/link/warm.h"
 #include "model/answers.h"
 #include "model/reason.h"
 #include "relay/close/linger.h"
@@ -42,6 +43,7 @@ struct worker {
     struct buffers *buffers;
     struct pump_means pump_means; /* the three of them */
     struct lingering *lingering;
+    struct warm *warm;            /* links to the proxy that rest */
     struct settings *settings;    /* NULL: none yet */
     uint64_t way;                 /* grows when route or settings lead another way: a link of an earlier one is none */
     struct route route;           /* ROUTE_CLOSED until the first one */

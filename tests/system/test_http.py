@@ -218,3 +218,63 @@ def test_another_protocol_goes_through_a_tunnel(lab, daemon, proxy):
         assert read_all(sock) == b"frame"
     assert seen == [request] and fake.connects() == ["www.example:80"]
 
+
+
+# ---- links to the proxy ----
+
+class Keeping:
+    """A behaviour: answers one request after the other; what it was asked, by connection."""
+
+    def __init__(self, more=b""):
+        self.connections, self.more = [], more
+
+    def __call__(self, sock, head):
+        asked = [head]
+        self.connections.append(asked)
+        while head:
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + self.more + b"\r\nok")
+            head = read_head(sock)[0].decode()
+            asked += [head] if head else []
+
+
+def get(lab, *fields):
+    with lab.connect("host", labs.WWW4, 80) as sock:
+        sock.sendall("\r\n".join(["GET / HTTP/1.1", "Host: www.example", "Connection: close", *fields, "", ""]).encode())
+        return read_all(sock)
+
+
+@pytest.mark.parametrize("route", ["secure", "plain"])
+def test_a_link_serves_one_client_after_the_other(lab, daemon, proxy, route):
+    keeping = Keeping()
+    proxy(keeping)
+    changes = {"Proxy": {"Servers": "fake.example"}, "Relay": {"Processes": 1}}
+    if route == "plain":
+        changes["SecureChannel"] = {"Enabled": "no"}
+    daemon(changes, status=PLAIN if route == "plain" else "Connected (Secure Channel)")
+    for _ in range(5):
+        assert get(lab).endswith(b"ok")
+    assert [len(asked) for asked in keeping.connections] == [5]
+
+
+@pytest.mark.parametrize("by", ["client", "server"])
+def test_a_link_that_is_bound_to_a_client_serves_nobody_else(lab, daemon, proxy, by):
+    keeping = Keeping(b"WWW-Authenticate: NTLM\r\n" if by == "server" else b"")
+    proxy(keeping)
+    daemon({"Proxy": {"Servers": "fake.example"}, "Relay": {"Processes": 1}})
+    fields = ["Authorization: NTLM TlRMTVNTUAAB"] if by == "client" else []
+    for _ in range(3):
+        assert get(lab, *fields).endswith(b"ok")
+    assert [len(asked) for asked in keeping.connections] == [1, 1, 1]
+
+
+def test_a_link_of_another_configuration_is_not_used(lab, daemon, proxy):
+    keeping = Keeping()
+    proxy(keeping)
+    changes = {"Proxy": {"Servers": "fake.example", "Header": "X-Site: 1"}, "Relay": {"Processes": 1}}
+    one = daemon(changes)
+    assert get(lab).endswith(b"ok")
+    changes["Proxy"]["Header"] = "X-Site: 2"
+    one.write(lab.config(changes))
+    assert one.ask("reload") == [{"ok": True}]
+    labs.wait_for(lambda: get(lab).endswith(b"ok") and "X-Site: 2" in keeping.connections[-1][-1], 10, "the new field")
+    assert all(len({"X-Site: 1" in head for head in asked}) == 1 for asked in keeping.connections)

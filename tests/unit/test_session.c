@@ -536,6 +536,44 @@ START_TEST(a_request_waits_for_a_route_and_is_not_lost)
 }
 END_TEST
 
+/* The peer takes one connection after the other: a second one would wait for ever. */
+static void two_requests_main(int fd, void *data)
+{
+    struct seen *seen = data;
+    for (int i = 0; i < 2; i++) {
+        if (!peer_read_head(fd, seen->head, sizeof seen->head))
+            return;
+        peer_write(fd, HTTP_OK);
+    }
+    peer_drain(fd);
+}
+
+START_TEST(a_link_is_used_by_one_client_after_the_other)
+{
+    struct seen *seen = make_seen();
+    struct peer peer;
+    ck_assert(peer_start(&peer, AF_INET, 0, two_requests_main, seen));
+    take_requests();
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    for (int i = 0; i < 2; i++) {
+        begin_http();
+        run_until(app.n == strlen(HTTP_OK));
+        app_close();
+        run_until(rig.worker->n == 0);
+        ck_assert_uint_eq(warm_count(rig.worker->warm), 1);
+        app.n = 0;
+    }
+    ck_assert_uint_eq(*peer.accepted, 1);
+    /* Another generation of the same way changes nothing, another way does. */
+    set_route(ROUTE_PLAIN, 2, &peer.address, "gw.example");
+    ck_assert_uint_eq(warm_count(rig.worker->warm), 1);
+    set_route(ROUTE_PLAIN, 3, &peer.address, "gw2.example");
+    ck_assert_uint_eq(warm_count(rig.worker->warm), 0);
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
 /* Between two requests there is nothing to be told but the end. */
 START_TEST(a_blocked_verdict_ends_a_client_of_plain_http)
 {
@@ -1728,6 +1766,7 @@ static TCase *http_case(void)
     tcase_add_loop_test(tcase, what_is_said_to_another_proxy_goes_to_the_address, 0, 2);
     tcase_add_test(tcase, a_proxy_that_says_nothing_to_a_request_is_an_error_page);
     tcase_add_test(tcase, a_request_waits_for_a_route_and_is_not_lost);
+    tcase_add_test(tcase, a_link_is_used_by_one_client_after_the_other);
     tcase_add_test(tcase, a_blocked_verdict_ends_a_client_of_plain_http);
     tcase_add_test(tcase, half_an_answer_ends_in_an_error);
     return tcase;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A session whose client speaks plain HTTP: what its requests ask for. */
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "relay/close/close.h"
 #include "relay/session/private.h"
+
+#define FRESH_S 1. /* a proxy that has just answered does not close within this time */
 
 uint64_t session_answered(const struct session *session)
 {
@@ -44,16 +47,39 @@ void session_ask(struct session *session, struct link *link, bool idled)
         session_close(session, REASON_NO_MEMORY, NULL);
 }
 
+static struct warm_key session_warm_key(const struct session *session)
+{
+    return (struct warm_key){.way = session->way, .uid = session->uid};
+}
+
+/* What may not be repeated gets one that was in use a moment ago, or a new one: an older one may have been closed by
+ * now, and nobody could tell whether the request was heard. */
 bool session_ask_over_kept(struct session *session)
 {
-    if (!session->requests->link)
-        return false;
-    if (session->requests->want_fresh) {
-        requests_drop_link(session->requests);
+    struct requests *requests = session->requests;
+    struct warm_key key = session_warm_key(session);
+    if (requests->want_fresh) {
+        requests_drop_link(requests);
         return false;
     }
-    session_ask(session, NULL, true);
+    struct link *link = NULL;
+    if (!requests->link)
+        link = warm_take(session->worker->warm, &key, requests->head.repeatable ? INFINITY : FRESH_S);
+    if (!requests->link && !link)
+        return false;
+    session_ask(session, link, true);
     return true;
+}
+
+/* For the next request of anybody, unless it leads where nobody may go any more. */
+static void session_put_link(struct session *session)
+{
+    struct link *link = requests_take_link(session->requests);
+    struct warm_key key = session_warm_key(session);
+    if (link && session->way == session->worker->way)
+        warm_put(session->worker->warm, &key, link);
+    else
+        link_free(link);
 }
 
 /* ---- another protocol ---- */
@@ -116,6 +142,7 @@ static void session_requests_cb(struct requests *requests, enum requests_event e
         return;
     case REQUESTS_ANSWERED:
         worker_note_answer(session->worker, addr_port(&session->destination), 200, CAUSE_NONE, "");
+        session_put_link(session);
         session->tries = 0;
         session->held_until = 0.;
         return;
