@@ -19,6 +19,7 @@ enum event_type {
     EVENT_TABLES_CHANGED,  /* by somebody else: ours, foreign ones or both; after lost events: they may have been */
     EVENT_NETWORK_CHANGED, /* addresses, links or routes; 200 ms after the last of them, at most 1 s after the first */
     EVENT_RESUMED,         /* the host slept for at least a few seconds */
+    EVENT_REDIRECT_TRIED,  /* whether it arrives, or why it does not, has changed: see trial.h */
     EVENT_USERS_KNOWN,     /* users of the configuration in force have got their uid */
 };
 

@@ -32,6 +32,7 @@
 #include "gate/rules/foreign.h"
 #include "gate/rules/keeper.h"
 #include "gate/rules/table.h"
+#include "gate/rules/trial.h"
 
 #define OWN_PROGRAM "/proc/self/exe" /* runs as a child, too: users_main() */
 
@@ -44,6 +45,7 @@ struct gate {
     struct netwatch *netwatch;
     struct users *users;
     struct foreign foreign;
+    struct trial trial;
     struct enforcement enforcement;
     struct test_run test_run;
     struct refusals refusals;
@@ -148,6 +150,7 @@ static void take_tables_changed(struct gate *gate, const struct event *event)
 {
     if (event->foreign)
         foreign_changed(&gate->foreign);
+    trial_soon(&gate->trial);
     if (event->ours && !keeper_check(gate->keeper, event->culprit))
         enforce_rules_lost(&gate->enforcement);
 }
@@ -172,7 +175,11 @@ static void event_cb(const struct event *event, void *data)
     case EVENT_TABLES_CHANGED:
         take_tables_changed(gate, event);
         return;
+    case EVENT_REDIRECT_TRIED:
+        enforce_redirect_tried(&gate->enforcement, gate->trial.text);
+        return;
     case EVENT_NETWORK_CHANGED:
+        trial_soon(&gate->trial);
         test_run_request(&gate->test_run, SCHEDULE_NETWORK);
         return;
     case EVENT_RESUMED:
@@ -280,33 +287,34 @@ static int open_rules(struct gate *gate, const struct event_sink *sink)
 }
 
 /* Nothing of it acts yet. */
-static int open_parts(struct gate *gate)
+static int open_parts(struct gate *gate, const struct event_sink *sink)
 {
-    const struct event_sink sink = {.event_cb = event_cb, .data = gate};
     int status = spawn_open_worker(gate->worker);
     if (status < 0) {
         log_error("%s: %s; the installation is not complete", gate->worker, strerror(-status));
         return EX_OSFILE;
     }
-    gate->children = children_new(gate->loop, gate->worker, &sink);
-    gate->users = users_new(gate->loop, OWN_PROGRAM, &sink);
+    gate->children = children_new(gate->loop, gate->worker, sink);
+    gate->users = users_new(gate->loop, OWN_PROGRAM, sink);
     if (!gate->children || !gate->users)
         return EX_OSERR;
     status = open_control(gate);
-    return status == EX_OK ? open_rules(gate, &sink) : status;
+    return status == EX_OK ? open_rules(gate, sink) : status;
 }
 
 /* Takes conf over. */
-static int start(struct gate *gate, struct conf *conf)
+static int start(struct gate *gate, const struct event_sink *sink, struct conf *conf)
 {
     static const struct verdict testing = {.kind = VERDICT_TESTING};
     int r;
     enforce_init(&gate->enforcement, gate->keeper, gate->children);
     test_run_init(&gate->test_run, gate->loop, gate->children, &gate->enforcement, conf);
     foreign_init(&gate->foreign, gate->loop);
+    trial_init(&gate->trial, gate->loop, gate->keeper, gate->children, sink);
     gate->reload = (struct reload){.loop = gate->loop,
                                    .path = gate->options->conf_path,
                                    .foreign = &gate->foreign,
+                                   .trial = &gate->trial,
                                    .users = gate->users,
                                    .keeper = gate->keeper,
                                    .children = gate->children,
@@ -326,6 +334,7 @@ static int start(struct gate *gate, struct conf *conf)
     keeper_set_conf(gate->keeper, conf);
     enforce_pursue(&gate->enforcement, &testing); /* the gate is closed before anything else happens */
     users_set_conf(gate->users, conf);
+    trial_set_conf(&gate->trial, conf);
     ev_prepare_start(gate->loop, &gate->settle);
     r = children_configure(gate->children, conf);
     if (r == 0)
@@ -342,6 +351,7 @@ static void stop(struct gate *gate)
                                                    : block           ? "blocked (OnStop=block)"
                                                                      : "open (OnStop=open)");
     notify_stopping();
+    trial_fini(&gate->trial);
     if (block)
         keeper_stop(gate->keeper, block);
     verbs_stop(gate->verbs);
@@ -384,6 +394,7 @@ static void gate_free(struct gate *gate)
     keeper_free(gate->keeper);
     foreign_fini(&gate->foreign);
     unit_names_fini(&gate->unit_names);
+    trial_fini(&gate->trial);
     reload_fini(&gate->reload);
     free(gate);
 }
@@ -391,6 +402,7 @@ static void gate_free(struct gate *gate)
 int gate_main(const struct gate_options *options, struct conf *conf)
 {
     struct gate *gate = gate_new(options);
+    const struct event_sink sink = {.event_cb = event_cb, .data = gate};
     int status;
     if (!gate) {
         log_error("out of memory");
@@ -398,9 +410,9 @@ int gate_main(const struct gate_options *options, struct conf *conf)
         return EX_OSERR;
     }
     watch_signals(gate);
-    status = open_parts(gate);
+    status = open_parts(gate, &sink);
     if (status == EX_OK)
-        status = start(gate, conf);
+        status = start(gate, &sink, conf);
     else
         conf_free(conf);
     if (status == EX_OK) {

@@ -16,6 +16,7 @@
 #include "gate/host/users.h"
 #include "gate/rules/foreign.h"
 #include "gate/rules/keeper.h"
+#include "gate/rules/trial.h"
 #include "model/conf/conf.h"
 #include "model/texts.h"
 
@@ -28,8 +29,9 @@ enum reload_state {
 /* Read only outside of reload.c. */
 struct reload {
     struct ev_loop *loop;
-    const char *path; /* of the configuration; this one and the next six are borrowed */
+    const char *path; /* of the configuration; this one and the next seven are borrowed */
     struct foreign *foreign;
+    struct trial *trial;
     struct users *users;
     struct keeper *keeper;
     struct children *children;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/socket.h"
 #include "base/timer.h"
+#include "model/trial.h"
 #include "relay/session/session.h"
 
 #define ACCEPTS_MAX  64 /* before others have their turn */
@@ -88,6 +89,10 @@ static bool accept_one(struct listener *listener)
         return true;
     }
     struct addr destination = original_destination(fd, listener->address.sa.sa_family);
+    if (trial_is_destination(&destination)) { /* it has arrived, which is all */
+        close(fd);
+        return true;
+    }
     session_begin(listener->worker, fd, &client, &destination, &listener->address);
     return true;
 }

@@ -154,7 +154,7 @@ def test_an_owned_table_survives_a_flush(lab, daemon):
             tries = storm.tries
             labs.wait_for(lambda: storm.tries > tries + 4, what="clients after the flush")  # noqa: B023
     assert lab.leaked() == 0
-    assert one.status()["rules"]["repaired"] == 0 and "redirect to" in one.table()
+    assert one.status()["rules"]["repaired"] == 0 and "web traffic to the relay" in one.table()
 
 
 def test_a_flushed_table_that_nobody_owns_is_repaired_in_milliseconds(lab, daemon, sanitized):
@@ -167,7 +167,7 @@ def test_a_flushed_table_that_nobody_owns_is_repaired_in_milliseconds(lab, daemo
         lab.run("host", ["nft", "flush", "ruleset"])
         labs.wait_for(lambda: one.status()["rules"]["repaired"] > count, 5, "the repair", interval=0.001)
         windows.append(time.monotonic() - begin)
-    assert "redirect to" in one.table()
+    assert "web traffic to the relay" in one.table()
     assert lab.curl("https://www.example/")[:2] == (0, 200)
     print(f"window after a flush: {min(windows) * 1000:.1f} to {max(windows) * 1000:.1f} ms, with the nft command's own")
     assert sorted(windows)[len(windows) // 2] < (0.5 if sanitized else 0.1)
@@ -186,7 +186,7 @@ def test_the_status_is_never_ahead_of_the_kernel(lab, daemon):
             before, table, after = one.status(), one.table(), one.status()
             if before["status"] != after["status"] or before["rules"]["changes"] != after["rules"]["changes"]:
                 continue
-            if (before["mode"] == "blocked") == ("redirect to" in table) or \
+            if (before["mode"] == "blocked") == ("web traffic to the relay" in table) or \
                     before["mode"] == "blocked" and before["status"] not in table:
                 wrong.append((before["status"], table))
 

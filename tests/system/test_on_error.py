@@ -104,6 +104,6 @@ def test_a_second_penstockd_leaves_the_rules_of_the_first(lab, daemon, tmp_path)
     path.write_text(GOOD + "Nonsense=1\n")
     done = lab.run("host", [f"{lab.build}/penstockd", "-c", str(path), "-S", one.control], timeout=20)
     assert done.returncode == 78 and "another penstockd runs" in done.stdout + done.stderr
-    assert "redirect to" in before and "redirect to" in one.table()
+    assert "web traffic to the relay" in before and "web traffic to the relay" in one.table()
     assert one.status()["rules"]["repaired"] == 0
     assert lab.curl("https://www4.example/")[:2] == (0, 200)

@@ -75,7 +75,7 @@ def test_a_start_without_modules_is_closed_and_says_which(lab, daemon, kernel, n
     kernel.refuse()  # the module is loaded
     one.wait_status(SECURE)
     assert lab.curl("https://www4.example/")[:2] == (0, 200)
-    assert "redirect to" in one.table()
+    assert "web traffic to the relay" in one.table()
 
 
 def test_a_change_that_is_refused_closes_what_was_open(lab, daemon, kernel):
@@ -85,7 +85,7 @@ def test_a_change_that_is_refused_closes_what_was_open(lab, daemon, kernel):
     lab.fault("refuse")
     one.ask("test")
     one.wait_status(LOCAL_ERROR)
-    assert "redirect to" not in one.table()
+    assert "web traffic to the relay" not in one.table()
     is_closed(lab, drop=True)
     kernel.refuse()
     one.wait_status("Blocked - Secure channel port not available")

@@ -19,7 +19,7 @@ def test_on_stop_open_removes_the_rules(lab, daemon):
 def test_on_stop_block_leaves_a_closed_gate(lab, daemon):
     one = daemon({"Failure": {"OnStop": "block"}})
     assert one.stop() == 0
-    assert "table inet penstock" in one.table() and "redirect to" not in one.table()
+    assert "table inet penstock" in one.table() and "web traffic to the relay" not in one.table()
     assert lab.curl("https://www4.example/", timeout=4)[0] == 7
     assert lab.curl("https://www6.example/", timeout=4)[0] == 7
     assert lab.leaked() == 0
@@ -32,7 +32,7 @@ def test_a_restart_never_opens_the_gate_whatever_on_stop_says(lab, daemon):
     one = daemon({"Failure": {"OnStop": "open"}})
     one.child.send_signal(signal.SIGUSR1)
     assert one.stop() == 0
-    assert "Blocked - penstock is stopped" in one.table() and "redirect to" not in one.table()
+    assert "Blocked - penstock is stopped" in one.table() and "web traffic to the relay" not in one.table()
     assert lab.curl("https://www4.example/", timeout=4)[0] == 7
     assert lab.leaked() == 0
     one = daemon({"Failure": {"OnStop": "open"}})

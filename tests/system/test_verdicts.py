@@ -54,10 +54,10 @@ def check_all(lab, daemon, status, detail=None):
     table = daemon.table()
     if mode == "blocked":
         assert status in table, table
-        assert "redirect to" not in table
+        assert "web traffic to the relay" not in table
     else:
         assert "Blocked" not in table
-        assert "redirect to" in table
+        assert "web traffic to the relay" in table
     for url in URLS:
         code, http, text = lab.curl(url, timeout=4)
         if mode == "blocked":

@@ -218,6 +218,34 @@ START_TEST(a_port_that_is_taken_at_the_start_is_this_hosts_fault)
 }
 END_TEST
 
+START_TEST(a_redirect_that_does_not_arrive_closes_the_gate)
+{
+    pursue(VERDICT_SECURE);
+    t.done[0] = '\0';
+    enforce_redirect_tried(&t.enforcement, "table ip other drops it");
+    DONE("rules blocked, route closed");
+    IN_FORCE(VERDICT_LOCAL_ERROR);
+    ck_assert_int_eq(t.enforcement.verdict.cause, CAUSE_REDIRECT_LOST);
+    ck_assert_str_eq(t.enforcement.verdict.detail, "table ip other drops it");
+    pursue(VERDICT_PLAIN);
+    DONE("rules blocked, route closed");
+    pursue(VERDICT_NO_PROXY); /* nothing would be redirected */
+    IN_FORCE(VERDICT_NO_PROXY);
+    t.done[0] = '\0';
+    enforce_redirect_tried(&t.enforcement, "table ip other still drops it");
+    DONE("");
+    pursue(VERDICT_PLAIN);
+    IN_FORCE(VERDICT_LOCAL_ERROR);
+    t.done[0] = '\0';
+    enforce_redirect_tried(&t.enforcement, "");
+    DONE("route plain, rules plain");
+    IN_FORCE(VERDICT_PLAIN);
+    t.done[0] = '\0';
+    enforce_redirect_tried(&t.enforcement, ""); /* no news */
+    DONE("");
+}
+END_TEST
+
 START_TEST(relays_that_are_gone_change_nothing_where_nothing_is_redirected)
 {
     pursue(VERDICT_NO_PROXY);
@@ -385,6 +413,7 @@ int main(void)
     tcase_add_test(tests, without_a_relay_nothing_is_redirected_until_one_listens);
     tcase_add_test(tests, relays_that_are_gone_close_the_gate_until_one_is_back);
     tcase_add_test(tests, a_port_that_is_taken_at_the_start_is_this_hosts_fault);
+    tcase_add_test(tests, a_redirect_that_does_not_arrive_closes_the_gate);
     tcase_add_test(tests, relays_that_are_gone_change_nothing_where_nothing_is_redirected);
     tcase_add_test(tests, when_the_kernel_refuses_the_way_up_the_relays_are_closed);
     tcase_add_loop_test(tests, no_blocked_verdict_is_claimed_without_its_rules, 0, 2);

@@ -95,6 +95,7 @@ static void note(const struct event *event, void *data)
     case EVENT_CHILD_LOST:
     case EVENT_RULES_LOST:
     case EVENT_RULES_RETRY:
+    case EVENT_REDIRECT_TRIED:
     case EVENT_USERS_KNOWN:
         ck_abort_msg("event %d", event->type);
     }

@@ -87,6 +87,11 @@ void foreign_set_conf(struct foreign *foreign, const struct conf *conf)
     ck_assert_ptr_eq(conf, t.reload.conf);
 }
 
+void trial_set_conf(struct trial *trial, const struct conf *conf)
+{
+    ck_assert_ptr_eq(conf, t.reload.conf);
+}
+
 void users_set_conf(struct users *users, struct conf *conf)
 {
     ck_assert_ptr_eq(conf, t.reload.conf);

@@ -20,7 +20,7 @@ def test_nothing_leaves_from_the_shutdown_until_the_daemon_is_ready(lab, vm, mea
     vm.write("/etc/systemd/system/knock-at-boot.service", KNOCK)
     vm.ok("systemctl daemon-reload; systemctl enable penstock-lockdown knock-at-boot; systemctl start knock-at-boot")
     vm.ok("systemctl stop nftables")  # whose own stop would flush the rules of kernels before 6.9 for a moment
-    vm.until("nft list table inet penstock | grep -q 'redirect to'")
+    vm.until("nft list table inet penstock | grep -q 'web traffic to the relay'")
     try:
         vm.until("test -s /run/knocked-at-boot")
         lab.reset_counters()
@@ -60,6 +60,6 @@ def test_the_lockdown_alone_blocks_and_its_stop_opens(lab, vm):
 
 def test_the_lockdowns_stop_leaves_the_daemons_rules_alone(lab, vm):
     vm.ok("systemctl start penstock-lockdown; systemctl stop penstock-lockdown")
-    assert "redirect to" in vm.table()
+    assert "web traffic to the relay" in vm.table()
     assert vm.status()["status"] == SECURE and vm.get("https://www4.example/")[:2] == (0, 200)
     assert lab.leaked() == 0

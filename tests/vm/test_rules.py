@@ -38,12 +38,12 @@ def test_the_rules_are_there_again_after(lab, vm, measured, how):
     owned = "flags owner,persist" in vm.table()
     repaired = vm.status()["rules"]["repaired"]
     start = int(vm.ok("date +%s%6N"))
-    done = vm.run(f"{how}; nft list table inet penstock | grep -c 'redirect to'")
+    done = vm.run(f"{how}; nft list table inet penstock | grep -c 'web traffic to the relay'")
     if owned:
         assert done.output.split()[-1] == "1", "nothing has happened to it"
         assert vm.status()["rules"]["repaired"] == repaired
     else:
-        vm.until("nft list table inet penstock | grep -q 'redirect to'", 10)
+        vm.until("nft list table inet penstock | grep -q 'web traffic to the relay'", 10)
         assert vm.status()["rules"]["repaired"] == repaired + 1
         entry = vm.journal(f"MESSAGE_ID={REPAIRED}")[-1]
         took = (int(entry["_SOURCE_REALTIME_TIMESTAMP"]) - start) / 1000
@@ -60,7 +60,7 @@ def test_a_table_that_is_flushed_while_a_client_knocks(lab, vm, measured):
     owned = "flags owner,persist" in vm.table()
     with vm.knocking() as knocked:
         vm.ok("nft flush ruleset; sleep 0.5; nft flush ruleset")
-        vm.until("nft list table inet penstock | grep -q 'redirect to'", 10)
+        vm.until("nft list table inet penstock | grep -q 'web traffic to the relay'", 10)
     measured(f"packets beside the proxy during two flushes: {lab.leaked()} (the client knocked {knocked['web']})")
     assert knocked["web"]["open"] > 0
     assert not owned or lab.leaked() == 0

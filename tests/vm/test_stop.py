@@ -18,7 +18,7 @@ def test_on_stop_block_leaves_a_closed_gate(lab, vm):
     vm.ok("systemctl stop penstock")
     assert vm.show("Result") == "success"
     table = vm.table()
-    assert 'comment "Blocked - penstock is stopped"' in table and "redirect to" not in table
+    assert 'comment "Blocked - penstock is stopped"' in table and "web traffic to the relay" not in table
     assert vm.get("http://www4.example/")[0] == 7 and vm.get("https://www6.example/")[0] == 7
     assert lab.leaked() == 0
     vm.start()

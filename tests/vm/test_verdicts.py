@@ -19,7 +19,7 @@ def is_blocked(lab, vm, status, connection):
     unit = vm.unit()
     assert f'Status: "{status}' in unit and "active (running)" in unit
     table = vm.table()
-    assert f'comment "{status}"' in table and "redirect to" not in table
+    assert f'comment "{status}"' in table and "web traffic to the relay" not in table
     assert vm.get("https://www4.example/")[0] == 7, "refused, not timed out"
     assert vm.get("https://www6.example/")[0] == 7
     assert lab.leaked() == 0
@@ -31,7 +31,7 @@ def test_secure(lab, vm):
     assert page["mode"] == "secure" and page["reason"] is None
     assert page["proxy"]["server"] == "gw.example" and page["proxy"]["port"] == 8081
     assert page["tls"]["version"] == "TLSv1.3" and page["tls"]["client_expires"]
-    assert "redirect to" in vm.table()
+    assert "web traffic to the relay" in vm.table()
 
 
 @pytest.mark.parametrize("how", ["reject", "drop"])

@@ -326,6 +326,16 @@ const char *children_listen_error(const struct children *children)
     return children->listen_error;
 }
 
+bool children_listen(const struct children *children)
+{
+    return listeners_are_open(&children->listeners);
+}
+
+bool children_listen_full(const struct children *children)
+{
+    return listeners_are_full(&children->listeners);
+}
+
 void children_count_relays(const struct children *children, unsigned *ret_ready, unsigned *ret_wanted)
 {
     *ret_ready = count_ready(children);

@@ -38,6 +38,10 @@ void children_allow(struct children *children, uint64_t id);           /* to the
 void children_list_sessions(struct children *children, uint64_t request_id);
 /* Why no relay can be started: the port is taken, by a sentence; empty: it is not. */
 const char *children_listen_error(const struct children *children);
+/* Redirected connections have somewhere to arrive. */
+bool children_listen(const struct children *children);
+/* So many wait to be accepted that the kernel drops the next. */
+bool children_listen_full(const struct children *children);
 void children_count_relays(const struct children *children, unsigned *ret_ready, unsigned *ret_wanted);
 /* What a child says is wrong with the configuration; empty: nothing. i from 0; NULL: there are no more children. */
 const char *children_complaint(const struct children *children, unsigned i);

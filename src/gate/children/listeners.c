@@ -44,6 +44,19 @@ bool listeners_are_open(const struct listeners *listeners)
     return listeners->port != 0;
 }
 
+bool listeners_are_full(const struct listeners *listeners)
+{
+    for (int i = 0; i < LISTENERS; i++) {
+        struct tcp_info info = {0};
+        socklen_t length = sizeof info;
+        /* Of a listening socket these two are the length of its queue and the limit of that. */
+        if (listeners->fds[i] >= 0 && getsockopt(listeners->fds[i], IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+            info.tcpi_unacked >= info.tcpi_sacked)
+            return true;
+    }
+    return false;
+}
+
 static void set_options(int fd, int family)
 {
     socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);

@@ -24,5 +24,7 @@ void listeners_fini(struct listeners *listeners);
  * that says who has the port, as far as that can be seen, and then none is open. */
 int listeners_open(struct listeners *listeners, uint16_t port, char ret_error[static DETAIL_MAX]);
 bool listeners_are_open(const struct listeners *listeners);
+/* One of them has no room for another connection. */
+bool listeners_are_full(const struct listeners *listeners);
 
 #endif

@@ -128,23 +128,32 @@ static void enter_refused(struct enforcement *enforcement)
     enter_instead(enforcement, rules.last_resort ? VERDICT_LOCAL_ERROR : VERDICT_NOT_ENFORCED, rules.cause, why);
 }
 
+/* A redirect that serves nobody would have connections wait. */
+static void enter_closed(struct enforcement *enforcement, enum verdict_kind kind, enum cause cause, const char *why)
+{
+    if (keeper_set(enforcement->keeper, kind))
+        enter_instead(enforcement, kind, cause, why);
+    else
+        enter_refused(enforcement);
+}
+
 /* At the start the first relays are awaited. */
 static void enter_without_relay(struct enforcement *enforcement)
 {
     const char *why = children_listen_error(enforcement->children);
     bool starting = !enforcement->had_relays && why[0] == '\0';
-    if (!keeper_set(enforcement->keeper, starting ? VERDICT_TESTING : VERDICT_LOCAL_ERROR)) {
-        enter_refused(enforcement);
-        return;
-    }
-    enter_instead(enforcement, starting ? VERDICT_TESTING : VERDICT_LOCAL_ERROR, CAUSE_NO_RELAY,
-                  why[0] != '\0' ? why : "no relay is listening");
+    enter_closed(enforcement, starting ? VERDICT_TESTING : VERDICT_LOCAL_ERROR, CAUSE_NO_RELAY,
+                 why[0] != '\0' ? why : "no relay is listening");
 }
 
 static void go_up(struct enforcement *enforcement)
 {
     if (!enforcement->relays_ready) {
         enter_without_relay(enforcement);
+        return;
+    }
+    if (enforcement->redirect_lost[0] != '\0') {
+        enter_closed(enforcement, VERDICT_LOCAL_ERROR, CAUSE_REDIRECT_LOST, enforcement->redirect_lost);
         return;
     }
     send_route(enforcement, &enforcement->wanted);
@@ -194,8 +203,18 @@ void enforce_relays_ready(struct enforcement *enforcement, bool ready)
     enforcement->had_relays = enforcement->had_relays || ready;
     if (!ready)
         log_error("no relay is listening any more; web traffic is refused until one is back");
-    /* A redirect that nobody serves would have connections wait. */
     if (ready ? enforcement->verdict.kind != enforcement->wanted.kind : verdict_redirects(enforcement->verdict.kind))
+        enforce_pursue(enforcement, &enforcement->wanted);
+}
+
+void enforce_redirect_tried(struct enforcement *enforcement, const char *why_lost)
+{
+    if (strcmp(enforcement->redirect_lost, why_lost) == 0)
+        return;
+    snprintf(enforcement->redirect_lost, sizeof enforcement->redirect_lost, "%s", why_lost);
+    if (why_lost[0] == '\0')
+        log_notice("redirected connections arrive again");
+    if (verdict_redirects(enforcement->wanted.kind))
         enforce_pursue(enforcement, &enforcement->wanted);
 }
 

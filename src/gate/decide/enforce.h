@@ -20,6 +20,7 @@ struct enforcement {
     struct verdict wanted;     /* by the tests; another one only while the kernel or the relays are not ready for it */
     bool entered;              /* verdict holds one */
     bool relays_ready, had_relays;
+    char redirect_lost[DETAIL_MAX]; /* why redirected connections do not arrive; empty: they do */
     time_t since;
     uint64_t generation; /* of the last route */
 };
@@ -38,5 +39,7 @@ void enforce_rules_lost(struct enforcement *enforcement);
 /* The redirect needs at least one relay that listens. One that was there and is gone changes nothing: the closed port
  * refuses what is redirected to it. The same again is no news. */
 void enforce_relays_ready(struct enforcement *enforcement, bool ready);
+/* Rules of others let no redirected connection arrive, and why; empty: they arrive. The same again is no news. */
+void enforce_redirect_tried(struct enforcement *enforcement, const char *why_lost);
 
 #endif

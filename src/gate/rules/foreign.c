@@ -180,18 +180,6 @@ static void take_rule(const struct nlmsghdr *message, void *data)
 
 /* ---- all of them ---- */
 
-static int dump(struct nfsocket *nfsocket, uint16_t type, void (*take)(const struct nlmsghdr *, void *),
-                struct search *search)
-{
-    unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
-    struct nlmsghdr *message = nfsocket_request(nfsocket, buf, type, NLM_F_DUMP);
-    struct nfgenmsg *nfg = mnl_nlmsg_get_payload(message);
-    struct nfsocket_answer answer = {
-        .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take, .data = search};
-    nfg->nfgen_family = NFPROTO_UNSPEC;
-    return nfsocket_exchange(nfsocket, message, message->nlmsg_len, &answer);
-}
-
 static int look(struct search *search)
 {
     struct nfsocket *nfsocket = nfsocket_new();
@@ -199,9 +187,9 @@ static int look(struct search *search)
     if (!nfsocket)
         return -errno;
     nfsocket_set_deadline(nfsocket, TIMEOUT_MS);
-    r = dump(nfsocket, NFT_MSG_GETCHAIN, take_chain, search);
+    r = nfsocket_dump(nfsocket, NFT_MSG_GETCHAIN, take_chain, search);
     if (r >= 0)
-        r = dump(nfsocket, NFT_MSG_GETRULE, take_rule, search);
+        r = nfsocket_dump(nfsocket, NFT_MSG_GETRULE, take_rule, search);
     nfsocket_free(nfsocket);
     return r;
 }

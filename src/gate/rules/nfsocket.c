@@ -213,3 +213,15 @@ uint32_t nfsocket_portid(const struct nfsocket *nfsocket)
 {
     return mnl_socket_get_portid(nfsocket->mnl);
 }
+
+int nfsocket_dump(struct nfsocket *nfsocket, uint16_t type, void (*take)(const struct nlmsghdr *message, void *data),
+                  void *data)
+{
+    unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
+    struct nlmsghdr *message = nfsocket_request(nfsocket, buf, type, NLM_F_DUMP);
+    struct nfgenmsg *nfg = mnl_nlmsg_get_payload(message);
+    struct nfsocket_answer answer = {
+        .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take, .data = data};
+    nfg->nfgen_family = NFPROTO_UNSPEC;
+    return nfsocket_exchange(nfsocket, message, message->nlmsg_len, &answer);
+}

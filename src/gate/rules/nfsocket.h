@@ -40,6 +40,9 @@ uint32_t nfsocket_take_seq(struct nfsocket *nfsocket, uint32_t count);
 /* Starts a request of nf_tables (NFT_MSG_…) in buf, with a new sequence number. */
 struct nlmsghdr *nfsocket_request(struct nfsocket *nfsocket, unsigned char buf[static NFSOCKET_REQUEST_MAX],
                                   uint16_t type, uint16_t flags);
+/* A dump of all that nf_tables has of a kind (NFT_MSG_GETCHAIN, …); returns like nfsocket_exchange(). */
+int nfsocket_dump(struct nfsocket *nfsocket, uint16_t type, void (*take)(const struct nlmsghdr *message, void *data),
+                  void *data);
 /* 0, the kernel's error, or -errno of the exchange itself (answer->error is 0 then). */
 int nfsocket_exchange(struct nfsocket *nfsocket, const void *data, size_t size, struct nfsocket_answer *answer);
 

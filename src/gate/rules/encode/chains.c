@@ -3,6 +3,7 @@
 
 #include "gate/rules/encode/chains.h"
 
+#include <assert.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 
@@ -32,6 +33,17 @@ static void add_port_match(struct rule *rule, const struct step_match *match, co
     else
         rule_dport(rule, IPPROTO_TCP,
                    match->kind == STEP_MATCH_PLAIN_PORT ? spec->conf->port : spec->conf->listen_port);
+}
+
+static void add_address_match(struct rule *rule, const struct step_match *match)
+{
+    struct addr addr = {0};
+    bool parsed = addr_parse(match->address, 0, &addr);
+    assert(parsed);
+    if (match->kind == STEP_MATCH_TO)
+        rule_daddr(rule, &addr);
+    else
+        rule_nexthop_other(rule, &addr);
 }
 
 static void add_match(struct rule *rule, const struct step_match *match, const struct ruleset_spec *spec)
@@ -66,11 +78,9 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
     case STEP_MATCH_TO_PORT_IN:
         rule_daddr_dport_set(rule, match->family, match->set);
         return;
-    case STEP_MATCH_TO_LOOPBACK:
-        rule_daddr_loopback(rule, match->family);
-        return;
+    case STEP_MATCH_TO:
     case STEP_MATCH_NEXTHOP_OTHER:
-        rule_nexthop_other(rule, match->family);
+        add_address_match(rule, match);
         return;
     case STEP_MATCH_TCP_IN:
     case STEP_MATCH_UDP_IN:

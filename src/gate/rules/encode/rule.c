@@ -282,30 +282,28 @@ void rule_daddr_dport_set(struct rule *rule, int family, const char *set)
     lookup(rule, set);
 }
 
-/* Where redirect sends to. */
-static void compare_loopback(struct rule *rule, enum nft_cmp_ops op, int family)
+static void compare_addr(struct rule *rule, enum nft_cmp_ops op, const struct addr *addr)
 {
-    struct in_addr loopback4 = {htonl(INADDR_LOOPBACK)};
-    if (family == AF_INET)
-        compare(rule, op, &loopback4, sizeof loopback4);
+    if (addr->sa.sa_family == AF_INET)
+        compare(rule, op, &addr->in4.sin_addr, sizeof addr->in4.sin_addr);
     else
-        compare(rule, op, &in6addr_loopback, sizeof in6addr_loopback);
+        compare(rule, op, &addr->in6.sin6_addr, sizeof addr->in6.sin6_addr);
 }
 
-void rule_daddr_loopback(struct rule *rule, int family)
+void rule_daddr(struct rule *rule, const struct addr *addr)
 {
-    load_daddr(rule, family);
-    compare_loopback(rule, NFT_CMP_EQ, family);
+    load_daddr(rule, addr->sa.sa_family);
+    compare_addr(rule, NFT_CMP_EQ, addr);
 }
 
-void rule_nexthop_other(struct rule *rule, int family)
+void rule_nexthop_other(struct rule *rule, const struct addr *addr)
 {
     struct nftnl_expr *expr = add_expr(rule, "rt");
     if (!expr)
         return;
-    nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_KEY, family == AF_INET ? NFT_RT_NEXTHOP4 : NFT_RT_NEXTHOP6);
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_KEY, addr->sa.sa_family == AF_INET ? NFT_RT_NEXTHOP4 : NFT_RT_NEXTHOP6);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_DREG, NFT_REG_1);
-    compare_loopback(rule, NFT_CMP_NEQ, family);
+    compare_addr(rule, NFT_CMP_NEQ, addr);
 }
 
 /* TCP and UDP have the destination port at the same place. */

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "gate/rules/encode/batch.h"
+#include "model/addr.h"
 
 struct rule;
 
@@ -27,8 +28,8 @@ void rule_daddr_local(struct rule *rule);                            /* fib dadd
 void rule_daddr_set(struct rule *rule, int family, const char *set); /* ip daddr @SET, ip6 daddr @SET */
 /* ip daddr . tcp dport @SET */
 void rule_daddr_dport_set(struct rule *rule, int family, const char *set);
-void rule_daddr_loopback(struct rule *rule, int family); /* ip daddr 127.0.0.1, ip6 daddr ::1 */
-void rule_nexthop_other(struct rule *rule, int family);  /* rt ip nexthop != 127.0.0.1: its way is not loopback's */
+void rule_daddr(struct rule *rule, const struct addr *addr);               /* ip daddr ADDR, ip6 daddr ADDR */
+void rule_nexthop_other(struct rule *rule, const struct addr *addr);       /* rt ip nexthop != ADDR */
 void rule_dport(struct rule *rule, uint8_t protocol, uint16_t port);       /* tcp dport PORT */
 void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set); /* tcp dport @SET */
 /* meta l4proto @PROTOCOLS th dport @SET */

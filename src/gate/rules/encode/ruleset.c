@@ -15,8 +15,9 @@
 #define TABLE_COMMENT "rules for web traffic, see penstockd(8)"
 #define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
 
-/* The first six count connections, the others packets. */
+/* The first seven count connections, the others packets. */
 static const char *const counters[] = {
+    "tried",
     "own",
     "bypassed",
     "local",

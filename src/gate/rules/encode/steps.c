@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "gate/rules/encode/sets.h"
+#include "model/trial.h"
 
 #define MODE(mode) (1u << VERDICT_MODE_##mode)
 #define REDIRECTED (MODE(SECURE) | MODE(PLAIN))
@@ -38,8 +39,8 @@ static bool proxies_are_open(const struct ruleset_spec *spec)
 #define TO_IN(version, name)   {.kind = STEP_MATCH_TO_IN, .family = (version), .set = (name)}
 #define TO_PORT_IN(version, name) {.kind = STEP_MATCH_TO_PORT_IN, .family = (version), .set = (name)}
 #define PLAIN_PORT             {.kind = STEP_MATCH_PLAIN_PORT}
-#define TO_LOOPBACK(version)   {.kind = STEP_MATCH_TO_LOOPBACK, .family = (version)}
-#define NEXTHOP_OTHER(version) {.kind = STEP_MATCH_NEXTHOP_OTHER, .family = (version)}
+#define TO(text)               {.kind = STEP_MATCH_TO, .address = (text)}
+#define NEXTHOP_OTHER(text)    {.kind = STEP_MATCH_NEXTHOP_OTHER, .address = (text)}
 #define TCP_IN(name)           {.kind = STEP_MATCH_TCP_IN, .set = (name)}
 #define UDP_IN(name)           {.kind = STEP_MATCH_UDP_IN, .set = (name)}
 #define PORTS_IN(name)         {.kind = STEP_MATCH_PORTS_IN, .set = (name)}
@@ -73,7 +74,11 @@ static const struct step steps[] = {
     STEP(STEP_GUARD, BOTH_SIDES, CLOSED, SOURCE_ROUTE, REJECT, MATCHES(IP_OPTION(IPOPT_SSRR), PORTS_IN(SET_WEB)),
          .packet_counter = "rejected_route", .comment = "source route"),
 
-    /* ---- penstock's own ---- */
+    /* ---- penstock's own: the redirect that it tries, then all that goes to a proxy ---- */
+    STEP(STEP_REDIRECT, STEP_LOCAL, ALWAYS, OWN, TO_RELAY, MATCHES(OWNER_OWN, TO(TRIAL_IPV4), TCP_IN(SET_WEB)),
+         .first_counter = "tried", .comment = "penstock tries its own redirect"),
+    STEP(STEP_REDIRECT, STEP_LOCAL, ALWAYS, OWN, TO_RELAY, MATCHES(OWNER_OWN, TO(TRIAL_IPV6), TCP_IN(SET_WEB)),
+         .first_counter = "tried", .comment = "penstock tries its own redirect"),
     STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN, TO_PORT_IN(AF_INET, SET_OWN4)),
          .label = RULESET_LABEL_OWN, .first_counter = "own", .packet_counter = "own_packets",
          .comment = "penstock to a proxy"),
@@ -107,18 +112,18 @@ static const struct step steps[] = {
     /* A redirected packet of a socket that is bound to an interface keeps to it: it would leave towards a gateway, for
      * 127.0.0.1, and the client would wait for an answer. The output interface is still the old one here, the next hop
      * is the new one. */
-    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, RESET, MATCHES(TO_LOOPBACK(AF_INET), LISTEN_PORT, NEXTHOP_OTHER(AF_INET)),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, RESET, MATCHES(TO("127.0.0.1"), LISTEN_PORT, NEXTHOP_OTHER("127.0.0.1")),
          .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
-    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(TO_LOOPBACK(AF_INET), LISTEN_PORT),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(TO("127.0.0.1"), LISTEN_PORT),
          .packet_counter = "redirected_packets", .comment = "on its way to the relay"),
-    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, RESET, MATCHES(TO_LOOPBACK(AF_INET6), LISTEN_PORT, NEXTHOP_OTHER(AF_INET6)),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, RESET, MATCHES(TO("::1"), LISTEN_PORT, NEXTHOP_OTHER("::1")),
          .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
-    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(TO_LOOPBACK(AF_INET6), LISTEN_PORT),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(TO("::1"), LISTEN_PORT),
          .packet_counter = "redirected_packets", .comment = "on its way to the relay"),
     /* Where no gateway is in between, the next hop does not tell: such packets end here, unanswered. */
-    STEP(STEP_BOUND, STEP_LOCAL, ALWAYS, HOST, DROP, MATCHES(OUT_OTHER, TO_LOOPBACK(AF_INET), LISTEN_PORT),
+    STEP(STEP_BOUND, STEP_LOCAL, ALWAYS, HOST, DROP, MATCHES(OUT_OTHER, TO("127.0.0.1"), LISTEN_PORT),
          .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
-    STEP(STEP_BOUND, STEP_LOCAL, ALWAYS, HOST, DROP, MATCHES(OUT_OTHER, TO_LOOPBACK(AF_INET6), LISTEN_PORT),
+    STEP(STEP_BOUND, STEP_LOCAL, ALWAYS, HOST, DROP, MATCHES(OUT_OTHER, TO("::1"), LISTEN_PORT),
          .packet_counter = "rejected_bound", .comment = "redirected, but the socket is bound to an interface"),
 
     /* ---- the plain ports of the proxies, which penstock itself passed above ---- */

@@ -32,9 +32,9 @@ enum step_match_kind {
     STEP_MATCH_OUT_LOOPBACK,
     STEP_MATCH_OUT_OTHER,
     STEP_MATCH_TO_THIS_HOST,
-    STEP_MATCH_TO_IN,       /* .family, .set */
-    STEP_MATCH_TO_PORT_IN,  /* .family, .set of addresses and TCP ports */
-    STEP_MATCH_TO_LOOPBACK, /* .family */
+    STEP_MATCH_TO_IN,      /* .family, .set */
+    STEP_MATCH_TO_PORT_IN, /* .family, .set of addresses and TCP ports */
+    STEP_MATCH_TO,         /* .address */
     STEP_MATCH_NEXTHOP_OTHER,
     STEP_MATCH_TCP_IN, /* .set of ports */
     STEP_MATCH_UDP_IN,
@@ -53,7 +53,7 @@ enum step_match_kind {
 struct step_match {
     enum step_match_kind kind;
     int family;
-    const char *set;
+    const char *set, *address;
     uint32_t bits;
 };
 
