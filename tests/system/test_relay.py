@@ -380,21 +380,36 @@ def test_the_log_line_of_a_session_says_it_all(lab, daemon):
                      r"\d+ up, \d+ down, \d+\.\d+ s, finished", line), line
 
 
-def own_unit():
-    """The innermost unit that this process is in by version 2 of control groups; None: none."""
-    with open("/proc/self/cgroup", encoding="ascii") as file:
-        path = next((line.strip().split("::", 1)[1] for line in file if line.startswith("0::")), "")
-    return next((part for part in reversed(path.split("/")) if re.search(r"\.(service|scope|slice)$", part)), None)
+@contextlib.contextmanager
+def unit(name):
+    """A control group as systemd makes one for a unit. Yields what a child calls to be in it."""
+    with open("/proc/mounts", encoding="ascii") as file:
+        root = next(line.split()[1] for line in file if line.split()[2] == "cgroup2")
+    group = f"{root}/penstock-test-{os.getpid()}.slice/{name}"
+    os.makedirs(group)
+
+    def enter():
+        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+            file.write("0")
+    try:
+        yield enter
+    finally:
+        os.rmdir(group)
+        os.rmdir(os.path.dirname(group))
+
+
+# A namespace's /sys has no control groups.
+WITH_GROUPS = ["sh", "-c", 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"', "sh"]
 
 
 def test_the_log_line_of_a_session_says_who_made_it(lab, daemon):
-    one = daemon()
-    done = lab.run("host", ["setpriv", "--reuid=65534", "--clear-groups", "curl", "-sk", "https://www4.example/"])
-    assert done.returncode == 0, done.stderr
-    line = one.wait_log(f"-> {labs.WWW4}:443")
-    assert re.search(rf"session {labs.HOST4}:\d+ of uid 65534( \(\S+\))? -> ", line), line
-    if unit := own_unit():
-        assert f" of uid 65534 ({unit}) -> " in line
+    one = daemon(prefix=WITH_GROUPS)
+    with unit("backup.service") as enter:
+        done = lab.run("host", ["setpriv", "--reuid=65534", "--clear-groups", "curl", "-sk", "https://www4.example/"],
+                       preexec_fn=enter)
+        assert done.returncode == 0, done.stderr
+        line = one.wait_log(f"-> {labs.WWW4}:443")
+    assert re.search(rf"session {labs.HOST4}:\d+ of uid 65534 \(backup\.service\) -> ", line), line
 
 
 def test_headers_of_the_configuration_are_sent(lab, daemon, proxy):
