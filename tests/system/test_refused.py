@@ -147,3 +147,20 @@ def test_a_certificate_that_is_asked_for_after_the_handshake_is_shown(lab, daemo
             sock.sendall(b"hello")
             assert sock.recv(5) == b"hello"
         assert len(certificates) == count
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_a_list_of_too_many_cas_is_named(lab, daemon, version):
+    """As HAProxy sends it with the system's CAs as ca-file: 19 KB of names."""
+    subject = "/O=" + "o" * 60 + "".join(f"/OU={c * 60}" for c in "abcd")
+    with open(f"{lab.dir}/pki/many.pem", "w", encoding="ascii") as many:
+        with open(f"{lab.dir}/pki/ca.pem", encoding="ascii") as file:
+            many.write(file.read())
+        for i in range(60):
+            many.write(labs.command(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                                     "-nodes", "-keyout", "/dev/null", "-subj", f"{subject}/CN={i}"]))
+    lab.start_haproxy("gw", ca="many", maximum=version)
+    one = daemon({"Proxy": {"Servers": "gw.example"}}, status=BLOCKED)
+    page = one.status()
+    assert page["cause"] == "tls-too-large", page["detail"]
+    assert "ca-file" in one.cli("status").stdout

@@ -242,6 +242,9 @@ static void fail_protocol(struct tls *tls, int error)
             tls->context->only_tls13 ? 3 : 2);
     else if ((error == UNKNOWN_RECORD_TYPE || error == LENGTH_ERROR) && wolfSSL_get_current_cipher_suite(tls->ssl) == 0)
         say(tls, TLS_FAILURE_PROTOCOL, CAUSE_TLS_NOT_SPOKEN, "%s does not speak TLS", peer_text(tls, peer));
+    else if (error == HANDSHAKE_SIZE_ERROR)
+        say(tls, TLS_FAILURE_PROTOCOL, CAUSE_TLS_TOO_LARGE,
+            "%s sent a message of more than 18 KB in the TLS handshake, which is too large", peer_text(tls, peer));
     else
         say(tls, TLS_FAILURE_PROTOCOL, CAUSE_TLS_FAILED, "TLS with %s failed: %s", peer_text(tls, peer),
             what ? what : "unknown error");
