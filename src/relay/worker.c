@@ -37,6 +37,18 @@ static void telling_cb(struct ev_loop *loop, ev_timer *timer, int events)
         timer_arm(loop, timer, WORKER_TELLING_S);
 }
 
+static void tell_untold(struct worker *worker)
+{
+    uint64_t untold = log_rate_tell(&worker->log_rate);
+    if (untold > 0)
+        log_info("%" PRIu64 " more sessions ended, without a line each (LogRate= of [Limits])", untold);
+}
+
+static void untold_cb(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    tell_untold(timer->data);
+}
+
 /* A part of the descriptors that sessions may have. */
 static size_t lingering_max(size_t max)
 {
@@ -60,6 +72,8 @@ struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max,
     worker->draining.data = worker;
     ev_timer_init(&worker->telling, telling_cb, WORKER_TELLING_S, 0.);
     worker->telling.data = worker;
+    ev_timer_init(&worker->untold, untold_cb, WORKER_UNTOLD_S, 0.);
+    worker->untold.data = worker;
     worker->diag_fd = sockdiag_open();
     source_ports_init(&worker->ports);
     TAILQ_INIT(&worker->sessions);
@@ -83,6 +97,8 @@ void worker_free(struct worker *worker)
     ev_timer_stop(worker->loop, &worker->draining);
     ev_timer_stop(worker->loop, &worker->telling);
     warm_free(worker->warm);
+    ev_timer_stop(worker->loop, &worker->untold);
+    tell_untold(worker);
     lingering_free(worker->lingering);
     buffers_free(worker->buffers);
     settings_unref(worker->settings);
@@ -176,6 +192,16 @@ void worker_note_answer(struct worker *worker, uint16_t port, int http_status, e
     answers_add(&worker->answers, port, http_status, cause, detail);
     if (!ev_is_active(&worker->telling))
         timer_arm(worker->loop, &worker->telling, WORKER_TELLING_S);
+}
+
+bool worker_may_log(struct worker *worker)
+{
+    unsigned per_second = worker->settings ? worker->settings->conf->log_rate : 1;
+    if (log_rate_take(&worker->log_rate, per_second, ev_now(worker->loop)))
+        return true;
+    if (!ev_is_active(&worker->untold))
+        timer_arm(worker->loop, &worker->untold, WORKER_UNTOLD_S);
+    return false;
 }
 
 void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, enum cause cause,

@@ -18,6 +18,7 @@
 #include "relay/close/source_ports.h"
 #include "relay/pump/buffers.h"
 #include "relay/pump/pump.h"
+#include "relay/session/log_rate.h"
 #include "relay/settings.h"
 #include "relay/units.h"
 
@@ -26,6 +27,7 @@
 #define WORKER_TRIES_MAX  3
 #define WORKER_DRAINING_S 60.
 #define WORKER_TELLING_S  2. /* answers wait for others */
+#define WORKER_UNTOLD_S   1. /* so do lines that were not written */
 
 struct session;
 TAILQ_HEAD(session_list, session);
@@ -55,7 +57,9 @@ struct worker {
     ev_timer draining;
     uint64_t losses_told; /* of lingering_lost() */
     ev_tstamp losses_told_at;
-    int diag_fd; /* for sockdiag_is_closed() */
+    struct log_rate log_rate;
+    ev_timer untold; /* then it is said how many lines were not written */
+    int diag_fd;     /* for sockdiag_is_closed() */
     struct source_ports ports;
     worker_trouble_cb *trouble_cb;
     worker_answers_cb *answers_cb; /* NULL, as in the beginning: nobody wants to know */
@@ -83,6 +87,8 @@ void worker_add(struct worker *worker, struct session *session);
 void worker_remove(struct worker *worker, struct session *session);
 /* The last answer to a session's CONNECT. cause CAUSE_NONE: accepted. */
 void worker_note_answer(struct worker *worker, uint16_t port, int http_status, enum cause cause, const char *detail);
+/* A line about a session that has ended may be written; false: it is counted instead. */
+bool worker_may_log(struct worker *worker);
 void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, enum cause cause,
                            const char *detail);
 

@@ -512,3 +512,23 @@ def test_a_long_client_hello_in_one_byte_pieces_keeps_its_name(lab, daemon, prox
             sock.sendall(hello[i:i + 1])
         assert read_exactly(sock, len(hello)) == hello, "not one byte of the ClientHello may change"
     assert fake.connects() == ["sliced.example:443"]
+
+
+def test_many_short_sessions_are_few_lines(lab, daemon):
+    """What a user can make as fast as he likes does not fill the journal; all are counted, and a verdict is told."""
+    one = daemon({"Limits": {"LogRate": "5"}, "Relay": {"Processes": 1}})
+    begin = time.monotonic()
+    for _ in range(100):
+        with lab.connect("host", labs.WWW4, 80) as sock:
+            reset(sock)
+    labs.wait_for(lambda: one.status()["sessions"]["open"] == 0 and one.status()["sessions"]["total"] == 100, what="all sessions")
+
+    def told():
+        log = one.log()
+        return log.count("session 192.0.2.100") + sum(int(n) for n in re.findall(r"(\d+) more sessions ended", log))
+
+    labs.wait_for(lambda: told() == 100, what="every session in a count")
+    assert one.log().count("session 192.0.2.100") <= 5 * (time.monotonic() - begin + 1)
+    lab.fault("reject")
+    one.ask("test")
+    one.wait_log("-> Blocked - Secure channel port not available")

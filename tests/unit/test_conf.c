@@ -91,6 +91,7 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert_int_eq(conf->on_error, CONF_ON_ERROR_BLOCK);
     ck_assert_int_eq(conf->log_level, LOG_LEVEL_INFO);
     ck_assert(conf->log_sessions);
+    ck_assert_uint_eq(conf->log_rate, 50);
     ck_assert_uint_eq(conf->relays, 0);
     conf_free(conf);
     conf_free(NULL);
@@ -693,6 +694,7 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     for (size_t i = 0; i < a->n_bypass_users; i++)
         ck_assert_uint_eq(a->bypass_users[i].uid, b->bypass_users[i].uid);
     ck_assert(a->local_networks == b->local_networks && a->log_sessions == b->log_sessions);
+    ck_assert_uint_eq(a->log_rate, b->log_rate);
     ck_assert(a->on_unavailable == b->on_unavailable && a->on_stop == b->on_stop && a->on_error == b->on_error);
     ck_assert(a->log_level == b->log_level && a->relays == b->relays);
 }
@@ -733,6 +735,7 @@ static const struct choices choices[] = {
     {"Failure", "OnUnavailable", {"block", "direct"}},
     {"Failure", "OnStop", {"open", "block"}},
     {"Failure", "OnError", {"open", "block"}},
+    {"Limits", "LogRate", {"1", "50", "100000"}},
     {"Log", "Level", {"error", "warning", "notice", "info", "debug"}},
     {"Log", "Sessions", {"true", "false"}},
     {"Relay", "Processes", {"0", "1", "64"}},
@@ -797,7 +800,8 @@ START_TEST(every_key_is_printed)
         "RetryMax=30s\nTarget=\n\n[Redirect]\nPorts=80 443\nIntercept=local\nHTTP=request\nNames=prefer\nQUIC=reject\n"
         "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
         "Users=0   # root\n\n"
-        "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Log]\nLevel=info\nSessions=yes\n\n"
+        "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Limits]\nLogRate=50\n\n[Log]\nLevel="
+        "info\nSessions=yes\n\n"
         "[Relay]\nProcesses=0\n");
     free(text);
     conf_free(conf);

@@ -81,6 +81,7 @@ static struct conf *make_conf(bool secure)
     struct conf *conf = calloc(1, sizeof *conf);
     conf->connect_timeout_ms = conf->handshake_timeout_ms = (unsigned)peer_patience(5000);
     conf->log_sessions = true;
+    conf->log_rate = 1000;
     conf->log_level = LOG_LEVEL_INFO;
     conf->secure = secure;
     conf->http = CONF_HTTP_TUNNEL;
@@ -338,6 +339,25 @@ START_TEST(a_session_goes_through_by_name_and_is_logged)
     ck_assert_uint_eq(rig.stats.bytes_down, 23);
     peer_stop(&peer);
     app_close();
+}
+END_TEST
+
+START_TEST(lines_over_the_rate_are_counted_and_said_in_one)
+{
+    struct script script = {.answer = OK "right behind the answer", .drain = true};
+    struct peer peer;
+    rig.worker->settings->conf->log_rate = 2;
+    open_plain(&script, &peer);
+    run_until(strstr(app.got, "right behind the answer"));
+    ck_assert(worker_may_log(rig.worker)); /* of two others */
+    ck_assert(worker_may_log(rig.worker));
+    app_reset();
+    run_until(rig.worker->n == 0);
+    ck_assert_ptr_null(strstr(log_text(), "session 10.0.0.1"));
+    ck_assert(!worker_may_log(rig.worker));
+    run_until(strstr(log_text(), "more sessions ended"));
+    assert_log("2 more sessions ended, without a line each");
+    peer_stop(&peer);
 }
 END_TEST
 
@@ -1781,6 +1801,7 @@ static Suite *session_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_session_goes_through_by_name_and_is_logged);
     tcase_add_test(tcase, without_a_name_it_goes_by_address);
+    tcase_add_test(tcase, lines_over_the_rate_are_counted_and_said_in_one);
     tcase_add_test(tcase, a_client_that_waits_for_the_server_gets_its_greeting);
     tcase_add_test(tcase, a_hello_in_one_byte_pieces_arrives_whole);
     tcase_add_loop_test(tcase, a_bad_answer_is_told_to_an_http_client, 0, n_bad);

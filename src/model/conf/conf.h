@@ -102,7 +102,8 @@ struct conf {
     enum conf_stop on_stop;
     enum conf_on_error on_error;
 
-    /* [Log], [Relay] */
+    /* [Limits], [Log], [Relay] */
+    unsigned log_rate; /* lines a second */
     enum log_level log_level;
     bool log_sessions;
     unsigned relays; /* 0: one per CPU */

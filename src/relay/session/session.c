@@ -79,7 +79,7 @@ static void session_write_log(const struct session *session, enum reason reason,
     char uid[16] = "";
     if (session->uid != SESSION_UID_UNKNOWN)
         snprintf(uid, sizeof uid, "%u", (unsigned)session->uid);
-    if (session->worker->settings && !session->worker->settings->conf->log_sessions)
+    if ((worker->settings && !worker->settings->conf->log_sessions) || !worker_may_log(worker))
         return;
     session_log_write(&(struct session_log){.client = &session->client_address,
                                             .uid = uid[0] ? uid : NULL,
