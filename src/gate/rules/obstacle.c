@@ -74,7 +74,7 @@ static void take_rule(const struct nlmsghdr *message, void *data)
         if (meaning.of_source && meaning.drop && is_foreign(family, table))
             snprintf(
                 search->ret_text, DETAIL_MAX,
-                "table %s %.60s, chain %.60s drops the relays' answers, which cross lo with the web server's address "
+                "table %s %.40s, chain %.40s drops the relays' answers, which cross lo with the web server's address "
                 "as source; add there, before that rule: iifname \"lo\" accept",
                 family_word(family), table, nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN));
     }
@@ -97,14 +97,14 @@ static void examine_chain(struct search *search, const struct nftnl_chain *chain
     if (hook == NF_INET_LOCAL_OUT)
         snprintf(
             search->ret_text, DETAIL_MAX,
-            "table %s %.60s, chain %.60s drops what it does not know, and redirected connections go to this host; add "
+            "table %s %.40s, chain %.40s drops what it does not know, and redirected connections go to this host; add "
             "there: %s daddr %s tcp dport %u accept",
             family_word(family), table, name, ipv6 ? "ip6" : "ip", ipv6 ? "::1" : "127.0.0.1",
             (unsigned)search->conf->listen_port);
     else if (hook == NF_INET_LOCAL_IN)
         snprintf(
             search->ret_text, DETAIL_MAX,
-            "table %s %.60s, chain %.60s drops what it does not know, and redirected connections come in by lo; add "
+            "table %s %.40s, chain %.40s drops what it does not know, and redirected connections come in by lo; add "
             "there: iifname \"lo\" accept",
             family_word(family), table, name);
 }

@@ -106,6 +106,12 @@ static void tell(struct trial *trial, const char *text)
     trial->sink.event_cb(&event, trial->sink.data);
 }
 
+static const char *lost_families(const struct trial *trial)
+{
+    bool ipv4 = trial->attempts[0].outcome == TRIAL_LOST, ipv6 = trial->attempts[1].outcome == TRIAL_LOST;
+    return ipv4 && ipv6 ? "IPv4 and IPv6" : ipv4 ? "IPv4" : "IPv6";
+}
+
 static void judge(struct trial *trial)
 {
     char text[DETAIL_MAX], who[DETAIL_MAX];
@@ -114,7 +120,8 @@ static void judge(struct trial *trial)
         tell(trial, "");
     } else if (says_something(trial) && ++trial->losses >= LOSSES_THAT_SAY) {
         obstacle_find(trial->conf, who);
-        snprintf(text, sizeof text, "a redirected connection does not arrive: %.*s", DETAIL_MAX - 50, who);
+        snprintf(text, sizeof text, "redirected connections over %s do not arrive: %.*s", lost_families(trial),
+                 DETAIL_MAX - 60, who);
         tell(trial, text);
     }
 }
