@@ -62,7 +62,7 @@ class Penstock:
         self.name = "penstock"
         self.secure = secure
         changes = {"Proxy": {"Servers": server}, "Log": {"Sessions": "no", "Level": "warning"},
-                   "Test": {"Interval": "1h"},
+                   "Test": {"Interval": "1h"}, "Redirect": {"HTTP": "tunnel"},  # as the peers do
                    "SecureChannel": {"Enabled": "yes" if secure else "no", "AllowFallback": fallback}}
         self.daemon = lab.daemon(changes).start()
         self.daemon.wait_status(SECURE if secure else PLAIN)
@@ -325,7 +325,7 @@ def idle(lab, one, count):
 def latency(lab, count):
     """Milliseconds from the client's connect to the new rules in the kernel."""
     refused, mistrusted = [], []
-    daemon = lab.daemon({"Test": {"Interval": "1h"}, "Log": {"Sessions": "no"}}).start()
+    daemon = lab.daemon({"Test": {"Interval": "1h"}, "Log": {"Sessions": "no"}, "Redirect": {"HTTP": "tunnel"}}).start()
     monitor = RulesMonitor(lab)
 
     def provoke(times):

@@ -139,6 +139,15 @@ def test_the_proxys_own_page_reaches_the_client(lab, real):
     assert "penstock:" not in text
 
 
+def test_a_tunnel_that_the_proxy_refuses_is_refused_in_its_own_words(lab, real):
+    """WebSocket to port 80."""
+    with lab.connect("host", labs.WWW4, 80) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: www.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        text = read_all(sock)
+    assert text.startswith(b"HTTP/1.1 403 ") and b"penstock" not in text
+    assert {"squid": b"squid", "apache": b"Apache", "tinyproxy": b"tinyproxy"}[real] in text
+
+
 def test_an_aborted_upload_is_no_request(lab, real):
     name = f"aborted-{real}"
     with lab.connect("host", labs.WWW4, 80) as sock:

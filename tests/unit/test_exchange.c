@@ -72,6 +72,36 @@ START_TEST(a_long_field_is_read_and_what_follows_is_given_back)
 }
 END_TEST
 
+static void expect_given_back(const char *text)
+{
+    char back[200];
+    size_t length = 0, count;
+    while (stream_read(stream, back + length, sizeof back - length, &count) == STREAM_OK)
+        length += count;
+    ck_assert_uint_eq(length, strlen(text));
+    ck_assert_mem_eq(back, text, length);
+}
+
+START_TEST(an_answer_that_refuses_can_be_read_once_more)
+{
+    exchange.keeps = true;
+    ck_assert_int_eq(say("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 4"), EXCHANGE_AGAIN);
+    ck_assert_int_eq(say("03 No\r\nContent-Length: 2\r\n"), EXCHANGE_AGAIN);
+    ck_assert_int_eq(say("\r\nno"), EXCHANGE_DONE);
+    ck_assert_int_eq(exchange.answer.status, 403);
+    expect_given_back("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
+}
+END_TEST
+
+START_TEST(one_that_accepts_is_not_the_tunnels)
+{
+    exchange.keeps = true;
+    ck_assert_int_eq(say("HTTP/1.1 200 OK\r\n"), EXCHANGE_AGAIN);
+    ck_assert_int_eq(say("\r\nhi"), EXCHANGE_DONE);
+    expect_given_back("hi");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("exchange");
@@ -79,6 +109,8 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, nothing_is_held_while_the_proxy_thinks);
     tcase_add_test(tcase, a_long_field_is_read_and_what_follows_is_given_back);
+    tcase_add_test(tcase, an_answer_that_refuses_can_be_read_once_more);
+    tcase_add_test(tcase, one_that_accepts_is_not_the_tunnels);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

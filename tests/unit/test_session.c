@@ -505,6 +505,25 @@ START_TEST(another_protocol_gets_a_tunnel)
 }
 END_TEST
 
+/* Many proxies allow CONNECT to port 443 alone: the words are theirs. */
+START_TEST(a_proxy_that_refuses_the_tunnel_for_another_protocol_is_heard)
+{
+    static const char upgrade[] =
+        "GET / HTTP/1.1\r\nHost: www.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    struct script script = {.answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\nX-Why: port\r\n\r\nforbidden"};
+    struct peer peer;
+    open_http(&script, &peer, upgrade);
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert_str_eq(
+        app.got, "HTTP/1.1 403 Forbidden\r\nX-Why: port\r\nContent-Length: 9\r\nConnection: close\r\n\r\nforbidden");
+    ck_assert_ptr_eq(strstr(script.seen->head, "CONNECT www.example:443 HTTP/1.1\r\n"), script.seen->head);
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
 START_TEST(what_is_said_to_another_proxy_goes_to_the_address)
 {
     static const char *const said[] = {"GET http://www.example/ HTTP/1.1\r\nHost: www.example\r\n\r\n",
@@ -1783,6 +1802,7 @@ static TCase *http_case(void)
     tcase_add_test(tcase, a_request_that_can_be_read_in_two_ways_gets_a_page);
     tcase_add_test(tcase, a_407_becomes_a_page_that_says_what_to_configure);
     tcase_add_test(tcase, another_protocol_gets_a_tunnel);
+    tcase_add_test(tcase, a_proxy_that_refuses_the_tunnel_for_another_protocol_is_heard);
     tcase_add_loop_test(tcase, what_is_said_to_another_proxy_goes_to_the_address, 0, 2);
     tcase_add_test(tcase, a_proxy_that_says_nothing_to_a_request_is_an_error_page);
     tcase_add_test(tcase, a_request_waits_for_a_route_and_is_not_lost);

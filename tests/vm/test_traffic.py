@@ -16,7 +16,8 @@ def test_a_user(lab, vm, url):
     assert (code, http) == (0, 200), text
     assert THROUGH_THE_PROXY in text or "asked by 2001:db8:3::1" in text
     assert lab.leaked() == 0 and lab.to_plain_port() == 0
-    assert any(method == "CONNECT" and "www" in target for _, _, method, target, _ in lab.access_log())
+    asked = "GET" if url.startswith("http:") else "CONNECT"
+    assert any(method == asked and "www" in target for _, _, method, target, _ in lab.access_log())
 
 
 @pytest.mark.parametrize("sandbox", ["-p User=tester", "-p DynamicUser=yes -p PrivateTmp=yes -p ProtectSystem=strict",

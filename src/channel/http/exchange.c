@@ -59,19 +59,24 @@ static void drop_line(struct exchange *exchange)
 {
     free(exchange->line);
     exchange->line = NULL;
-    exchange->line_length = exchange->line_size = 0;
+    exchange->line_length = exchange->line_size = exchange->line_at = 0;
 }
 
 static enum exchange_result take_answer(struct exchange *exchange, struct stream *stream)
 {
-    size_t used;
-    enum answer_result result = answer_read(&exchange->answer, exchange->line, exchange->line_length, &used);
+    size_t used, at = exchange->line_at;
+    enum answer_result result = answer_read(&exchange->answer, exchange->line + at, exchange->line_length - at, &used);
     switch (result) {
     case ANSWER_MORE:
+        if (exchange->keeps) {
+            exchange->line_at += used;
+            return EXCHANGE_AGAIN;
+        }
         exchange->line_length -= used;
         memmove(exchange->line, exchange->line + used, exchange->line_length);
         return EXCHANGE_AGAIN;
     case ANSWER_DONE:
+        used = exchange->keeps && exchange->answer.status >= 300 ? 0 : at + used;
         if (stream_unread(stream, exchange->line + used, exchange->line_length - used) < 0)
             return EXCHANGE_NO_MEMORY;
         return EXCHANGE_DONE;

@@ -18,8 +18,10 @@ struct exchange {
     size_t request_at, request_end;
     struct answer answer;
     bool heard;
+    bool keeps; /* what has come of the answer stays: of one that refuses, all is given back to the stream */
     char *line; /* of the answer, what has come of its next line; NULL: nothing */
     size_t line_length, line_size;
+    size_t line_at; /* what was dealt with before, and is kept */
 };
 
 enum exchange_result {
@@ -40,7 +42,7 @@ int exchange_ping(struct exchange *exchange, const struct conf *conf, const char
 /* Reads, then writes: writing to a peer that has already closed can destroy the alert that says why. Before
  * exchange_ask() it only reads. After EXCHANGE_AGAIN call again when the stream is readable, or writable if
  * *ret_want_write. EXCHANGE_DONE: exchange->answer is filled, and what came behind the answer is given back to the
- * stream. */
+ * stream; with exchange->keeps the answer, too, unless it accepts (2xx). */
 enum exchange_result exchange_step(struct exchange *exchange, struct stream *stream, bool *ret_want_write);
 
 /* The first bytes of the answer are here. */

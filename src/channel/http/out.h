@@ -13,7 +13,7 @@ struct out {
 
 static inline void put_bytes(struct out *out, const char *text, size_t length)
 {
-    if (out->used <= out->size && length <= out->size - out->used)
+    if (length > 0 && out->used <= out->size && length <= out->size - out->used)
         memcpy(out->buf + out->used, text, length);
     out->used += length;
 }

@@ -36,7 +36,7 @@ struct tunnel {
     int http_status;
     uint32_t listen_ms, answer_ms;
     uint16_t port;
-    bool ping;
+    bool ping, keep_refusal;
     char host[];
 };
 
@@ -100,8 +100,10 @@ static void tunnel_finish(struct tunnel *tunnel, const struct link_failure *fail
 {
     tunnel_enter(tunnel, TUNNEL_FAILED);
     exchange_fini(&tunnel->exchange);
-    link_free(tunnel->link);
-    tunnel->link = NULL;
+    if (!tunnel->keep_refusal || !tunnel->http_status) {
+        link_free(tunnel->link);
+        tunnel->link = NULL;
+    }
     tunnel->cb(tunnel, failure, tunnel->data);
 }
 
@@ -282,6 +284,7 @@ static struct tunnel *tunnel_new(const struct tunnel_request *request)
     tunnel->conf = request->conf;
     tunnel->port = request->port;
     tunnel->ping = request->ping;
+    tunnel->keep_refusal = tunnel->exchange.keeps = request->keep_refusal;
     tunnel->listen_ms = request->listen_ms;
     tunnel->answer_ms = request->answer_ms;
     return tunnel;
@@ -316,6 +319,14 @@ struct stream *tunnel_take_stream(struct tunnel *tunnel)
 {
     assert(tunnel->state == TUNNEL_OPEN);
     return link_take_stream(tunnel->link);
+}
+
+struct link *tunnel_take_refusal(struct tunnel *tunnel)
+{
+    struct link *link = tunnel->link;
+    assert(tunnel->state == TUNNEL_FAILED);
+    tunnel->link = NULL;
+    return link;
 }
 
 void tunnel_free(struct tunnel *tunnel)

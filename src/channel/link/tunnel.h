@@ -19,6 +19,7 @@ struct tunnel_request {
     const char *host;        /* to be connected with, copied */
     uint16_t port;
     bool ping;          /* host is the proxy itself and is asked OPTIONS *; any HTTP status is good */
+    bool keep_refusal;  /* for tunnel_take_refusal() */
     uint32_t listen_ms; /* hear for so long what the proxy says unasked, before the request is written */
     uint32_t answer_ms; /* limit for the answer; 0: 30 s */
 };
@@ -35,6 +36,10 @@ int tunnel_http_status(const struct tunnel *tunnel);
 
 /* Once open: the stream, now the caller's. Bytes that came right behind the answer are read from it first. */
 struct stream *tunnel_take_stream(struct tunnel *tunnel);
+
+/* In the callback of a failure, if keep_refusal was asked for: the link with the proxy's answer to be read from it, now
+ * the caller's. NULL: there was no answer. */
+struct link *tunnel_take_refusal(struct tunnel *tunnel);
 
 /* Takes NULL; aborts what is under way or was not taken (RST). May be called from the callback. */
 void tunnel_free(struct tunnel *tunnel);

@@ -374,6 +374,20 @@ bool requests_go(struct requests *requests, struct link *link, bool idled, const
     return true;
 }
 
+bool requests_pass_answer(struct requests *requests, struct link *link)
+{
+    assert(requests->state == REQUESTS_LISTEN && !requests->link);
+    requests->link = link;
+    requests->text = malloc(1);
+    if (!requests->text)
+        return false;
+    requests->head = (struct request_head){.minor = 1};
+    requests->sent = true;
+    requests->state = REQUESTS_ASK;
+    requests_start(requests);
+    return true;
+}
+
 struct link *requests_take_link(struct requests *requests)
 {
     struct link *link = requests->link;
@@ -394,7 +408,8 @@ int requests_give_back(struct requests *requests)
     if (!text)
         return -ENOMEM;
     memcpy(text, requests->text, requests->text_length);
-    memcpy(text + requests->text_length, lane_bytes(&requests->up), left);
+    if (left > 0)
+        memcpy(text + requests->text_length, lane_bytes(&requests->up), left);
     if (stream_pending(requests->client) && stream_read(requests->client, text + length, UNREAD_MAX, &n) == STREAM_OK)
         length += n;
     assert(!stream_pending(requests->client));

@@ -82,6 +82,10 @@ void requests_free(struct requests *requests);  /* takes NULL; resets the link, 
 bool requests_go(struct requests *requests, struct link *link, bool idled, const struct conf *conf,
                  const char *default_host, uint16_t port);
 
+/* In the place of requests_start() and all requests: the answer that can be read from this link, taken over, goes to
+ * the client, whose request the owner has asked in another way; then it is over. False: out of memory. */
+bool requests_pass_answer(struct requests *requests, struct link *link);
+
 /* The link of the last answer, if another request may go over it: now the caller's. NULL: there is none, or it is bound
  * to this client. */
 struct link *requests_take_link(struct requests *requests);

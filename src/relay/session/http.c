@@ -107,6 +107,7 @@ static void session_leave_requests(struct session *session)
     session->requests_down = session_down(session);
     requests_free(session->requests);
     session->requests = NULL;
+    session->upgrading = true;
     if (!good)
         session_close(session, REASON_NO_MEMORY, NULL);
     else
@@ -141,6 +142,8 @@ static void session_requests_cb(struct requests *requests, enum requests_event e
         session_leave_requests(session);
         return;
     case REQUESTS_ANSWERED:
+        if (session->upgrading)
+            return;
         worker_note_answer(session->worker, addr_port(&session->destination), 200, CAUSE_NONE, "");
         session_put_link(session);
         session->tries = 0;
@@ -166,6 +169,19 @@ void session_begin_requests(struct session *session)
     session_drop_way(session); /* if one was being opened to the address */
     session_enter(session, SESSION_REQUESTS);
     requests_start(session->requests);
+}
+
+void session_pass_refusal(struct session *session, struct link *link)
+{
+    session->requests = requests_new(&session->worker->pump_means, session->client, session_requests_cb, session);
+    if (!session->requests)
+        link_free(link);
+    if (!session->requests || !requests_pass_answer(session->requests, link)) {
+        session_close(session, REASON_NO_MEMORY, NULL);
+        return;
+    }
+    session_drop_way(session);
+    session_enter(session, SESSION_REQUESTS);
 }
 
 /* ---- time ---- */

@@ -105,6 +105,8 @@ static void session_tunnel_failed(struct session *session, const struct link_fai
         session_try_address(session, failure);
     else if (failure->reason == REASON_PROXY_REFUSED && may_hear_name)
         session_await_name(session, failure);
+    else if (session->upgrading && session->http_status && session->http_status != 407)
+        session_pass_refusal(session, tunnel_take_refusal(session->tunnel));
     else
         session_way_failed(session, failure);
 }
@@ -233,7 +235,8 @@ static void session_link_cb(struct link *link, const struct link_failure *failur
     struct tunnel_request request = {.conf = session->settings->conf,
                                      .host =
                                          destination_host(session->target, session->name, &session->destination, text),
-                                     .port = addr_port(&session->destination)};
+                                     .port = addr_port(&session->destination),
+                                     .keep_refusal = session->upgrading};
     session->tunnel = tunnel_start(session->worker->loop, link, &request, session_tunnel_cb, session);
     session->link = NULL;
     if (!session->tunnel)

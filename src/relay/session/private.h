@@ -60,6 +60,7 @@ struct session {
     struct first_bytes head;
     int http_status, name_status; /* of the last CONNECT, of the one for a name that could not be reached; 0: none */
     struct pump pump;
+    bool upgrading;            /* a tunnel for a request that asks for another protocol */
     struct requests *requests; /* NULL: none; for the client, then also in SESSION_DIAL and SESSION_HELD */
     uint64_t requests_answered, requests_up, requests_down; /* of those before a tunnel */
     uint64_t way;                                           /* the worker's, of the last dial */
@@ -85,6 +86,8 @@ void session_hearing_timer(struct session *session);
 /* ---- http.c: the session may have ended when one of the first three returns ---- */
 /* What the client says is plain HTTP, each request for itself. */
 void session_begin_requests(struct session *session);
+/* CONNECT for a request was refused: the proxy's answer, which can be read from link, is the client's. */
+void session_pass_refusal(struct session *session, struct link *link);
 /* The request goes over link, which is taken over; idled: it has waited. */
 void session_ask(struct session *session, struct link *link, bool idled);
 /* The same over a link that is there already. False: there is none. */
