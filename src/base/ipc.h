@@ -96,7 +96,7 @@ struct ipc_session {
     struct addr proxy;
     uint64_t bytes_up, bytes_down;
     uint64_t age_ms;
-    char state[16]; /* "sniff", "dial", "held", "open", … */
+    char state[16]; /* "sniff", "dial", "held", "open", "idle" (between two requests of plain HTTP), … */
 };
 
 struct ipc_message {

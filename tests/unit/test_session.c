@@ -429,6 +429,14 @@ static void open_http(struct script *script, struct peer *peer, const char *text
     begin(text, strlen(text));
 }
 
+static void expect_listed_state(const char *state)
+{
+    struct ipc_session session;
+    worker_list_start(rig.worker);
+    ck_assert(worker_list_peek(rig.worker, &session));
+    ck_assert_str_eq(session.state, state);
+}
+
 START_TEST(plain_http_goes_request_by_request)
 {
     struct script script = {.answer = HTTP_OK, .drain = true};
@@ -436,6 +444,7 @@ START_TEST(plain_http_goes_request_by_request)
     char expected[200], proxy[ADDR_TEXT_MAX];
     open_http(&script, &peer, HTTP_HELLO);
     run_until(app.n == strlen(HTTP_OK));
+    expect_listed_state("idle");
     ck_assert_str_eq(app.got, HTTP_OK);
     ck_assert_str_eq(script.seen->head, HTTP_SENT);
     ck_assert_uint_eq(rig.stats.bytes_up, sizeof HTTP_SENT - 1);
@@ -626,6 +635,19 @@ START_TEST(a_blocked_verdict_ends_a_client_of_plain_http)
     ck_assert_str_eq(app.got, HTTP_OK);
     assert_log("cut because the verdict became blocked");
     app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_request_on_its_way_is_an_open_session)
+{
+    struct script script = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhalf", .drain = true};
+    struct peer peer;
+    open_http(&script, &peer, HTTP_HELLO);
+    run_until(strstr(app.got, "half"));
+    expect_listed_state("open");
+    app_reset();
     settle();
     peer_stop(&peer);
 }
@@ -1808,6 +1830,7 @@ static TCase *http_case(void)
     tcase_add_test(tcase, a_request_waits_for_a_route_and_is_not_lost);
     tcase_add_test(tcase, a_link_is_used_by_one_client_after_the_other);
     tcase_add_test(tcase, a_blocked_verdict_ends_a_client_of_plain_http);
+    tcase_add_test(tcase, a_request_on_its_way_is_an_open_session);
     tcase_add_test(tcase, half_an_answer_ends_in_an_error);
     return tcase;
 }

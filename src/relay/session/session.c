@@ -304,6 +304,14 @@ void session_begin(struct worker *worker, int fd, const struct addr *client, con
     session_hear(session);
 }
 
+/* "open" is what carries bytes, whatever carries it. */
+static const char *session_state_text(const struct session *session)
+{
+    if (session->state != SESSION_REQUESTS)
+        return states[session->state].text;
+    return requests_are_idle(session->requests) ? "idle" : states[SESSION_OPEN].text;
+}
+
 void session_describe(const struct session *session, struct ipc_session *ret_description)
 {
     *ret_description = (struct ipc_session){
@@ -319,5 +327,5 @@ void session_describe(const struct session *session, struct ipc_session *ret_des
         .age_ms = (uint64_t)((ev_now(session->worker->loop) - session->began_at) * 1e3),
     };
     snprintf(ret_description->name, sizeof ret_description->name, "%s", session->name ? session->name : "");
-    snprintf(ret_description->state, sizeof ret_description->state, "%s", states[session->state].text);
+    snprintf(ret_description->state, sizeof ret_description->state, "%s", session_state_text(session));
 }
