@@ -12,40 +12,31 @@
 /* What is known of one server on one port. */
 enum answer { ANSWER_OPEN, ANSWER_GOOD, ANSWER_TCP_FAILED, ANSWER_AUTH_FAILED };
 
-/* A stage that a complete report leaves unfinished will never pass. */
-static enum test_outcome settled(const struct server_report *server, enum stage stage, bool complete)
+static enum answer secure_answer(const struct server_report *server)
 {
-    if (stage_has_ended(&server->stages[stage]))
-        return server->stages[stage].outcome;
-    return complete ? TEST_FAILED : TEST_RUNNING;
-}
-
-static enum answer secure_answer(const struct server_report *server, bool complete)
-{
-    enum test_outcome tcp = settled(server, STAGE_SECURE_TCP, complete);
-    enum test_outcome auth = settled(server, STAGE_MUTUAL_AUTH, complete);
-    if (tcp == TEST_FAILED)
+    const struct test_stage *tcp = &server->stages[STAGE_SECURE_TCP], *auth = &server->stages[STAGE_MUTUAL_AUTH];
+    if (tcp->outcome == TEST_FAILED)
         return ANSWER_TCP_FAILED;
-    if (tcp == TEST_RUNNING || auth == TEST_RUNNING)
+    if (!stage_has_ended(tcp) || !stage_has_ended(auth))
         return ANSWER_OPEN;
-    return auth == TEST_PASSED ? ANSWER_GOOD : ANSWER_AUTH_FAILED;
+    return auth->outcome == TEST_PASSED ? ANSWER_GOOD : ANSWER_AUTH_FAILED;
 }
 
-static enum answer plain_answer(const struct server_report *server, bool complete)
+static enum answer plain_answer(const struct server_report *server)
 {
-    enum test_outcome tcp = settled(server, STAGE_PLAIN_TCP, complete);
-    if (tcp == TEST_RUNNING)
+    const struct test_stage *tcp = &server->stages[STAGE_PLAIN_TCP];
+    if (!stage_has_ended(tcp))
         return ANSWER_OPEN;
-    return tcp == TEST_PASSED ? ANSWER_GOOD : ANSWER_TCP_FAILED;
+    return tcp->outcome == TEST_PASSED ? ANSWER_GOOD : ANSWER_TCP_FAILED;
 }
 
-typedef enum answer answer_of(const struct server_report *server, bool complete);
+typedef enum answer answer_of(const struct server_report *server);
 
 /* The first good one that no better-placed server can still overtake. */
 static const struct server_report *find_good(const struct test_report *report, answer_of *answer)
 {
     for (uint32_t i = 0; i < report->n_servers; i++) {
-        enum answer known = answer(&report->servers[i], report->complete);
+        enum answer known = answer(&report->servers[i]);
 
         if (known == ANSWER_GOOD)
             return &report->servers[i];
@@ -58,7 +49,7 @@ static const struct server_report *find_good(const struct test_report *report, a
 static const struct server_report *find_answer(const struct test_report *report, answer_of *answer, enum answer wanted)
 {
     for (uint32_t i = 0; i < report->n_servers; i++)
-        if (answer(&report->servers[i], report->complete) == wanted)
+        if (answer(&report->servers[i]) == wanted)
             return &report->servers[i];
     return NULL;
 }
@@ -116,7 +107,7 @@ static void make_plain(const struct server_report *server, bool fallback, struct
 static const struct server_report *find_mistrusted(const struct test_report *report)
 {
     for (uint32_t i = 0; i < report->n_servers; i++)
-        if (secure_answer(&report->servers[i], report->complete) == ANSWER_AUTH_FAILED &&
+        if (secure_answer(&report->servers[i]) == ANSWER_AUTH_FAILED &&
             !cause_is_of_this_host(report->servers[i].stages[STAGE_MUTUAL_AUTH].cause))
             return &report->servers[i];
     return find_answer(report, secure_answer, ANSWER_AUTH_FAILED);
@@ -165,7 +156,22 @@ static bool decide_plain(const struct test_report *report, const struct conf *co
     return true;
 }
 
-bool verdict_decide(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
+/* What was not tested is neither good nor bad: it leads to no port, to no open gate, and calls nobody mistrusted. */
+static void make_unfinished(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
+{
+    const struct server_report *server = conf->secure ? find_answer(report, secure_answer, ANSWER_OPEN) : NULL;
+    enum stage stage = STAGE_PLAIN_TCP;
+    if (server)
+        stage = stage_has_ended(&server->stages[STAGE_SECURE_TCP]) ? STAGE_MUTUAL_AUTH : STAGE_SECURE_TCP;
+    else
+        server = find_answer(report, plain_answer, ANSWER_OPEN);
+    assert(server);
+    *ret_verdict = (struct verdict){.kind = VERDICT_TESTING};
+    fill_server(ret_verdict, server);
+    set_detail(ret_verdict, server, stage);
+}
+
+static bool decide(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
 {
     const struct server_report *server;
     if (!conf->secure)
@@ -187,6 +193,16 @@ bool verdict_decide(const struct test_report *report, const struct conf *conf, s
     if (conf->allow_fallback)
         return decide_plain(report, conf, ret_verdict);
     make_unreachable(report, conf, false, ret_verdict);
+    return true;
+}
+
+bool verdict_decide(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict)
+{
+    if (decide(report, conf, ret_verdict))
+        return true;
+    if (!report->complete)
+        return false;
+    make_unfinished(report, conf, ret_verdict);
     return true;
 }
 

@@ -38,9 +38,10 @@ struct verdict {
 };
 
 /* True when what the report holds decides, whatever the stages still running will say; *ret_verdict untouched
- * otherwise. A complete report always decides. With several servers: the first in order that passed both tests, and a
- * better-placed one that is still being tested is waited for; else Mutual Auth Failed if any passed TCP, or Local error
- * where nothing but this host's own files or means failed; else the fallback rows. */
+ * otherwise. A complete report always decides: where a test that matters was not done, that is Testing. With several
+ * servers: the first in order that passed both tests, and a better-placed one that is still being tested is waited for;
+ * else Mutual Auth Failed if any passed TCP, or Local error where nothing but this host's own files or means failed;
+ * else the fallback rows. */
 bool verdict_decide(const struct test_report *report, const struct conf *conf, struct verdict *ret_verdict);
 
 /* Static strings. Reason and cure are NULL when connected; the cure is for when no cause is known. */

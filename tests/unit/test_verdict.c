@@ -263,7 +263,7 @@ static struct verdict decide(struct test_report *report, const struct conf *conf
     return verdict;
 }
 
-START_TEST(an_abandoned_stage_of_a_complete_report_has_failed)
+START_TEST(an_abandoned_stage_of_a_complete_report_decides_nothing)
 {
     struct conf *conf = make_conf(1 | 2);
     struct test_report report = {.n_servers = 1};
@@ -271,14 +271,23 @@ START_TEST(an_abandoned_stage_of_a_complete_report_has_failed)
     struct verdict verdict;
     fill_server(&report.servers[0], &in_auth, 0, true);
     verdict = decide(&report, conf);
-    ck_assert_int_eq(verdict.kind, VERDICT_AUTH_FAILED);
+    ck_assert_int_eq(verdict.kind, VERDICT_TESTING);
     ck_assert_int_eq(verdict.cause, CAUSE_TEST_UNFINISHED);
     ck_assert_str_eq(verdict.detail, "gw0.example: test of mutual authentication did not end");
 
+    /* Neither to the plain port, which answers, nor past the proxy. */
+    conf->on_unavailable = CONF_UNAVAILABLE_DIRECT;
     fill_server(&report.servers[0], &in_tcp, 0, true);
+    report.servers[0].stages[STAGE_PLAIN_TCP].outcome = TEST_PASSED;
     verdict = decide(&report, conf);
-    ck_assert_int_eq(verdict.kind, VERDICT_NO_PROXY);
-    ck_assert_str_ne(verdict.detail, "");
+    ck_assert_int_eq(verdict.kind, VERDICT_TESTING);
+    ck_assert_str_eq(verdict.detail, "gw0.example: test of TCP to the secure port did not end");
+
+    conf->secure = false;
+    report.servers[0].stages[STAGE_PLAIN_TCP].outcome = TEST_NOT_DONE;
+    verdict = decide(&report, conf);
+    ck_assert_int_eq(verdict.kind, VERDICT_TESTING);
+    ck_assert_str_eq(verdict.detail, "gw0.example: test of TCP to the plain port did not end");
     free(conf);
 }
 END_TEST
@@ -394,7 +403,7 @@ int main(void)
     tcase_add_loop_test(table, a_complete_report_decides_as_the_table_says, 1, SERVERS_MAX + 1);
     tcase_add_loop_test(table, an_unfinished_report_decides_only_when_every_end_agrees, 1, SERVERS_MAX + 1);
     tcase_add_loop_test(table, a_stage_not_begun_counts_like_a_running_one, 1, SERVERS_MAX);
-    tcase_add_test(details, an_abandoned_stage_of_a_complete_report_has_failed);
+    tcase_add_test(details, an_abandoned_stage_of_a_complete_report_decides_nothing);
     tcase_add_test(details, a_report_without_servers_never_connects);
     tcase_add_test(details, the_detail_is_of_the_server_that_decides);
     tcase_add_test(details, only_files_and_means_of_this_host_are_its_own_fault);
