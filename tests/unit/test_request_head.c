@@ -103,6 +103,9 @@ START_TEST(configured_fields_are_added_and_never_come_from_the_client)
                   80,
                   ABS("a.example/x", "a.example") "X-User-Id: 7\r\nVia: 1.1 penstock\r\nX-User: root\r\n"
                                                   "Proxy-Authorization: Basic eDp5\r\n\r\n");
+    conf.headers[1] = (char *)"X_Other: 1";
+    expect_onward(&conf, GET "x-other: me\r\nX_OTHER: me\r\n\r\n", 80,
+                  ABS("a.example/x", "a.example") "Via: 1.1 penstock\r\nX-User: root\r\nX_Other: 1\r\n\r\n");
     ck_assert(request_field_is_ours("x_uSER", 6, &conf));
     ck_assert(request_field_is_ours("content-length", 14, &conf));
     ck_assert(!request_field_is_ours("x-use", 5, &conf));

@@ -548,6 +548,7 @@ START_TEST(a_dead_idle_link_is_replaced_once)
     shutdown(rig.proxy.fd, SHUT_RDWR);
     say(&rig.client, GET GET);
     run_until(rig.links == 2);
+    ck_assert(rig.requests->want_fresh); /* another one that rests may be dead, too */
     expect(&rig.proxy, GET_SENT);
     say(&rig.proxy, OK(1, "2"));
     expect(&rig.client, OK(1, "2"));
