@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
+
 #define BACKLOG 16
 
 /* ---- servers ---- */
@@ -177,9 +179,7 @@ const char *peer_make_pki(void)
 
 void peer_remove_pki(void)
 {
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", pki_directory);
-    if (system(command) != 0)
+    if (!remove_tree(pki_directory))
         fprintf(stderr, "%s is left behind\n", pki_directory);
 }
 

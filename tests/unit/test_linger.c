@@ -18,6 +18,7 @@
 #include "base/sandbox.h"
 #include "base/stream_fd.h"
 #include "relay/close/linger.h"
+#include "under_filter.h"
 
 #define STALLED_S   0.4
 #define BUFFER_SIZE 4096
@@ -325,6 +326,7 @@ int main(void)
         tcase_add_exit_test(tcase, under_the_filter_every_byte_arrives_too, EXIT_SUCCESS);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
+    under_filter(FILTER_RELAY);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -15,6 +15,7 @@
 #include "base/sandbox.h"
 #include "channel/net/resolve.h"
 #include "loop_peer.h"
+#include "under_filter.h"
 
 #define TYPE_A    1
 #define TYPE_AAAA 28
@@ -428,6 +429,7 @@ int main(void)
 {
     SRunner *runner = srunner_create(suite());
     int failed;
+    under_filter(FILTER_PROBER);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "loop_peer.h"
 #include "relay/listener.h"
+#include "under_filter.h"
 
 #define GUARD_S    20. /* a test that hangs is ended and fails */
 #define GOT_MAX    200000
@@ -1906,6 +1907,7 @@ int main(void)
 {
     peer_make_pki();
     SRunner *runner = srunner_create(session_suite());
+    under_filter(FILTER_RELAY);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "link_run.h"
+#include "under_filter.h"
 
 /* ---- CONNECT ---- */
 
@@ -445,6 +446,7 @@ int main(void)
     int failed;
     peer_make_pki();
     runner = srunner_create(suite());
+    under_filter(FILTER_RELAY);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

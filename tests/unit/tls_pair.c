@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
 #include "tls_pair.h"
 
 #include <check.h>
@@ -9,6 +11,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "remove_tree.h"
 
 #define STEPS_MAX      5000
 #define PIECES_AT_ONCE 20
@@ -27,10 +31,8 @@ void pki_make(void)
 
 void pki_remove(void)
 {
-    char command[512];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    if (system(command) != 0)
-        perror(command);
+    if (!remove_tree(directory))
+        perror(directory);
 }
 
 const char *pki(const char *name)
