@@ -169,15 +169,19 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     }
 }
 
-static void readable_cb(struct ev_loop *loop, ev_io *io, int events)
+void gate_link_hear(struct gate_link *link)
 {
-    struct gate_link *link = io->data;
     struct ipc_message message;
     int fd, result;
     while ((result = ipc_receive(IPC_FD, &message, &fd)) == 1)
         take_message(link, &message, fd); /* ipc_receive() lets a descriptor come with a configuration alone */
     if (result < 0)
         end(link, "from", result);
+}
+
+static void readable_cb(struct ev_loop *loop, ev_io *io, int events)
+{
+    gate_link_hear(io->data);
 }
 
 /* ---- life ---- */

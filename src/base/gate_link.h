@@ -33,6 +33,10 @@ struct gate_link *gate_link_new(struct ev_loop *loop, enum filter_role role, con
 int gate_link_run(struct gate_link *link);
 void gate_link_free(struct gate_link *link); /* takes NULL; the loop stays */
 
+/* Hears now what the gate has said, not at the next turn of the loop: cbs are called from here. For who has just got
+ * something that the gate let come, and must know what it said before. */
+void gate_link_hear(struct gate_link *link);
+
 /* A report, trouble or addresses: sent now or as soon as there is room; one of the same type that still waits is
  * replaced. */
 void gate_link_send(struct gate_link *link, const struct ipc_message *message);

@@ -93,6 +93,9 @@ static bool accept_one(struct listener *listener)
         close(fd);
         return true;
     }
+    /* The rules that redirected it may have come since this turn of the loop began, and their route before them. */
+    if (listener->worker->hear_cb)
+        listener->worker->hear_cb(listener->worker->data);
     session_begin(listener->worker, fd, &client, &destination, &listener->address);
     return true;
 }

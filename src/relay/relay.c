@@ -97,6 +97,12 @@ static void ask_cb(uint64_t cgroup, void *data)
     (void)gate_link_offer(relay->gate, &message);
 }
 
+static void hear_cb(void *data)
+{
+    struct relay *relay = data;
+    gate_link_hear(relay->gate);
+}
+
 /* ---- configuration ---- */
 
 static void close_listeners(struct relay *relay)
@@ -206,6 +212,7 @@ static bool relay_init(struct relay *relay)
         return false;
     }
     relay->worker->answers_cb = answers_cb;
+    relay->worker->hear_cb = hear_cb;
     relay->worker->units.ask_cb = ask_cb;
     relay->worker->units.data = relay;
     relay->gate = gate_link_new(relay->loop, FILTER_RELAY, &cbs, relay);

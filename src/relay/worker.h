@@ -39,6 +39,9 @@ typedef void worker_trouble_cb(uint64_t generation, enum reason reason, enum cau
 /* Some of the proxy's answers to CONNECT. False: not now, they are kept. */
 typedef bool worker_answers_cb(const struct answers *answers, void *data);
 
+/* Whoever sets the route does it now, if there is another. */
+typedef void worker_hear_cb(void *data);
+
 struct worker {
     struct ev_loop *loop;
     struct stats *stats;
@@ -64,6 +67,7 @@ struct worker {
     worker_trouble_cb *trouble_cb;
     worker_answers_cb *answers_cb; /* NULL, as in the beginning: nobody wants to know */
     struct answers answers;        /* since they were told last */
+    worker_hear_cb *hear_cb;       /* before a connection is taken; NULL: the route comes by itself */
     struct units units;
     ev_timer telling;
     void *data;

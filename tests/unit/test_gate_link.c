@@ -27,6 +27,7 @@
 static struct child {
     struct gate_link *link;
     uint64_t list_id, told;
+    uint64_t route; /* generation of the latest */
 } child;
 
 static bool configure_cb(struct conf *conf, uint32_t index, struct ipc_conf_done *ret_done, void *data)
@@ -66,6 +67,18 @@ static void say_much(uint64_t test_id)
     }
 }
 
+/* Says that it is busy, and is until a route has come: the loop cannot bring it. */
+static void await_route(void)
+{
+    struct ipc_message message = {.type = IPC_TROUBLE, .trouble = {.generation = child.route}};
+    uint64_t before = child.route;
+    gate_link_send(child.link, &message);
+    while (child.route == before)
+        gate_link_hear(child.link);
+    message.trouble.generation = child.route;
+    gate_link_send(child.link, &message);
+}
+
 static void message_cb(const struct ipc_message *message, void *data)
 {
     assert(data == &child); /* check would write its notes into IPC_FD, in whose place it had its own */
@@ -75,6 +88,10 @@ static void message_cb(const struct ipc_message *message, void *data)
         room_cb(data);
     } else if (message->type == IPC_TEST) {
         say_much(message->test.test_id);
+    } else if (message->type == IPC_ROUTE) {
+        child.route = message->route.generation;
+    } else if (message->type == IPC_ALLOWED) {
+        await_route();
     }
 }
 
@@ -211,6 +228,20 @@ START_TEST(it_is_confined_before_it_has_a_configuration)
 }
 END_TEST
 
+START_TEST(a_route_is_heard_within_a_turn_of_the_loop)
+{
+    struct ipc_message route;
+    ipc_begin(&route, IPC_ROUTE);
+    route.route.generation = 7;
+    say(IPC_ALLOWED, 1);
+    ck_assert_uint_eq(hear()->type, IPC_TROUBLE);
+    ck_assert_uint_eq(gate.message.trouble.generation, 0);
+    ck_assert_int_eq(ipc_send(gate.fd, &route, -1), 0);
+    ck_assert_uint_eq(hear()->type, IPC_TROUBLE);
+    ck_assert_uint_eq(gate.message.trouble.generation, 7);
+}
+END_TEST
+
 START_TEST(a_list_that_does_not_fit_goes_on_when_there_is_room)
 {
     say(IPC_SESSIONS, 17);
@@ -275,6 +306,7 @@ int main(void)
     tcase_add_test(tests, a_configuration_is_taken);
     tcase_add_test(tests, a_configuration_that_cannot_be_used_is_answered_again_and_again);
     tcase_add_test(tests, it_is_confined_before_it_has_a_configuration);
+    tcase_add_test(tests, a_route_is_heard_within_a_turn_of_the_loop);
     tcase_add_test(tests, a_list_that_does_not_fit_goes_on_when_there_is_room);
     tcase_add_test(tests, the_last_of_each_kind_arrives);
     tcase_add_test(tests, it_ends_when_the_gate_says_what_nobody_understands);
