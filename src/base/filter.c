@@ -152,6 +152,8 @@ static const int allowed[] = {
 #if SANITIZERS
     /* what AddressSanitizer and LeakSanitizer do at exit and for a report */
     SCMP_SYS(clone),
+    SCMP_SYS(getdents),
+    SCMP_SYS(getdents64),
     SCMP_SYS(ptrace),
     SCMP_SYS(wait4),
     SCMP_SYS(prctl),
