@@ -20,7 +20,9 @@ class Kernel:
         self.library, self.path = f"{lab.dir}/refusing_kernel.so", f"{lab.dir}/refused"
         if not os.path.exists(self.library):
             labs.command(["cc", "-std=gnu11", "-shared", "-fPIC", "-o", self.library, f"{HERE}/refusing_kernel.c", "-ldl"])
-        self.environment = {"LD_PRELOAD": self.library, "REFUSED_EXPRESSIONS": self.path}
+        self.environment = {
+            "LD_PRELOAD": self.library, "REFUSED_EXPRESSIONS": self.path,
+            "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}  # we are before it
 
     def refuse(self, *names):
         with open(f"{self.path}.new", "w", encoding="ascii") as file:
