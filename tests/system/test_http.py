@@ -70,19 +70,24 @@ def test_two_hosts_on_one_connection(lab, real):
             assert f"hello from {name}".encode() in one.getresponse().read()
 
 
-@pytest.mark.parametrize("how", ["length", "chunked", "expect"])
-def test_uploads_arrive_whole(lab, real, how):
-    if how == "chunked" and real == "tinyproxy":
-        pytest.skip("tinyproxy 1.11 knows no chunked requests")
+def upload(lab, real, how, *more):
     data, name = pattern(3 * MB), f"up-{real}-{how}"
     path = lab.make_file(f"body-{real}", 1)
     with open(path, "wb") as file:
         file.write(data)
-    more = {"length": ["-H", "Expect:"], "chunked": ["-H", "Transfer-Encoding: chunked"],
-            "expect": ["-H", "Expect: 100-continue"]}[how]
     assert lab.curl(f"http://www4.example/upload/{name}", "-T", path, *more, timeout=30)[:2] == (0, 201)
     with open(f"{lab.shm}/upload/{name}", "rb") as file:
         assert file.read() == data
+
+
+@pytest.mark.parametrize("how, field", [("length", "Expect:"), ("expect", "Expect: 100-continue")])
+def test_uploads_arrive_whole(lab, real, how, field):
+    upload(lab, real, how, "-H", field)
+
+
+@pytest.mark.parametrize("real", ["squid", "apache"], indirect=True)  # tinyproxy 1.11 knows no chunked requests
+def test_uploads_in_chunks_arrive_whole(lab, real):
+    upload(lab, real, "chunked", "-H", "Transfer-Encoding: chunked")
 
 
 def test_a_range_is_a_range(lab, real):
@@ -163,13 +168,14 @@ def test_an_aborted_upload_is_no_request(lab, real):
 
 def test_requests_go_over_the_secure_channel_and_are_counted(lab, daemon):
     one = daemon()
+    since = len(lab.access_log())
     with connection(lab) as client:
         for _ in range(3):
             client.request("GET", "/")
             assert client.getresponse().read()
     line = one.wait_log(f"-> {labs.WWW4}:80")
     assert "(www.example) via secure" in line and " 3 requests, " in line and line.endswith("finished")
-    targets = [(method, target) for _, _, method, target, _ in lab.access_log()]
+    targets = [(method, target) for _, _, method, target, _ in lab.access_log()[since:]]
     assert ("GET", "http://www.example/") in targets
     assert ("CONNECT", "www.example:80") not in targets
 
