@@ -74,10 +74,10 @@ static bool match_proxies(const struct conf *conf, const struct subject *subject
     return conf->protect_proxies && subject->plain_proxy;
 }
 
-static bool match_users(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool in_users(const struct conf_user *users, size_t count, const struct subject *subject, size_t *ret_entry)
 {
-    for (size_t i = 0; i < conf->n_bypass_users && subject->has_uid; i++) {
-        if (conf->bypass_users[i].uid == subject->uid) {
+    for (size_t i = 0; i < count && subject->has_uid; i++) {
+        if (users[i].uid == subject->uid) {
             *ret_entry = i;
             return true;
         }
@@ -96,7 +96,12 @@ static bool in_networks(const struct prefix *networks, size_t count, const struc
     return false;
 }
 
-static bool match_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_bypass_users(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return in_users(conf->bypass_users, conf->n_bypass_users, subject, ret_entry);
+}
+
+static bool match_bypass_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
 {
     return in_networks(conf->bypass_networks, conf->n_bypass_networks, &subject->destination, ret_entry);
 }
@@ -104,6 +109,21 @@ static bool match_networks(const struct conf *conf, const struct subject *subjec
 static bool match_bypass_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
 {
     return in_ports(conf->bypass_ports, conf->n_bypass_ports, &subject->destination, ret_entry);
+}
+
+static bool match_block_users(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return in_users(conf->block_users, conf->n_block_users, subject, ret_entry);
+}
+
+static bool match_block_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return in_networks(conf->block_networks, conf->n_block_networks, &subject->destination, ret_entry);
+}
+
+static bool match_block_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+{
+    return in_ports(conf->block_ports, conf->n_block_ports, &subject->destination, ret_entry);
 }
 
 static bool match_local_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
@@ -143,9 +163,12 @@ static const struct row {
     [POLICY_ROW_OWN] = {POLICY_DIRECT, true, match_own, "penstock's own traffic"},
     [POLICY_ROW_HOST] = {POLICY_DIRECT, true, match_host, "service of this host"},
     [POLICY_ROW_PROXIES] = {POLICY_REFUSED, true, match_proxies, "[Redirect] ProtectProxies=yes"},
-    [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_users, "[Bypass] Users"},
-    [POLICY_ROW_BYPASS_NETWORKS] = {POLICY_DIRECT, true, match_networks, "[Bypass] Networks"},
+    [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_bypass_users, "[Bypass] Users"},
+    [POLICY_ROW_BYPASS_NETWORKS] = {POLICY_DIRECT, true, match_bypass_networks, "[Bypass] Networks"},
     [POLICY_ROW_BYPASS_PORTS] = {POLICY_DIRECT, true, match_bypass_ports, "[Bypass] Ports"},
+    [POLICY_ROW_BLOCK_USERS] = {POLICY_REFUSED, true, match_block_users, "[Block] Users"},
+    [POLICY_ROW_BLOCK_NETWORKS] = {POLICY_REFUSED, true, match_block_networks, "[Block] Networks"},
+    [POLICY_ROW_BLOCK_PORTS] = {POLICY_REFUSED, true, match_block_ports, "[Block] Ports"},
     [POLICY_ROW_LOCAL_NETWORKS] = {POLICY_DIRECT, true, match_local_networks, "[Bypass] LocalNetworks=yes"},
     [POLICY_ROW_PORTS] = {POLICY_PROXY, true, match_ports, "[Redirect] Ports"},
     [POLICY_ROW_QUIC] = {POLICY_REFUSED, true, match_quic, "[Redirect] QUIC=reject"},
@@ -168,24 +191,44 @@ bool policy_row_is_kernels(enum policy_row row)
     return rows[row].kernels;
 }
 
+static const char *network_text(const struct prefix *network, char buf[static POLICY_RULE_TEXT_MAX], const char *name)
+{
+    char text[ADDR_TEXT_MAX];
+    snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, prefix_text(network, text));
+    return buf;
+}
+
+static const char *port_text(uint16_t port, char buf[static POLICY_RULE_TEXT_MAX], const char *name)
+{
+    snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%u", name, port);
+    return buf;
+}
+
+static const char *user_text(const struct conf_user *user, char buf[static POLICY_RULE_TEXT_MAX], const char *name)
+{
+    snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, user->name);
+    return buf;
+}
+
 const char *policy_rule_text(const struct conf *conf, const struct policy_rule *rule,
                              char buf[static POLICY_RULE_TEXT_MAX])
 {
     const char *name = rows[rule->row].name;
-    char text[ADDR_TEXT_MAX];
     switch (rule->row) {
     case POLICY_ROW_BYPASS_USERS:
-        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, conf->bypass_users[rule->entry].name);
-        return buf;
+        return user_text(&conf->bypass_users[rule->entry], buf, name);
     case POLICY_ROW_BYPASS_NETWORKS:
-        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, prefix_text(&conf->bypass_networks[rule->entry], text));
-        return buf;
+        return network_text(&conf->bypass_networks[rule->entry], buf, name);
     case POLICY_ROW_BYPASS_PORTS:
-        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%u", name, conf->bypass_ports[rule->entry]);
-        return buf;
+        return port_text(conf->bypass_ports[rule->entry], buf, name);
+    case POLICY_ROW_BLOCK_USERS:
+        return user_text(&conf->block_users[rule->entry], buf, name);
+    case POLICY_ROW_BLOCK_NETWORKS:
+        return network_text(&conf->block_networks[rule->entry], buf, name);
+    case POLICY_ROW_BLOCK_PORTS:
+        return port_text(conf->block_ports[rule->entry], buf, name);
     case POLICY_ROW_PORTS:
-        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%u", name, conf->ports[rule->entry]);
-        return buf;
+        return port_text(conf->ports[rule->entry], buf, name);
     case POLICY_ROW_NOT_REDIRECTED:
     case POLICY_ROW_LOOP:
     case POLICY_ROW_SOURCE_ROUTE:

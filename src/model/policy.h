@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who decides about a connection: one ordered table, of which the first row that matches wins. The kernel's chains
+/* Who decides about a new connection: one ordered table, of which the first row that matches wins. The kernel's chains
  * follow the same order for what they can see (gate/rules/encode/chains.c), the relay asks for the rest. Pure. */
 #ifndef PENSTOCK_MODEL_POLICY_H
 #define PENSTOCK_MODEL_POLICY_H
@@ -30,6 +30,9 @@ enum policy_row {
     POLICY_ROW_BYPASS_USERS,
     POLICY_ROW_BYPASS_NETWORKS,
     POLICY_ROW_BYPASS_PORTS,
+    POLICY_ROW_BLOCK_USERS,
+    POLICY_ROW_BLOCK_NETWORKS,
+    POLICY_ROW_BLOCK_PORTS,
     POLICY_ROW_LOCAL_NETWORKS,
     POLICY_ROW_PORTS,
     POLICY_ROW_QUIC, /* what is not TCP cannot go through the proxy */

@@ -17,6 +17,10 @@ LocalNetworks=no
 Networks=198.51.100.0/24 198.51.101.0/24 198.51.100.128/25 203.0.113.9 0.0.0.0/8 2001:db8::/32 2001:db8:1::/48 ff00::/8
 Ports=8443 9443
 Users=daemon
+[Block]
+Networks=192.0.2.0/24 2001:db8:2::/48
+Ports=25 465
+Users=bin
 """
 
 
@@ -109,6 +113,7 @@ def test_the_last_resort_knows_the_configuration(space, rules):
     rules(conf=FULL).ask("close " + "why " * 60)
     text = re.sub(r"\s+", " ", space.listing())
     assert "elements = { 80, 443, 8443 }" in text and "elements = { 1 }" in text and "198.51.100.0/23" in text
+    assert "elements = { 25, 465 }" in text and "elements = { 192.0.2.0/24 }" in text
     assert 'comment "Blocked - Local error: why why' in text
 
 
@@ -132,6 +137,9 @@ def test_configuration_appears_in_sets_and_rules(space, rules):
     text = re.sub(r"\s+", " ", space.listing())
     assert "elements = { 80, 443, 8443 }" in text
     assert "elements = { 8443, 9443 }" in text
+    assert "elements = { 25, 465 }" in text
+    assert "elements = { 2 }" in text
+    assert "elements = { 192.0.2.0/24 }" in text and "elements = { 2001:db8:2::/48 }" in text
     assert "elements = { 1 }" in text
     assert "elements = { 0.0.0.0/8, 198.51.100.0/23, 203.0.113.9 }" in text
     assert "elements = { 2001:db8::/32, ff00::/8 }" in text
@@ -194,7 +202,7 @@ def test_change_of_verdict_keeps_counters_and_sets(space, rules):
     one.apply("secure")
     count_something(space)
     sets = re.findall(r"set \w+ \{ # handle \d+", space.listing("--handle"))
-    assert len(sets) == 10
+    assert len(sets) == 14
     for mode in ("blocked", "plain", "direct", "secure"):
         one.apply(mode)
         assert one.ask("verify") == "same"
@@ -235,6 +243,7 @@ EDITS = {
     "port added": "add element inet penstock web { 22 }",
     "port moved to another set": "delete element inet penstock web { 443 }; "
                                  "add element inet penstock bypass_ports { 443 }",
+    "block lifted": "flush set inet penstock block4; add element inet penstock block4 { 192.0.2.1 }",
     "network added": "add element inet penstock bypass4 { 8.8.8.8 }",
     "network removed": "delete element inet penstock local6 { ::1 }",
     "set flushed": "flush set inet penstock local4",

@@ -400,6 +400,148 @@ def test_bypass_of_one_kind_opens_nothing_else(world, ip, mode):
     assert world.arrived() == 0
 
 
+# What refuses all that begins towards the web: by its network, its ports, its user.
+BLOCKS = {"networks": "Networks=203.0.113.0/24 2001:db8:cb::/48", "ports": "Ports=80 443 8443 53",
+          "users": f"Users={OTHER_UID}"}
+BLOCK = pytest.mark.parametrize("block", list(BLOCKS))
+EVERY_TABLE = pytest.mark.parametrize("table", [*lib.STATUS, "last resort"])
+
+
+def start_block(world, table, block, bypass="", more="", **kwargs):
+    """Of a verdict, or the last resort."""
+    conf = lib.CONF + f"[Block]\n{block}\n{more}"
+    world.start("blocked" if table == "last resort" else table, bypass, conf=conf, **kwargs)
+    if table == "last resort":
+        assert world.rules.ask("close for this test") == "ok"
+
+
+def refused_datagram(world, ip, port, protocol=0):
+    with world.socket(ip, socket.SOCK_DGRAM, protocol) as sock:
+        began = time.monotonic()
+        with pytest.raises(OSError) as caught:
+            sock.connect((WEB[ip], port))
+            sock.send(b"x")
+            sock.send(b"x")
+        assert time.monotonic() - began < AT_ONCE
+        assert caught.value.errno in (errno.EPERM, errno.ECONNREFUSED)
+
+
+@BOTH
+@EVERY_TABLE
+@BLOCK
+def test_what_is_blocked_is_refused_on_every_port_in_every_state(world, ip, table, block):
+    start_block(world, table, BLOCKS[block])
+    for port in (80, 443, 8443):
+        world.refused(ip, port)
+    for port in (443, 53):
+        refused_datagram(world, ip, port)
+    refused_datagram(world, ip, 53, protocol=136)
+    assert world.arrived() == 0 and world.reached() == 0
+    listing = world.host.listing()
+    assert f'comment "[Block] {block.capitalize()}"' in listing
+    if table != "last resort":
+        assert world.host.counter("rejected_block") >= 6
+        assert world.host.counter("blocked") == 3, "connections to redirected ports"
+
+
+@BOTH
+def test_what_has_no_ports_is_blocked_too(world, ip):
+    start_block(world, "secure", BLOCKS["networks"])
+    with pytest.raises(OSError):
+        ping(world, ip)
+
+
+@BOTH
+@EVERY_TABLE
+def test_block_of_one_kind_closes_nothing_else(world, ip, table):
+    start_block(world, table, "Networks=198.51.100.0/24 2001:db8:cc::/48\nPorts=4443\nUsers=65502")
+    assert world.get(ip, 8443) == b"web"
+    with world.socket(ip, socket.SOCK_DGRAM) as sock, world.socket(ip, socket.SOCK_DGRAM, space=world.web) as server:
+        server.bind((WEB[ip], 53))
+        sock.sendto(b"question", (WEB[ip], 53))
+        assert server.recv(100) == b"question"
+
+
+@BOTH
+@EVERY_TABLE
+@pytest.mark.parametrize("bypass", ["Networks=203.0.113.2 2001:db8:cb::2", "Ports=443", f"Users={OTHER_UID}"])
+@BLOCK
+def test_bypass_goes_before_block(world, ip, table, bypass, block):
+    start_block(world, table, BLOCKS[block], bypass)
+    assert world.get(ip, 443) == b"web"
+
+
+@EVERY_TABLE
+def test_block_goes_before_local_networks(world, table):
+    """A local network that is blocked is refused; the others are as near as before."""
+    world.web.batch("addr add 10.1.0.2/32 dev up0", "addr add 10.2.0.2/32 dev up0")
+    with world.socket(4, space=world.web) as server:
+        server.bind((ANY[4], 444))
+        server.listen(4)
+        start_block(world, table, "Networks=10.1.0.0/16", more="[Redirect]\nPorts=444\n")
+        world.refused(4, 444, address="10.1.0.2")
+        with world.socket(4) as sock:
+            sock.connect(("10.2.0.2", 444))
+            assert sock.getpeername() == ("10.2.0.2", 444)
+            assert server.accept()[0].getsockname() == ("10.2.0.2", 444)
+
+
+@BOTH
+@EVERY_TABLE
+def test_answers_and_this_host_are_never_blocked(world, ip, table):
+    """Also those of a connection that nobody has seen before the rules came."""
+    with world.socket(ip, space=world.web) as early, world.socket(ip) as own:
+        early.connect((HOST[ip], 443))
+        assert early.recv(100) == b"own service"
+        early_end = world.servers.kept[-1]
+        own.connect((WEB[ip], 8443))
+        assert own.recv(100) == b"web"
+        start_block(world, table, "Networks=0.0.0.0/0 ::/0\nPorts=443 40000")
+        early_end.send(b"still here")
+        assert early.recv(100) == b"still here"
+        own.send(b"also")  # what began before goes on
+        assert world.get(ip, 443, address=HOST[ip]) == b"own service"
+        with world.socket(ip, space=world.web) as late:
+            late.connect((HOST[ip], 443))
+            assert late.recv(100) == b"own service"
+        if table != "last resort":  # it knows no connections
+            with world.socket(ip, socket.SOCK_DGRAM) as server, \
+                    world.socket(ip, socket.SOCK_DGRAM, space=world.web) as client:
+                server.bind((HOST[ip], 40000))
+                client.bind((WEB[ip], 40000))
+                client.sendto(b"question", (HOST[ip], 40000))
+                server.sendto(b"answer", server.recvfrom(100)[1])
+                assert client.recv(100) == b"answer"
+        world.refused(ip, 8443)
+
+
+@BOTH
+def test_penstock_reaches_its_proxies_whatever_is_blocked(world, ip):
+    start_block(world, "secure", f"Networks=0.0.0.0/0 ::/0\nPorts=8080 8081 443\nUsers={lib.OWN_UID}",
+                proxies=[WEB[ip]])
+    with world.socket(ip, uid=lib.OWN_UID, space=world.host) as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect((WEB[ip], 8081))  # the proxy's own answer: nobody listens
+    assert world.host.counter("own") == 1 and world.host.counter("rejected_block") == 0
+    world.refused(ip, 8443, uid=lib.OWN_UID)
+
+
+@BOTH
+def test_neighbours_are_found_whatever_is_blocked(world, ip):
+    start_block(world, "secure", "Networks=0.0.0.0/0 ::/0", "Ports=443")
+    world.host.batch(f"neigh del {WEB[ip]} dev up0")
+    assert world.get(ip, 443) == b"web"
+
+
+@BOTH
+@CLOSED
+def test_only_what_goes_to_redirected_ports_counts_as_bypassed(world, ip, mode):
+    world.start(mode, "Networks=203.0.113.0/24 2001:db8:cb::/48")
+    assert world.get(ip, 443) == b"web" and world.get(ip, 8443) == b"web"
+    ping(world, ip)
+    assert world.host.counter("bypassed") == 1
+    assert world.host.counter("other") >= 2
+
+
 # A proxy where the web is, its secure port a redirected one.
 PROXY_CONF = "[Proxy]\nServers=gw.example\nSecurePort=443\nPort=8443\n"
 EVERY_VERDICT = pytest.mark.parametrize("mode", list(lib.STATUS))

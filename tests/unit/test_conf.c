@@ -86,6 +86,7 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert(conf->protect_proxies);
     ck_assert(conf->local_networks);
     ck_assert_uint_eq(conf->n_bypass_networks + conf->n_bypass_ports + conf->n_bypass_users, 0);
+    ck_assert_uint_eq(conf->n_block_networks + conf->n_block_ports + conf->n_block_users, 0);
     ck_assert_int_eq(conf->on_unavailable, CONF_UNAVAILABLE_BLOCK);
     ck_assert_int_eq(conf->on_stop, CONF_STOP_OPEN);
     ck_assert_int_eq(conf->on_error, CONF_ON_ERROR_BLOCK);
@@ -109,6 +110,7 @@ START_TEST(every_key_is_taken)
         "[Test]\nInterval=2min\nConnectTimeout=500ms\nHandshakeTimeout=7\nRetryMax=1min 30s\n"
         "[Redirect]\nPorts=80 443 8000\nIntercept=local\nHTTP=tunnel\nQUIC=pass\nListenPort=1024\nProtectProxies=no\n"
         "[Bypass]\nNetworks=192.0.2.0/24 2001:db8::/32\nLocalNetworks=no\nPorts=22\nUsers=root 4242\n"
+        "[Block]\nNetworks=198.51.100.0/24\nPorts=25 465\nUsers=daemon\n"
         "[Failure]\nOnUnavailable=direct\nOnStop=block\nOnError=open\n[Log]\nLevel=debug\nSessions=no\n[Relay]"
         "\nProcesses=64\n");
     ck_assert_uint_eq(conf->n_servers, 4);
@@ -144,6 +146,10 @@ START_TEST(every_key_is_taken)
     ck_assert_uint_eq(conf->bypass_users[0].uid, 0);
     ck_assert_str_eq(conf->bypass_users[0].name, "root");
     ck_assert_uint_eq(conf->bypass_users[1].uid, 4242);
+    ck_assert_uint_eq(conf->n_block_networks, 1);
+    ck_assert_uint_eq(conf->block_networks[0].length, 24);
+    ck_assert(conf->n_block_ports == 2 && conf->block_ports[1] == 465);
+    ck_assert(conf->n_block_users == 1 && conf->block_users[0].uid == 1);
     ck_assert_int_eq(conf->on_unavailable, CONF_UNAVAILABLE_DIRECT);
     ck_assert_int_eq(conf->on_stop, CONF_STOP_BLOCK);
     ck_assert_int_eq(conf->on_error, CONF_ON_ERROR_OPEN);
@@ -318,9 +324,10 @@ static const struct {
     {"Bypass", "Users=a/b", "Users=a/b: expected a user's name or number"},
     {"Bypass", "Units=x.service", "Units= is not supported by this version"},
     {"Bypass", "Domains=", "Domains= is not supported by this version"},
-    {"Block", "Networks=10.0.0.0/8", "Networks= is not supported by this version"},
-    {"Block", "Ports=", "Ports= is not supported by this version"},
-    {"Block", "Users=root", "Users= is not supported by this version"},
+    {"Block", "Networks=10.0.0.1/8",
+     "Networks=10.0.0.1/8: expected an address or a network such as 192.0.2.0/24, its host bits zero"},
+    {"Block", "Ports=0", "Ports=0: expected a port from 1 to 65535"},
+    {"Block", "Users=root a:b", "Users=a:b: expected a user's name or number"},
     {"Block", "Units=", "Units= is not supported by this version"},
     {"Block", "Domains=", "Domains= is not supported by this version"},
     {"Failure", "OnUnavailable=open", "OnUnavailable=open: expected block or direct"},
@@ -659,6 +666,23 @@ static void assert_strings_equal(char *const *a, size_t n_a, char *const *b, siz
         ck_assert_str_eq(a[i], b[i]);
 }
 
+static void assert_networks(const struct prefix *a, size_t n_a, const struct prefix *b, size_t n_b)
+{
+    ck_assert_uint_eq(n_a, n_b);
+    for (size_t i = 0; i < n_a; i++) {
+        ck_assert(addr_equal(&a[i].base, &b[i].base));
+        ck_assert_uint_eq(a[i].length, b[i].length);
+    }
+}
+
+/* The uid is printed, for readers that cannot ask for the name. */
+static void assert_users(const struct conf_user *a, size_t n_a, const struct conf_user *b, size_t n_b)
+{
+    ck_assert_uint_eq(n_a, n_b);
+    for (size_t i = 0; i < n_a; i++)
+        ck_assert_uint_eq(a[i].uid, b[i].uid);
+}
+
 static void assert_equal(const struct conf *a, const struct conf *b)
 {
     assert_strings_equal(a->servers, a->n_servers, b->servers, b->n_servers);
@@ -684,15 +708,12 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->n_ports, b->n_ports);
     ck_assert_uint_eq(a->n_bypass_ports, b->n_bypass_ports);
     ck_assert_mem_eq(a->bypass_ports, b->bypass_ports, sizeof a->bypass_ports[0] * a->n_bypass_ports);
-    ck_assert_uint_eq(a->n_bypass_networks, b->n_bypass_networks);
-    for (size_t i = 0; i < a->n_bypass_networks; i++) {
-        ck_assert(addr_equal(&a->bypass_networks[i].base, &b->bypass_networks[i].base));
-        ck_assert_uint_eq(a->bypass_networks[i].length, b->bypass_networks[i].length);
-    }
-    /* The uid is printed, for readers that cannot ask for the name. */
-    ck_assert_uint_eq(a->n_bypass_users, b->n_bypass_users);
-    for (size_t i = 0; i < a->n_bypass_users; i++)
-        ck_assert_uint_eq(a->bypass_users[i].uid, b->bypass_users[i].uid);
+    ck_assert_uint_eq(a->n_block_ports, b->n_block_ports);
+    ck_assert_mem_eq(a->block_ports, b->block_ports, sizeof a->block_ports[0] * a->n_block_ports);
+    assert_networks(a->bypass_networks, a->n_bypass_networks, b->bypass_networks, b->n_bypass_networks);
+    assert_networks(a->block_networks, a->n_block_networks, b->block_networks, b->n_block_networks);
+    assert_users(a->bypass_users, a->n_bypass_users, b->bypass_users, b->n_bypass_users);
+    assert_users(a->block_users, a->n_block_users, b->block_users, b->n_block_users);
     ck_assert(a->local_networks == b->local_networks && a->log_sessions == b->log_sessions);
     ck_assert_uint_eq(a->log_rate, b->log_rate);
     ck_assert(a->on_unavailable == b->on_unavailable && a->on_stop == b->on_stop && a->on_error == b->on_error);
@@ -731,6 +752,9 @@ static const struct choices choices[] = {
     {"Bypass", "Networks", {"", "0.0.0.0/0", "192.0.2.7 2001:db8::/29", "::/0"}},
     {"Bypass", "LocalNetworks", {"1", "0"}},
     {"Bypass", "Ports", {"", "1 2 3", "8080"}},
+    {"Block", "Networks", {"", "0.0.0.0/0", "192.0.2.7 2001:db8::/29", "::/0"}},
+    {"Block", "Ports", {"", "1 2 3", "8080"}},
+    {"Block", "Users", {"", "0", "root 4294967294", "12 34"}},
     {"Bypass", "Users", {"", "0", "root 4294967294", "12 34", "0 later", "EXAMPLE\\\\x y@example.com"}},
     {"Failure", "OnUnavailable", {"block", "direct"}},
     {"Failure", "OnStop", {"open", "block"}},
@@ -775,7 +799,7 @@ START_TEST(what_is_printed_reads_back_equal)
         assert_equal(conf, again);
         second = printed(again);
         /* But for the users' names, which a number has not. */
-        if (conf->n_bypass_users == 0)
+        if (conf->n_bypass_users + conf->n_block_users == 0)
             ck_assert_str_eq(first, second);
         free(first);
         free(second);
@@ -799,7 +823,7 @@ START_TEST(every_key_is_printed)
         "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
         "RetryMax=30s\nTarget=\n\n[Redirect]\nPorts=80 443\nIntercept=local\nHTTP=request\nNames=prefer\nQUIC=reject\n"
         "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
-        "Users=0   # root\n\n"
+        "Users=0   # root\n\n[Block]\nNetworks=\nPorts=\nUsers=\n\n"
         "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Limits]\nLogRate=50\n\n[Log]\nLevel="
         "info\nSessions=yes\n\n"
         "[Relay]\nProcesses=0\n");

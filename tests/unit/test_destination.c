@@ -18,7 +18,8 @@ static const struct addr unset;
 static const struct conf *conf(void)
 {
     static struct conf *conf;
-    char text[] = "[Proxy]\nServers=gw.example\nSecurePort=8081\n[Redirect]\nPorts=80 443\n";
+    char text[] = "[Proxy]\nServers=gw.example\nSecurePort=8081\n[Redirect]\nPorts=80 443\n"
+                  "[Block]\nNetworks=203.0.113.0/24\n[Bypass]\nNetworks=203.0.113.9\n";
     FILE *stream = fmemopen(text, sizeof text - 1, "r");
     if (!conf)
         ck_assert_int_eq(conf_read(stream, "test", NULL, NULL, &conf), 0);
@@ -55,6 +56,13 @@ START_TEST(other_ports_are_nobodys_business_of_ours)
     ck_assert_str_eq(decide("198.51.100.7", 15443), "port");
     ck_assert_str_eq(decide("10.0.0.1", 22), "port"); /* bypassed, but there by another's redirect */
     ck_assert_str_eq(decide("10.0.0.1", 443), "proxy");
+}
+END_TEST
+
+START_TEST(what_is_blocked_is_refused_though_it_was_redirected)
+{
+    ck_assert_str_eq(decide("203.0.113.7", 443), "rule");
+    ck_assert_str_eq(decide("203.0.113.9", 443), "proxy");
 }
 END_TEST
 
@@ -145,6 +153,7 @@ int main(void)
     TCase *tcase = tcase_create("destination");
     tcase_add_test(tcase, the_web_goes_to_the_proxy);
     tcase_add_test(tcase, other_ports_are_nobodys_business_of_ours);
+    tcase_add_test(tcase, what_is_blocked_is_refused_though_it_was_redirected);
     tcase_add_test(tcase, a_connection_to_the_relay_itself_is_not_redirected);
     tcase_add_test(tcase, loops_are_seen);
     tcase_add_test(tcase, without_a_route_only_our_own_addresses_are_loops);

@@ -81,6 +81,51 @@ START_TEST(bypass_goes_past_the_proxy)
 }
 END_TEST
 
+#define BLOCK "[Block]\nUsers=bin root\nNetworks=203.0.113.0/24 10.1.0.0/16\nPorts=25 443\n"
+
+START_TEST(block_refuses_on_every_port_and_protocol)
+{
+    struct subject subject = to("203.0.113.7", 4711);
+    read_conf(BLOCK);
+    decides(&subject, POLICY_REFUSED, "[Block] Networks=203.0.113.0/24");
+    subject.protocol = IPPROTO_ICMP;
+    decides(&subject, POLICY_REFUSED, "[Block] Networks=203.0.113.0/24");
+    subject = to("198.51.100.1", 25);
+    subject.protocol = IPPROTO_UDP;
+    decides(&subject, POLICY_REFUSED, "[Block] Ports=25");
+    subject = to("198.51.100.1", 443);
+    decides(&subject, POLICY_REFUSED, "[Block] Ports=443");
+    subject = to("198.51.100.1", 4711);
+    subject.has_uid = true;
+    decides(&subject, POLICY_REFUSED, "[Block] Users=root");
+    subject.uid = 4711;
+    decides(&subject, POLICY_UNTOUCHED, "no redirected port");
+}
+END_TEST
+
+START_TEST(block_stands_between_bypass_and_local_networks)
+{
+    struct subject subject = to("10.1.2.3", 80);
+    read_conf(BLOCK "[Bypass]\nUsers=4711\nNetworks=203.0.113.7\nPorts=444\n");
+    decides(&subject, POLICY_REFUSED, "[Block] Networks=10.1.0.0/16");
+    subject = to("10.2.2.3", 80);
+    decides(&subject, POLICY_DIRECT, "[Bypass] LocalNetworks=yes");
+    subject.has_uid = true; /* uid 0 */
+    decides(&subject, POLICY_REFUSED, "[Block] Users=root");
+    subject.destination = address("203.0.113.7", 443);
+    decides(&subject, POLICY_DIRECT, "[Bypass] Networks=203.0.113.7/32");
+    subject.destination = address("203.0.113.8", 444);
+    decides(&subject, POLICY_DIRECT, "[Bypass] Ports=444");
+    subject.destination = address("203.0.113.8", 443);
+    subject.uid = 4711;
+    decides(&subject, POLICY_DIRECT, "[Bypass] Users=4711");
+    subject.own = true;
+    decides(&subject, POLICY_DIRECT, "penstock's own traffic");
+    subject = to("127.0.0.1", 443);
+    decides(&subject, POLICY_DIRECT, "service of this host");
+}
+END_TEST
+
 START_TEST(local_networks_can_be_sent_to_the_proxy)
 {
     struct subject subject = to("10.1.2.3", 443);
@@ -181,6 +226,8 @@ int main(void)
     tcase_add_checked_fixture(tcase, NULL, forget);
     tcase_add_test(tcase, redirected_ports_go_to_the_proxy);
     tcase_add_test(tcase, bypass_goes_past_the_proxy);
+    tcase_add_test(tcase, block_refuses_on_every_port_and_protocol);
+    tcase_add_test(tcase, block_stands_between_bypass_and_local_networks);
     tcase_add_test(tcase, local_networks_can_be_sent_to_the_proxy);
     tcase_add_test(tcase, the_first_of_several_wins);
     tcase_add_test(tcase, source_routes_are_refused_before_anything_is_exempt);

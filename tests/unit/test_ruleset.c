@@ -199,7 +199,8 @@ END_TEST
 
 START_TEST(refill_flushes_every_set_it_fills)
 {
-    struct conf *conf = read_conf("[Bypass]\nPorts=8443\nUsers=daemon\nNetworks=192.0.2.0/24 2001:db8::/32\n");
+    struct conf *conf = read_conf("[Bypass]\nPorts=8443\nUsers=daemon\nNetworks=192.0.2.0/24 2001:db8::/32\n"
+                                  "[Block]\nPorts=25\nUsers=bin\nNetworks=192.0.3.0/24 2001:db9::/32\n");
     struct ruleset_batch *batch = encode(conf, RULESET_REFILL, VERDICT_MODE_SECURE);
     const char *set;
     for (size_t i = 0; (set = ruleset_set_name(i)); i++) {
@@ -323,6 +324,9 @@ START_TEST(ports_and_users_become_elements)
 {
     check_set("[Redirect]\nPorts=\nPorts=80 8443\n", "web", "0050 20fb ");
     check_set("[Bypass]\nPorts=22\n", "bypass_ports", "0016 ");
+    check_set("[Block]\nPorts=25\n", "block_ports", "0019 ");
+    check_set("[Block]\nPorts=25\n", "bypass_ports", "");
+    check_set("[Block]\nUsers=root\n", "block_users", "00000000 ");
     check_set("[Bypass]\nUsers=root\n", "bypass_users", "00000000 ");
     check_set("[Bypass]\nUsers=not-known root\n", "bypass_users", "00000000 ");
     check_set("", "bypass_users", "");
@@ -340,6 +344,9 @@ START_TEST(networks_become_intervals)
 {
     check_set("[Bypass]\nLocalNetworks=no\nNetworks=10.0.0.0/8\n", "bypass4", "00000000! 0a000000 0b000000! ");
     check_set("[Bypass]\nNetworks=10.0.0.0/8\n", "bypass4", "00000000! 0a000000 0b000000! ");
+    check_set("[Block]\nNetworks=10.0.0.0/8\n", "block4", "00000000! 0a000000 0b000000! ");
+    check_set("[Block]\nNetworks=ff00::/8\n", "block6",
+              "00000000000000000000000000000000! ff000000000000000000000000000000 ");
     check_set("", "local6",
               "00000000000000000000000000000000! 00000000000000000000000000000001 00000000000000000000000000000002! "
               "fc000000000000000000000000000000 fe000000000000000000000000000000! "
@@ -403,7 +410,10 @@ START_TEST(digest_of_sets_follows_the_elements_alone)
                                         "[Bypass]\nPorts=8443\n",
                                         "[Bypass]\nUsers=root\n",
                                         "[Bypass]\nNetworks=192.0.2.0/24\n",
-                                        "[Bypass]\nLocalNetworks=no\n"};
+                                        "[Bypass]\nLocalNetworks=no\n",
+                                        "[Block]\nPorts=8443\n",
+                                        "[Block]\nUsers=root\n",
+                                        "[Block]\nNetworks=192.0.2.0/24\n"};
     uint64_t digests[sizeof texts / sizeof texts[0]];
     struct conf *conf;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

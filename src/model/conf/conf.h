@@ -97,6 +97,14 @@ struct conf {
     struct conf_user bypass_users[CONF_USERS_MAX];
     size_t n_bypass_users;
 
+    /* [Block] */
+    struct prefix block_networks[CONF_NETWORKS_MAX];
+    size_t n_block_networks;
+    uint16_t block_ports[CONF_PORTS_MAX];
+    size_t n_block_ports;
+    struct conf_user block_users[CONF_USERS_MAX];
+    size_t n_block_users;
+
     /* [Failure] */
     enum conf_unavailable on_unavailable;
     enum conf_stop on_stop;

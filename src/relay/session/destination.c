@@ -25,7 +25,9 @@ bool destination_judge(const struct conf *conf, const struct addr *destination, 
         *ret_reason = REASON_PORT;
         return false;
     case POLICY_REFUSED:
-        *ret_reason = rule.row == POLICY_ROW_NOT_REDIRECTED ? REASON_NOT_REDIRECTED : REASON_LOOP;
+        *ret_reason = rule.row == POLICY_ROW_NOT_REDIRECTED ? REASON_NOT_REDIRECTED
+                      : rule.row == POLICY_ROW_LOOP         ? REASON_LOOP
+                                                            : REASON_RULE;
         return false;
     }
     assert(!"a decision of the policy");

@@ -46,6 +46,32 @@ static void add_address_match(struct rule *rule, const struct step_match *match)
         rule_nexthop_other(rule, &addr);
 }
 
+static void add_protocol_match(struct rule *rule, const struct step_match *match)
+{
+    if (match->kind == STEP_MATCH_NOT_TCP)
+        rule_protocol_not(rule, IPPROTO_TCP);
+    else if (match->kind == STEP_MATCH_NO_PORTS)
+        rule_protocols_not(rule, SET_PROTOCOLS);
+    else if (match->kind == STEP_MATCH_PORTS_IN)
+        rule_th_dport_set(rule, SET_PROTOCOLS, match->set);
+    else
+        rule_th_dport_not_set(rule, match->set);
+}
+
+static void add_connection_match(struct rule *rule, const struct step_match *match)
+{
+    if (match->kind == STEP_MATCH_LABEL)
+        rule_ct_label(rule, match->bits);
+    else if (match->kind == STEP_MATCH_NEW)
+        rule_ct_new(rule);
+    else if (match->kind == STEP_MATCH_REPLY)
+        rule_ct_reply(rule);
+    else if (match->kind == STEP_MATCH_ORIGINAL)
+        rule_ct_original(rule);
+    else
+        rule_ct_dnat(rule);
+}
+
 static void add_match(struct rule *rule, const struct step_match *match, const struct ruleset_spec *spec)
 {
     switch (match->kind) {
@@ -59,9 +85,6 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
         return;
     case STEP_MATCH_OWNER_IN:
         rule_skuid_set(rule, match->set);
-        return;
-    case STEP_MATCH_LABEL:
-        rule_ct_label(rule, match->bits);
         return;
     case STEP_MATCH_OUT_LOOPBACK:
         rule_oif_loopback(rule);
@@ -88,26 +111,30 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
     case STEP_MATCH_PLAIN_PORT:
         add_port_match(rule, match, spec);
         return;
+    case STEP_MATCH_NOT_TCP:
+    case STEP_MATCH_NO_PORTS:
     case STEP_MATCH_PORTS_IN:
-        rule_th_dport_set(rule, SET_PROTOCOLS, match->set);
+    case STEP_MATCH_PORTS_OUTSIDE:
+        add_protocol_match(rule, match);
+        return;
+    case STEP_MATCH_SYN:
+        rule_syn(rule);
+        return;
+    case STEP_MATCH_TCP_FROM_IN:
+        rule_sport_set(rule, match->set);
+        return;
+    case STEP_MATCH_LABEL:
+    case STEP_MATCH_NEW:
+    case STEP_MATCH_REPLY:
+    case STEP_MATCH_ORIGINAL:
+    case STEP_MATCH_DNAT:
+        add_connection_match(rule, match);
         return;
     case STEP_MATCH_ROUTING_HEADER:
         rule_routing_header(rule);
         return;
     case STEP_MATCH_IP_OPTION:
         rule_ip_option(rule, (uint8_t)match->bits);
-        return;
-    case STEP_MATCH_SYN_FROM_IN:
-        rule_syn_sport_set(rule, match->set);
-        return;
-    case STEP_MATCH_REPLY:
-        rule_ct_reply(rule);
-        return;
-    case STEP_MATCH_ORIGINAL:
-        rule_ct_original(rule);
-        return;
-    case STEP_MATCH_DNAT:
-        rule_ct_dnat(rule);
         return;
     case STEP_MATCH_SOCKET_FOREIGN:
         rule_socket_foreign(rule);

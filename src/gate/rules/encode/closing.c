@@ -33,7 +33,7 @@ static void exempt(struct rule *rule, const char *comment)
     rule_finish(rule, comment);
 }
 
-static void fill_exempt(struct ruleset_batch *batch)
+static void fill_bypass(struct ruleset_batch *batch)
 {
     struct rule *rule = begin(batch);
     rule_oif_loopback(rule);
@@ -50,7 +50,11 @@ static void fill_exempt(struct ruleset_batch *batch)
     rule = begin(batch);
     rule_th_dport_set(rule, SET_PROTOCOLS, SET_BYPASS_PORTS);
     exempt(rule, "bypassed port");
-    rule = begin(batch);
+}
+
+static void fill_local(struct ruleset_batch *batch)
+{
+    struct rule *rule = begin(batch);
     rule_daddr_set(rule, AF_INET, SET_LOCAL4);
     exempt(rule, "local network");
     rule = begin(batch);
@@ -68,6 +72,36 @@ static void answer(struct rule *rule, bool reset, bool drop, const char *comment
     else
         rule_reject(rule);
     rule_finish(rule, comment);
+}
+
+/* A rule of [Block], still without its set. Without the kernel's memory of connections an answer that is not TCP looks
+ * like a beginning: it is refused, too. What has no ports must pass, for IPv6 finds its neighbours by it. */
+static struct rule *begin_block(struct ruleset_batch *batch, bool tcp)
+{
+    struct rule *rule = begin(batch);
+    if (tcp) {
+        rule_syn(rule);
+    } else {
+        rule_protocol_not(rule, IPPROTO_TCP);
+        rule_protocols(rule, SET_PROTOCOLS);
+    }
+    return rule;
+}
+
+static void fill_block(struct ruleset_batch *batch, bool tcp, bool drop)
+{
+    struct rule *rule = begin_block(batch, tcp);
+    rule_skuid_set(rule, SET_BLOCK_USERS);
+    answer(rule, tcp, drop, "[Block] Users");
+    rule = begin_block(batch, tcp);
+    rule_daddr_set(rule, AF_INET, SET_BLOCK4);
+    answer(rule, tcp, drop, "[Block] Networks");
+    rule = begin_block(batch, tcp);
+    rule_daddr_set(rule, AF_INET6, SET_BLOCK6);
+    answer(rule, tcp, drop, "[Block] Networks");
+    rule = begin_block(batch, tcp);
+    rule_th_dport_set(rule, SET_PROTOCOLS, SET_BLOCK_PORTS);
+    answer(rule, tcp, drop, "[Block] Ports");
 }
 
 /* What says that it ends at an exempt address may go on from there. */
@@ -112,7 +146,10 @@ struct ruleset_batch *closing_encode(const struct closing_spec *spec, uint32_t g
     ruleset_sets_fill(batch, &(struct ruleset_spec){.conf = spec->conf});
     ruleset_chain_create(batch, &chain);
     fill_source_routes(batch, spec->drop);
-    fill_exempt(batch);
+    fill_bypass(batch);
+    fill_block(batch, true, spec->drop);
+    fill_block(batch, false, spec->drop);
+    fill_local(batch);
     fill_web(batch, spec->drop, comment);
     if (ruleset_batch_finish(batch))
         return batch;

@@ -32,17 +32,22 @@ void rule_daddr(struct rule *rule, const struct addr *addr);               /* ip
 void rule_nexthop_other(struct rule *rule, const struct addr *addr);       /* rt ip nexthop != ADDR */
 void rule_dport(struct rule *rule, uint8_t protocol, uint16_t port);       /* tcp dport PORT */
 void rule_dport_set(struct rule *rule, uint8_t protocol, const char *set); /* tcp dport @SET */
+void rule_protocols_not(struct rule *rule, const char *protocols);         /* meta l4proto != @PROTOCOLS */
+void rule_th_dport_not_set(struct rule *rule, const char *set);            /* th dport != @SET */
+void rule_protocols(struct rule *rule, const char *protocols);             /* meta l4proto @PROTOCOLS */
 /* meta l4proto @PROTOCOLS th dport @SET */
 void rule_th_dport_set(struct rule *rule, const char *protocols, const char *set);
-void rule_routing_header(struct rule *rule);            /* exthdr rt exists */
-void rule_ip_option(struct rule *rule, uint8_t option); /* ip option OPTION exists */
-/* tcp flags syn / fin,syn,rst,ack tcp sport @SET */
-void rule_syn_sport_set(struct rule *rule, const char *set);
-void rule_ct_label(struct rule *rule, unsigned bit); /* ct label BIT */
-void rule_ct_original(struct rule *rule);            /* ct direction original */
-void rule_ct_reply(struct rule *rule);               /* ct direction reply */
-void rule_ct_dnat(struct rule *rule);                /* ct status dnat */
-void rule_socket_foreign(struct rule *rule);         /* socket transparent 0; no match without a socket */
+void rule_routing_header(struct rule *rule);                 /* exthdr rt exists */
+void rule_ip_option(struct rule *rule, uint8_t option);      /* ip option OPTION exists */
+void rule_syn(struct rule *rule);                            /* tcp flags syn / fin,syn,rst,ack */
+void rule_sport_set(struct rule *rule, const char *set);     /* tcp sport @SET */
+void rule_protocol_not(struct rule *rule, uint8_t protocol); /* meta l4proto != PROTOCOL */
+void rule_ct_new(struct rule *rule);                         /* ct state new */
+void rule_ct_label(struct rule *rule, unsigned bit);         /* ct label BIT */
+void rule_ct_original(struct rule *rule);                    /* ct direction original */
+void rule_ct_reply(struct rule *rule);                       /* ct direction reply */
+void rule_ct_dnat(struct rule *rule);                        /* ct status dnat */
+void rule_socket_foreign(struct rule *rule);                 /* socket transparent 0; no match without a socket */
 
 void rule_set_ct_label(struct rule *rule, unsigned bit);   /* ct label set BIT: the others stay */
 void rule_counter(struct rule *rule, const char *counter); /* counter name "COUNTER" */

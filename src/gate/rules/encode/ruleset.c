@@ -15,12 +15,14 @@
 #define TABLE_COMMENT "rules for web traffic, see penstockd(8)"
 #define COUNT_OF(a)   (sizeof a / sizeof((a)[0]))
 
-/* The first seven count connections, the others packets. */
+/* The first nine count connections, the others packets. */
 static const char *const counters[] = {
     "tried",
     "own",
     "bypassed",
+    "blocked",
     "local",
+    "other",
     "redirected",
     "source_routed",
     "served",
@@ -37,6 +39,7 @@ static const char *const counters[] = {
     "rejected_own",
     "rejected_proxy",
     "rejected_route",
+    "rejected_block",
     "rejected_bound",
     "rejected_tcp",
     "rejected_udp",

@@ -4,7 +4,6 @@
 #include "gate/rules/encode/sets.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <libnftnl/set.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
@@ -30,33 +29,6 @@ enum nft_type {
     NFT_TYPE_IPV6_ADDR_PORT = 8 << 6 | 13,
 };
 enum nft_byteorder { NFT_BYTEORDER_HOST = 1, NFT_BYTEORDER_NETWORK = 2 };
-
-struct set_type {
-    const char *name;
-    enum nft_type type;
-    uint32_t key_length;
-    enum nft_byteorder byteorder;
-    uint32_t flags;
-    const char *comment;
-};
-
-static const struct set_type types[] = {
-    {SET_WEB, NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, "[Redirect] Ports"},
-    {SET_PROTOCOLS, NFT_TYPE_INET_PROTOCOL, 1, NFT_BYTEORDER_NETWORK, 0, "all that have ports"},
-    {SET_BYPASS_PORTS, NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, "[Bypass] Ports"},
-    {SET_BYPASS_USERS, NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0, "[Bypass] Users"},
-    {SET_BYPASS4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
-    {SET_BYPASS6, NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] Networks"},
-    {SET_OWN4, NFT_TYPE_IPV4_ADDR_PORT, 4 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, "proxies"},
-    {SET_OWN6, NFT_TYPE_IPV6_ADDR_PORT, 16 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, "proxies"},
-    {SET_LOCAL4, NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] LocalNetworks"},
-    {SET_LOCAL6, NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, "[Bypass] LocalNetworks"},
-};
-
-const char *ruleset_set_name(size_t index)
-{
-    return index < COUNT_OF(types) ? types[index].name : NULL;
-}
 
 /* ---- elements ---- */
 
@@ -137,9 +109,10 @@ static size_t collect_ranges(struct range *ranges, const struct prefix *prefixes
 }
 
 /* As nft writes them: the key that starts an interval, and the first one behind it, marked as an end. */
-static bool network_elements(const struct prefix *prefixes, size_t n_prefixes, size_t length,
+static bool network_elements(const struct prefix *prefixes, size_t n_prefixes, int family,
                              struct elements *ret_elements)
 {
+    const size_t length = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
     struct range *ranges = calloc(n_prefixes + 1, sizeof *ranges);
     static const uint8_t zero[KEY_MAX];
     size_t count;
@@ -162,11 +135,21 @@ static bool network_elements(const struct prefix *prefixes, size_t n_prefixes, s
     return true;
 }
 
-static bool local_elements(const struct conf *conf, size_t length, struct elements *ret_elements)
+static bool local_networks(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
 {
     size_t count = 0;
     const struct prefix *local = conf_local_networks(&count);
-    return network_elements(local, conf->local_networks ? count : 0, length, ret_elements);
+    return network_elements(local, spec->conf->local_networks ? count : 0, family, ret_elements);
+}
+
+static bool bypass_networks(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    return network_elements(spec->conf->bypass_networks, spec->conf->n_bypass_networks, family, ret_elements);
+}
+
+static bool block_networks(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    return network_elements(spec->conf->block_networks, spec->conf->n_block_networks, family, ret_elements);
 }
 
 static bool port_elements(const uint16_t *ports, size_t count, struct elements *ret_elements)
@@ -180,24 +163,49 @@ static bool port_elements(const uint16_t *ports, size_t count, struct elements *
     return ret_elements->items;
 }
 
-/* A program needs no right for any of them. */
-static bool protocol_elements(struct elements *ret_elements)
+static bool web_ports(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
 {
-    static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_SCTP, IPPROTO_DCCP};
-    ret_elements->items = calloc(sizeof protocols, sizeof *ret_elements->items);
-    for (size_t i = 0; i < sizeof protocols && ret_elements->items; i++)
-        append(ret_elements, &protocols[i], sizeof protocols[i], false);
+    return port_elements(spec->conf->ports, spec->conf->n_ports, ret_elements);
+}
+
+static bool bypass_ports(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    return port_elements(spec->conf->bypass_ports, spec->conf->n_bypass_ports, ret_elements);
+}
+
+static bool block_ports(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    return port_elements(spec->conf->block_ports, spec->conf->n_block_ports, ret_elements);
+}
+
+/* A program needs no right for any of them. */
+static bool protocols(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    static const uint8_t numbers[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE, IPPROTO_SCTP, IPPROTO_DCCP};
+    ret_elements->items = calloc(sizeof numbers, sizeof *ret_elements->items);
+    for (size_t i = 0; i < sizeof numbers && ret_elements->items; i++)
+        append(ret_elements, &numbers[i], sizeof numbers[i], false);
     return ret_elements->items;
 }
 
-static bool user_elements(const struct conf *conf, struct elements *ret_elements)
+static bool user_elements(const struct conf_user *users, size_t count, struct elements *ret_elements)
 {
-    ret_elements->items = calloc(conf->n_bypass_users + 1, sizeof *ret_elements->items);
-    for (size_t i = 0; i < conf->n_bypass_users && ret_elements->items; i++) {
-        if (conf->bypass_users[i].uid != CONF_UID_UNKNOWN)
-            append(ret_elements, &conf->bypass_users[i].uid, sizeof(uid_t), false);
+    ret_elements->items = calloc(count + 1, sizeof *ret_elements->items);
+    for (size_t i = 0; i < count && ret_elements->items; i++) {
+        if (users[i].uid != CONF_UID_UNKNOWN)
+            append(ret_elements, &users[i].uid, sizeof(uid_t), false);
     }
     return ret_elements->items;
+}
+
+static bool bypass_users(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    return user_elements(spec->conf->bypass_users, spec->conf->n_bypass_users, ret_elements);
+}
+
+static bool block_users(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+{
+    return user_elements(spec->conf->block_users, spec->conf->n_block_users, ret_elements);
 }
 
 static void append_proxy(struct elements *elements, const struct addr *addr, uint16_t host_port)
@@ -212,7 +220,7 @@ static void append_proxy(struct elements *elements, const struct addr *addr, uin
 }
 
 /* Each with the ports that may be used. */
-static bool proxy_elements(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
+static bool proxies(const struct ruleset_spec *spec, int family, struct elements *ret_elements)
 {
     const struct conf *conf = spec->conf;
     ret_elements->items = calloc(2 * spec->n_proxies + 1, sizeof *ret_elements->items);
@@ -226,32 +234,56 @@ static bool proxy_elements(const struct ruleset_spec *spec, int family, struct e
     return ret_elements->items;
 }
 
-/* The elements of one set; the caller frees items, also after false (out of memory). */
+/* ---- the sets ---- */
+
+/* The caller frees items, also after false (out of memory). */
+typedef bool fill_fn(const struct ruleset_spec *spec, int family, struct elements *ret_elements);
+
+struct set_type {
+    const char *name;
+    enum nft_type type;
+    uint32_t key_length;
+    enum nft_byteorder byteorder;
+    uint32_t flags;
+    int family; /* of addresses, else 0 */
+    const char *comment;
+    fill_fn *fill;
+};
+
+#define PORTS     NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, 0
+#define PROTOCOLS NFT_TYPE_INET_PROTOCOL, 1, NFT_BYTEORDER_NETWORK, 0, 0
+#define USERS     NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0, 0
+#define NET4      NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, AF_INET
+#define NET6      NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, AF_INET6
+#define OWN4      NFT_TYPE_IPV4_ADDR_PORT, 4 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, AF_INET
+#define OWN6      NFT_TYPE_IPV6_ADDR_PORT, 16 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, AF_INET6
+
+static const struct set_type types[] = {
+    {SET_WEB, PORTS, "[Redirect] Ports", web_ports},
+    {SET_PROTOCOLS, PROTOCOLS, "all that have ports", protocols},
+    {SET_BYPASS_PORTS, PORTS, "[Bypass] Ports", bypass_ports},
+    {SET_BYPASS_USERS, USERS, "[Bypass] Users", bypass_users},
+    {SET_BYPASS4, NET4, "[Bypass] Networks", bypass_networks},
+    {SET_BYPASS6, NET6, "[Bypass] Networks", bypass_networks},
+    {SET_BLOCK_PORTS, PORTS, "[Block] Ports", block_ports},
+    {SET_BLOCK_USERS, USERS, "[Block] Users", block_users},
+    {SET_BLOCK4, NET4, "[Block] Networks", block_networks},
+    {SET_BLOCK6, NET6, "[Block] Networks", block_networks},
+    {SET_OWN4, OWN4, "proxies", proxies},
+    {SET_OWN6, OWN6, "proxies", proxies},
+    {SET_LOCAL4, NET4, "[Bypass] LocalNetworks", local_networks},
+    {SET_LOCAL6, NET6, "[Bypass] LocalNetworks", local_networks},
+};
+
+const char *ruleset_set_name(size_t index)
+{
+    return index < COUNT_OF(types) ? types[index].name : NULL;
+}
+
 static bool elements_of(const struct set_type *type, const struct ruleset_spec *spec, struct elements *ret_elements)
 {
-    const struct conf *conf = spec->conf;
     *ret_elements = (struct elements){0};
-    switch (type->type) {
-    case NFT_TYPE_IPV4_ADDR:
-    case NFT_TYPE_IPV6_ADDR:
-        if (strcmp(type->name, SET_LOCAL4) == 0 || strcmp(type->name, SET_LOCAL6) == 0)
-            return local_elements(conf, type->key_length, ret_elements);
-        return network_elements(conf->bypass_networks, conf->n_bypass_networks, type->key_length, ret_elements);
-    case NFT_TYPE_IPV4_ADDR_PORT:
-        return proxy_elements(spec, AF_INET, ret_elements);
-    case NFT_TYPE_IPV6_ADDR_PORT:
-        return proxy_elements(spec, AF_INET6, ret_elements);
-    case NFT_TYPE_UID:
-        return user_elements(conf, ret_elements);
-    case NFT_TYPE_INET_PROTOCOL:
-        return protocol_elements(ret_elements);
-    case NFT_TYPE_INET_SERVICE:
-        if (strcmp(type->name, SET_WEB) == 0)
-            return port_elements(conf->ports, conf->n_ports, ret_elements);
-        return port_elements(conf->bypass_ports, conf->n_bypass_ports, ret_elements);
-    }
-    assert(false);
-    return false;
+    return type->fill(spec, type->family, ret_elements);
 }
 
 uint64_t ruleset_sets_digest(const struct ruleset_spec *spec)

@@ -11,6 +11,10 @@
 #define SET_BYPASS_USERS "bypass_users"
 #define SET_BYPASS4      "bypass4"
 #define SET_BYPASS6      "bypass6"
+#define SET_BLOCK_PORTS  "block_ports"
+#define SET_BLOCK_USERS  "block_users"
+#define SET_BLOCK4       "block4"
+#define SET_BLOCK6       "block6"
 #define SET_OWN4         "own4" /* address and port of the proxies */
 #define SET_OWN6         "own6"
 #define SET_LOCAL4       "local4" /* [Bypass] LocalNetworks */

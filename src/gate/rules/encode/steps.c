@@ -47,8 +47,13 @@ static bool proxies_are_open(const struct ruleset_spec *spec)
 #define ROUTING_HEADER         {.kind = STEP_MATCH_ROUTING_HEADER}
 #define IP_OPTION(option)      {.kind = STEP_MATCH_IP_OPTION, .bits = (option)}
 #define LISTEN_PORT            {.kind = STEP_MATCH_LISTEN_PORT}
-#define SYN_FROM_IN(name)      {.kind = STEP_MATCH_SYN_FROM_IN, .set = (name)}
+#define SYN                    {.kind = STEP_MATCH_SYN}
+#define TCP_FROM_IN(name)      {.kind = STEP_MATCH_TCP_FROM_IN, .set = (name)}
+#define NEW                    {.kind = STEP_MATCH_NEW}
 #define REPLY                  {.kind = STEP_MATCH_REPLY}
+#define NOT_TCP                {.kind = STEP_MATCH_NOT_TCP}
+#define NO_PORTS               {.kind = STEP_MATCH_NO_PORTS}
+#define PORTS_OUTSIDE(name)    {.kind = STEP_MATCH_PORTS_OUTSIDE, .set = (name)}
 #define ORIGINAL               {.kind = STEP_MATCH_ORIGINAL}
 #define DNAT                   {.kind = STEP_MATCH_DNAT}
 #define SOCKET_FOREIGN         {.kind = STEP_MATCH_SOCKET_FOREIGN}
@@ -103,6 +108,11 @@ static const struct step steps[] = {
     /* ---- what stays on this host ---- */
     STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, HOST, RETURN, MATCHES(TO_THIS_HOST),
          .first_counter = "local", .comment = "service of this host"),
+    /* What follows is about what would be redirected, and so are its counters. */
+    STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, HOST, RETURN, MATCHES(NO_PORTS),
+         .first_counter = "other", .comment = "nothing that has a port"),
+    STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, HOST, RETURN, MATCHES(PORTS_OUTSIDE(SET_WEB)),
+         .first_counter = "other", .comment = "no redirected port"),
     STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(OUT_LOOPBACK),
          .packet_counter = "local_packets", .comment = "stays on this host"),
     /* What came in from a web port, to a service of this host, goes back there. Only where the connection was seen to
@@ -144,6 +154,36 @@ static const struct step steps[] = {
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed network"),
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, BYPASS_PORTS, EXEMPT, MATCHES(PORTS_IN(SET_BYPASS_PORTS)),
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "bypassed port"),
+
+    /* ---- blocked: the guard refuses whatever begins here, on every port; nothing of it is redirected. Of TCP it is the
+     * first packet that begins one, not the first that the kernel sees: what was there before the rules goes on, and so
+     * do the answers to those who came in. ---- */
+    STEP(STEP_REDIRECT, STEP_LOCAL, ALWAYS, BLOCK_USERS, RETURN, MATCHES(OWNER_IN(SET_BLOCK_USERS)),
+         .first_counter = "blocked", .comment = "[Block] Users, left to the guard"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, BLOCK_USERS, RESET, MATCHES(SYN, OWNER_IN(SET_BLOCK_USERS)),
+         .packet_counter = "rejected_block", .comment = "[Block] Users"),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, BLOCK_USERS, REJECT, MATCHES(NOT_TCP, NEW, OWNER_IN(SET_BLOCK_USERS)),
+         .packet_counter = "rejected_block", .comment = "[Block] Users"),
+    STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, RETURN, MATCHES(TO_IN(AF_INET, SET_BLOCK4)),
+         .first_counter = "blocked", .comment = "[Block] Networks, left to the guard"),
+    STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, RETURN, MATCHES(TO_IN(AF_INET6, SET_BLOCK6)),
+         .first_counter = "blocked", .comment = "[Block] Networks, left to the guard"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, RESET, MATCHES(SYN, TO_IN(AF_INET, SET_BLOCK4)),
+         .packet_counter = "rejected_block", .comment = "[Block] Networks"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, RESET, MATCHES(SYN, TO_IN(AF_INET6, SET_BLOCK6)),
+         .packet_counter = "rejected_block", .comment = "[Block] Networks"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, REJECT, MATCHES(NOT_TCP, NEW, TO_IN(AF_INET, SET_BLOCK4)),
+         .packet_counter = "rejected_block", .comment = "[Block] Networks"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, REJECT, MATCHES(NOT_TCP, NEW, TO_IN(AF_INET6, SET_BLOCK6)),
+         .packet_counter = "rejected_block", .comment = "[Block] Networks"),
+    STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, BLOCK_PORTS, RETURN, MATCHES(PORTS_IN(SET_BLOCK_PORTS)),
+         .first_counter = "blocked", .comment = "[Block] Ports, left to the guard"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_PORTS, RESET, MATCHES(SYN, TCP_IN(SET_BLOCK_PORTS)),
+         .packet_counter = "rejected_block", .comment = "[Block] Ports"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_PORTS, REJECT, MATCHES(NOT_TCP, NEW, PORTS_IN(SET_BLOCK_PORTS)),
+         .packet_counter = "rejected_block", .comment = "[Block] Ports"),
+
+    /* ---- what is near, unless it is blocked ---- */
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, LOCAL_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET, SET_LOCAL4)),
          .first_counter = "bypassed", .packet_counter = "bypassed_packets", .comment = "local network"),
     STEP(BOTH_KINDS, BOTH_SIDES, ALWAYS, LOCAL_NETWORKS, EXEMPT, MATCHES(TO_IN(AF_INET6, SET_LOCAL6)),
@@ -176,7 +216,7 @@ static const struct step steps[] = {
          .packet_counter = "relay_packets", .comment = "redirected connection"),
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET, MATCHES(LISTEN_PORT, ORIGINAL),
          .packet_counter = "rejected_relay", .comment = "not redirected"),
-    STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(SYN_FROM_IN(SET_WEB)), .label = RULESET_LABEL_SERVED,
+    STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, HOST, ACCEPT, MATCHES(SYN, TCP_FROM_IN(SET_WEB)), .label = RULESET_LABEL_SERVED,
          .packet_counter = "served", .comment = "begins at a web port outside"),
 };
 /* clang-format on */

@@ -38,12 +38,17 @@ enum step_match_kind {
     STEP_MATCH_NEXTHOP_OTHER,
     STEP_MATCH_TCP_IN, /* .set of ports */
     STEP_MATCH_UDP_IN,
-    STEP_MATCH_PORTS_IN, /* of whatever protocol has ports: .set */
+    STEP_MATCH_NOT_TCP,
+    STEP_MATCH_NO_PORTS,      /* of a protocol that has none */
+    STEP_MATCH_PORTS_OUTSIDE, /* of a protocol that has them: not in .set */
+    STEP_MATCH_PORTS_IN,      /* of whatever protocol has ports: .set */
     STEP_MATCH_ROUTING_HEADER,
     STEP_MATCH_IP_OPTION, /* .bits: its number */
     STEP_MATCH_LISTEN_PORT,
     STEP_MATCH_PLAIN_PORT,
-    STEP_MATCH_SYN_FROM_IN, /* begins a connection: .set of source ports */
+    STEP_MATCH_SYN,         /* begins a TCP connection */
+    STEP_MATCH_TCP_FROM_IN, /* .set of source ports */
+    STEP_MATCH_NEW,         /* of a connection of which no answer has been seen */
     STEP_MATCH_REPLY,
     STEP_MATCH_ORIGINAL,       /* the direction of the connection's first packet */
     STEP_MATCH_SOCKET_FOREIGN, /* of a socket that is not transparent; no match where nobody listens */
