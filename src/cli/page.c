@@ -297,8 +297,10 @@ static void put_traffic(const struct page *page, const json_t *status)
     const json_t *bytes = json_object_get(status, "bytes");
     char up[32], down[32];
     if (json_is_object(sessions))
-        field(page, "Sessions", TEXT_PLAIN, "%" PRIu64 " open, %" PRIu64 " total, %" PRIu64 " failed",
-              count_at(sessions, "open"), count_at(sessions, "total"), count_at(sessions, "failed"));
+        field(page, "Sessions", TEXT_PLAIN,
+              "%" PRIu64 " open, %" PRIu64 " total, %" PRIu64 " failed, %" PRIu64 " client-ended, %" PRIu64 " refused",
+              count_at(sessions, "open"), count_at(sessions, "total"), count_at(sessions, "failed"),
+              count_at(sessions, "client_ended"), count_at(sessions, "refused"));
     if (json_is_object(bytes))
         field(page, "Bytes", TEXT_PLAIN, "%s up, %s down", text_bytes(count_at(bytes, "up"), up),
               text_bytes(count_at(bytes, "down"), down));

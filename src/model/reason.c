@@ -6,9 +6,9 @@
 static const struct {
     const char *slug;
     const char *text;
-    bool is_error;
+    enum reason_count count;
 } reasons[REASON_COUNT] = {
-#define REASON(name, slug, text, is_error) [REASON_##name] = {slug, text, is_error},
+#define REASON(name, slug, text, count) [REASON_##name] = {slug, text, REASON_COUNT_##count},
 #include "model/reason.def"
 #undef REASON
 };
@@ -25,8 +25,8 @@ const char *reason_text(enum reason reason)
     return reasons[reason].text;
 }
 
-bool reason_is_error(enum reason reason)
+enum reason_count reason_counts_as(enum reason reason)
 {
     assert(reason < REASON_COUNT);
-    return reasons[reason].is_error;
+    return reasons[reason].count;
 }

@@ -159,6 +159,8 @@ def test_a_reset_by_the_client_reaches_the_proxy_as_an_error(lab, daemon, proxy,
     labs.wait_for(lambda: ends, 10, "the end at the proxy")
     assert ends != [b""], "the error arrived as an orderly end"
     one.wait_log("client reset the connection")
+    sessions = one.status()["sessions"]
+    assert (sessions["client_ended"], sessions["failed"]) == (1, 0)
 
 
 @pytest.mark.parametrize("route", ROUTES)

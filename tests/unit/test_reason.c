@@ -24,9 +24,21 @@ END_TEST
 START_TEST(orderly_ends_are_no_errors)
 {
     ck_assert_str_eq(reason_slug(REASON_DONE), "done");
-    ck_assert(!reason_is_error(REASON_DONE));
-    ck_assert(!reason_is_error(REASON_SHUTDOWN));
-    ck_assert(reason_is_error(REASON_AUTH_FAILED));
+    ck_assert_int_eq(reason_counts_as(REASON_DONE), REASON_COUNT_ENDED);
+    ck_assert_int_eq(reason_counts_as(REASON_SHUTDOWN), REASON_COUNT_ENDED);
+    ck_assert_int_eq(reason_counts_as(REASON_AUTH_FAILED), REASON_COUNT_FAILED);
+}
+END_TEST
+
+START_TEST(who_goes_away_and_what_is_refused_is_no_fault)
+{
+    ck_assert_int_eq(reason_counts_as(REASON_CLIENT_GONE), REASON_COUNT_CLIENT);
+    ck_assert_int_eq(reason_counts_as(REASON_CLIENT_RESET), REASON_COUNT_CLIENT);
+    ck_assert_int_eq(reason_counts_as(REASON_CLIENT_ERROR), REASON_COUNT_CLIENT);
+    ck_assert_int_eq(reason_counts_as(REASON_BLOCKED), REASON_COUNT_REFUSED);
+    ck_assert_int_eq(reason_counts_as(REASON_NAME_REQUIRED), REASON_COUNT_REFUSED);
+    ck_assert_int_eq(reason_counts_as(REASON_CUT), REASON_COUNT_FAILED);
+    ck_assert_int_eq(reason_counts_as(REASON_PROXY_REFUSED), REASON_COUNT_FAILED);
 }
 END_TEST
 
@@ -44,6 +56,7 @@ int main(void)
     int failed;
     tcase_add_loop_test(tests, every_reason_has_a_slug_and_a_text, 0, REASON_COUNT);
     tcase_add_test(tests, orderly_ends_are_no_errors);
+    tcase_add_test(tests, who_goes_away_and_what_is_refused_is_no_fault);
     tcase_add_test_raise_signal(tests, a_reason_that_is_none_is_our_own_bug, SIGABRT);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

@@ -1227,7 +1227,8 @@ START_TEST(refused_at_the_door)
     run_until(app.ended);
     ck_assert_int_eq(app.error, ECONNRESET);
     assert_log(cases[_i].log);
-    ck_assert_uint_eq(rig.stats.sessions_failed, 1);
+    ck_assert_uint_eq(rig.stats.sessions_refused, 1);
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
     app_close();
 }
 END_TEST
@@ -1366,6 +1367,8 @@ START_TEST(a_reset_by_the_client_reaches_the_proxy)
     run_until(script.seen->end != -1);
     ck_assert_int_eq(script.seen->end, ECONNRESET);
     assert_log("client reset the connection\n");
+    ck_assert_uint_eq(rig.stats.sessions_client_ended, 1);
+    ck_assert_uint_eq(rig.stats.sessions_failed, 0);
     peer_stop(&peer);
 }
 END_TEST

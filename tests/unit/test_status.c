@@ -25,8 +25,13 @@ static void set_up(void)
     info.verdict.stages[STAGE_MUTUAL_AUTH] = (struct test_stage){.outcome = TEST_PASSED, .us = 30950};
     info.since = info.tested_at = info.started = 1767323045;
     info.rules = (struct status_rules){.table = "inet penstock", .installed = true, .changes = 3};
-    info.stats = (struct stats){
-        .sessions_open = 12, .sessions_total = 10342, .sessions_failed = 3, .bytes_up = 1, .bytes_down = 1ULL << 40};
+    info.stats = (struct stats){.sessions_open = 12,
+                                .sessions_total = 10342,
+                                .sessions_failed = 3,
+                                .sessions_client_ended = 17,
+                                .sessions_refused = 41,
+                                .bytes_up = 1,
+                                .bytes_down = 1ULL << 40};
 }
 
 /* Takes line over. */
@@ -89,6 +94,8 @@ START_TEST(a_connected_status_is_that_of_the_interface)
     NUMBER("sessions.open", 12);
     NUMBER("sessions.total", 10342);
     NUMBER("sessions.failed", 3);
+    NUMBER("sessions.client_ended", 17);
+    NUMBER("sessions.refused", 41);
     NUMBER("bytes.up", 1);
     NUMBER("bytes.down", 1LL << 40);
     ck_assert_int_gt(json_integer_value(at(status, "pid")), 1);

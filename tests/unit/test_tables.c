@@ -99,8 +99,13 @@ static void put_causes(FILE *out)
 
 static void put_reasons(FILE *out)
 {
+    static const char *const counted[] = {[REASON_COUNT_ENDED] = "",
+                                          [REASON_COUNT_CLIENT] = " (client_ended)",
+                                          [REASON_COUNT_REFUSED] = " (refused)",
+                                          [REASON_COUNT_FAILED] = " (failed)"};
     for (int reason = 0; reason < REASON_COUNT; reason++)
-        fprintf(out, ".It Li %s\n%s\n", reason_slug((enum reason)reason), reason_text((enum reason)reason));
+        fprintf(out, ".It Li %s\n%s%s\n", reason_slug((enum reason)reason), reason_text((enum reason)reason),
+                counted[reason_counts_as((enum reason)reason)]);
 }
 
 static void put_targets(FILE *out)

@@ -111,6 +111,23 @@ static void session_free(struct session *session)
     free(session);
 }
 
+static void session_count_end(struct stats *stats, enum reason reason)
+{
+    switch (reason_counts_as(reason)) {
+    case REASON_COUNT_ENDED:
+        return;
+    case REASON_COUNT_CLIENT:
+        stats_add(&stats->sessions_client_ended, 1);
+        return;
+    case REASON_COUNT_REFUSED:
+        stats_add(&stats->sessions_refused, 1);
+        return;
+    case REASON_COUNT_FAILED:
+        stats_add(&stats->sessions_failed, 1);
+        return;
+    }
+}
+
 /* In which it is told why. A client of an address without a name may know more addresses of its server, but only after
  * a reset it tries them: an alert would be the server's last word. */
 static enum sniff_kind session_language(const struct session *session, enum reason reason)
@@ -125,8 +142,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
     bool had_tunnel = session->state == SESSION_OPEN;
     assert(session->state != SESSION_ENDED);
     session_enter(session, SESSION_ENDED);
-    if (reason_is_error(reason))
-        stats_add(&worker->stats->sessions_failed, 1);
+    session_count_end(worker->stats, reason);
     session_write_log(session, reason, detail);
     if (had_tunnel) {
         pump_fini(&session->pump);
