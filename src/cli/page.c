@@ -9,6 +9,8 @@
 #include <time.h>
 
 #include "cli/hint.h"
+#include "cli/member.h"
+#include "cli/page_servers.h"
 #include "model/report.h"
 #include "model/verdict.h"
 
@@ -23,29 +25,6 @@ struct page {
     int64_t now;
 };
 
-/* ---- odd answers are not errors here: a key that is missing or of another type is not there ---- */
-
-static const char *text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text && *text ? text : NULL;
-}
-
-static bool number_at(const json_t *object, const char *key, double *ret_number)
-{
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_number(value))
-        return false;
-    *ret_number = json_number_value(value);
-    return true;
-}
-
-static uint64_t count_at(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value > 0 ? (uint64_t)value : 0;
-}
-
 static bool mode_is(const json_t *status, enum verdict_mode mode)
 {
     enum verdict_mode known;
@@ -53,22 +32,6 @@ static bool mode_is(const json_t *status, enum verdict_mode mode)
 }
 
 /* ---- lines ---- */
-
-static const char *mark_of(const struct text_style *style, enum text_tone tone)
-{
-    switch (tone) {
-    case TEXT_GOOD:
-        return style->utf8 ? "✓" : "ok";
-    case TEXT_WARN:
-        return "!";
-    case TEXT_BAD:
-        return style->utf8 ? "✗" : "FAILED";
-    case TEXT_PLAIN:
-    case TEXT_DIM:
-        break;
-    }
-    return style->utf8 ? "–" : "-";
-}
 
 static void field(const struct page *page, const char *label, enum text_tone tone, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -139,6 +102,25 @@ static void put_since(const struct page *page, const json_t *status)
     putc('\n', page->out);
 }
 
+/* On top, where they are seen. */
+static void put_warnings(const struct page *page, const json_t *status)
+{
+    const json_t *warnings = json_object_get(status, "warnings"), *warning;
+    size_t i;
+    json_array_foreach(warnings, i, warning)
+    {
+        const char *text = json_string_value(warning);
+        char clean[TEXT_MAX];
+        if (!text)
+            continue;
+        text_tone(page->out, page->style, TEXT_WARN, false);
+        fprintf(page->out, "  %s ", page_mark(page->style, TEXT_WARN));
+        text_wrap(page->out, page->style, text_clean(text, page->style->utf8, clean, sizeof clean), 4, 4);
+        text_tone_end(page->out, page->style);
+        putc('\n', page->out);
+    }
+}
+
 static void put_title(const struct page *page, const json_t *status)
 {
     const char *text = text_at(status, "status");
@@ -150,14 +132,24 @@ static void put_title(const struct page *page, const json_t *status)
     text_tone_end(page->out, page->style);
     putc('\n', page->out);
     put_since(page, status);
+    put_warnings(page, status);
+}
+
+/* In fallback the cure is that of the secure port. */
+static const char *hint_of(const json_t *status)
+{
+    const json_t *tests = json_object_get(status, "tests");
+    if (mode_is(status, VERDICT_MODE_PLAIN) && json_is_object(json_object_get(tests, stage_key(STAGE_PLAIN_TCP))))
+        return hint_for(NULL, text_at(json_object_get(tests, stage_key(STAGE_SECURE_TCP)), "cause"));
+    return hint_for(text_at(status, "verdict"), text_at(status, "cause"));
 }
 
 static void put_reason(const struct page *page, const json_t *status)
 {
     const char *reason = text_at(status, "reason");
     const char *detail = text_at(status, "detail");
-    const char *hint = hint_for(text_at(status, "verdict"), text_at(status, "cause"));
-    if (!reason && !detail)
+    const char *hint = hint_of(status);
+    if (!reason && !detail && !hint)
         return;
     putc('\n', page->out);
     if (reason)
@@ -202,7 +194,7 @@ static void put_proxy(const struct page *page, const json_t *status)
     char port_text[32] = "";
     if (port > 0)
         snprintf(port_text, sizeof port_text, ":%" PRIu64, port);
-    if (server || address)
+    if (!page_put_servers(page->out, page->style, status, page->now, "  Servers", INDENT) && (server || address))
         field(page, "Proxy", TEXT_PLAIN, "%s%s%s%s%s%s", server ? server : "", server && address ? " at " : "",
               v6 ? "[" : "", address ? address : "", v6 ? "]" : "", port_text);
     if (version)
@@ -236,11 +228,11 @@ static bool put_test(const struct page *page, const char *label, const char *nam
     if (!result)
         return false;
     if (tone == TEXT_DIM)
-        field(page, label, tone, "%s %s: %s", mark_of(page->style, tone), name, result);
+        field(page, label, tone, "%s %s: %s", page_mark(page->style, tone), name, result);
     else if (number_at(stage, "ms", &ms))
-        field(page, label, tone, "%s %s, %.1f ms", mark_of(page->style, tone), name, ms);
+        field(page, label, tone, "%s %s, %.1f ms", page_mark(page->style, tone), name, ms);
     else
-        field(page, label, tone, "%s %s", mark_of(page->style, tone), name);
+        field(page, label, tone, "%s %s", page_mark(page->style, tone), name);
     return true;
 }
 
@@ -256,16 +248,20 @@ static const char *test_name(const json_t *status, enum stage stage)
 static void put_tests(const struct page *page, const json_t *status)
 {
     const json_t *tests = json_object_get(status, "tests");
+    bool told = json_array_size(json_object_get(status, "servers")) > 0;
     const char *label = "Tests";
-    char clock[32], age[64];
-    int64_t at;
+    char clock[32], age[64], left[64], next[80] = "";
+    int64_t at, due;
     for (int stage = 0; stage < STAGE_COUNT; stage++)
-        if (put_test(page, label, test_name(status, (enum stage)stage),
+        if (!(told && tone_of_result(json_object_get(tests, stage_key((enum stage)stage))) == TEXT_GOOD) &&
+            put_test(page, label, test_name(status, (enum stage)stage),
                      json_object_get(tests, stage_key((enum stage)stage))))
             label = "";
     if (!text_parse_time(text_at(tests, "at"), &at))
         return;
-    field(page, label, TEXT_DIM, "at %s, %s ago", local_clock(at, clock), text_duration(page->now - at, age));
+    if (text_parse_time(text_at(tests, "next_at"), &due))
+        snprintf(next, sizeof next, ", next in %s", text_duration(due - page->now, left));
+    field(page, label, TEXT_DIM, "at %s, %s ago%s", local_clock(at, clock), text_duration(page->now - at, age), next);
 }
 
 static void put_rules(const struct page *page, const json_t *status)
@@ -283,9 +279,9 @@ static void put_rules(const struct page *page, const json_t *status)
               changes == 1 ? "" : "s", repaired);
     else if (json_is_true(json_object_get(rules, "last_resort")))
         field(page, "Rules", TEXT_BAD, "%s %s is the last resort: it refuses web traffic, and knows nothing else",
-              mark_of(page->style, TEXT_BAD), table ? table : "the table");
+              page_mark(page->style, TEXT_BAD), table ? table : "the table");
     else
-        field(page, "Rules", TEXT_BAD, "%s %s is not installed", mark_of(page->style, TEXT_BAD),
+        field(page, "Rules", TEXT_BAD, "%s %s is not installed", page_mark(page->style, TEXT_BAD),
               table ? table : "the table");
     if (error)
         field(page, "", TEXT_BAD, "%s", error);
@@ -304,21 +300,6 @@ static void put_traffic(const struct page *page, const json_t *status)
     if (json_is_object(bytes))
         field(page, "Bytes", TEXT_PLAIN, "%s up, %s down", text_bytes(count_at(bytes, "up"), up),
               text_bytes(count_at(bytes, "down"), down));
-}
-
-static void put_warnings(const struct page *page, const json_t *status)
-{
-    const json_t *warnings = json_object_get(status, "warnings"), *warning;
-    const char *label = "Warning";
-    size_t i;
-    json_array_foreach(warnings, i, warning)
-    {
-        const char *text = json_string_value(warning);
-        if (!text)
-            continue;
-        field(page, label, TEXT_WARN, "%s", text);
-        label = "";
-    }
 }
 
 static void put_daemon(const struct page *page, const json_t *status)
@@ -349,7 +330,6 @@ void page_render(FILE *out, const struct text_style *style, const json_t *status
     putc('\n', out);
     put_rules(&page, status);
     put_traffic(&page, status);
-    put_warnings(&page, status);
     put_daemon(&page, status);
 }
 
@@ -377,15 +357,16 @@ void page_render_stage(FILE *out, const struct text_style *style, const json_t *
     const char *server = text_at(stage, "server");
     const char *address = text_at(stage, "address");
     const char *detail = text_at(stage, "detail");
-    size_t indent = style->utf8 ? 2 : 7;
-    char raw[TEXT_MAX], clean[TEXT_MAX];
-    double ms = 0;
-    number_at(stage, "ms", &ms);
+    size_t indent = page_mark_columns(style);
+    char raw[TEXT_MAX], clean[TEXT_MAX], took[400] = ""; /* 1e300 is a number, too */
+    double ms;
     text_tone(out, style, tone, false);
-    text_cell(out, style, mark_of(style, tone), indent);
+    text_cell(out, style, page_mark(style, tone), indent);
     text_tone_end(out, style);
-    snprintf(raw, sizeof raw, "%s, %.260s%s%.80s%s, %.1f ms", stage_name(text_at(stage, "stage")),
-             server ? server : "-", address ? " (" : "", address ? address : "", address ? ")" : "", ms);
+    if (number_at(stage, "ms", &ms))
+        snprintf(took, sizeof took, ", %.1f ms", ms);
+    snprintf(raw, sizeof raw, "%s, %.260s%s%.80s%s%s", stage_name(text_at(stage, "stage")), server ? server : "-",
+             address ? " (" : "", address ? address : "", address ? ")" : "", took);
     text_wrap(out, style, text_clean(raw, style->utf8, clean, sizeof clean), indent, indent);
     putc('\n', out);
     if (!detail)

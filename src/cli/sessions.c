@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/member.h"
 #include "cli/socket_owner.h"
 #include "cli/text.h"
 
@@ -52,11 +53,6 @@ static bool parse_endpoint(const char *text, struct addr *ret_addr)
     host[colon - text] = '\0';
     port = strtoul(colon + 1, &end, 10);
     return *end == '\0' && port <= UINT16_MAX && addr_parse(host, (uint16_t)port, ret_addr);
-}
-
-static const char *text_at(const json_t *session, const char *key)
-{
-    return json_string_value(json_object_get(session, key));
 }
 
 /* All objects of the answer as an array; NULL: the problem has been written. */

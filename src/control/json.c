@@ -92,16 +92,25 @@ static json_t *tls_object(const struct tls_summary *tls)
                      time_value(tls->client_expires));
 }
 
+/* What failed untried took no time. */
+static json_t *stage_ms_value(const struct test_stage *stage)
+{
+    return stage_has_ended(stage) && stage->us > 0 ? ms_value(stage->us) : json_null();
+}
+
 static json_t *stage_object(const struct test_stage *stage)
 {
-    return json_pack("{s:s, s:o}", "result", outcome_text(stage->outcome), "ms",
-                     stage_has_ended(stage) ? ms_value(stage->us) : json_null());
+    json_t *object = json_pack("{s:s, s:o}", "result", outcome_text(stage->outcome), "ms", stage_ms_value(stage));
+    if (object && stage->outcome == TEST_FAILED) {
+        json_object_set_new(object, "cause", text_or_null(cause_slug((enum cause)stage->cause)));
+        json_object_set_new(object, "detail", text_or_null(stage->detail));
+    }
+    return object;
 }
 
 /* "tcp" is the port that decides: the plain one when the secure channel is off. */
-static json_t *tests_object(const struct verdict *verdict, time_t tested_at)
+static json_t *tests_object(const struct test_stage stages[static STAGE_COUNT], time_t tested_at)
 {
-    const struct test_stage *stages = verdict->stages;
     bool off = stages[STAGE_SECURE_TCP].outcome == TEST_NOT_DONE;
     json_t *tests = json_object();
     for (int stage = 0; stage < STAGE_COUNT; stage++) {
@@ -112,6 +121,31 @@ static json_t *tests_object(const struct verdict *verdict, time_t tested_at)
     }
     json_object_set_new(tests, "at", time_value(tested_at));
     return tests;
+}
+
+static json_t *server_object(const struct server_status *server, const struct verdict *verdict)
+{
+    const struct server_report *report = &server->report;
+    const struct test_stage *failure = server_failure(report);
+    const struct addr *address = server_address(report);
+    bool known = addr_port(address) != 0;
+    char host[ADDR_TEXT_MAX];
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "server", text_value(report->server), "state",
+                     server_state_slug(server->state), "since", time_value(server->since), "cause",
+                     text_or_null(failure ? cause_slug((enum cause)failure->cause) : NULL), "detail",
+                     text_or_null(failure ? failure->detail : NULL), "address",
+                     known ? json_string(addr_host_text(address, host)) : json_null(), "in_use",
+                     verdict_redirects(verdict->kind) && strcmp(verdict->server, report->server) == 0, "port",
+                     known ? json_integer(addr_port(address)) : json_null(), "tests",
+                     tests_object(report->stages, server->tested_at));
+}
+
+static json_t *servers_array(const struct status_info *info)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < info->n_servers; i++)
+        json_array_append_new(array, server_object(&info->servers[i], &info->verdict));
+    return array;
 }
 
 static json_t *rules_object(const struct status_rules *rules)
@@ -145,7 +179,7 @@ static json_t *verdict_object(const struct verdict *verdict)
 static json_t *proof_object(const struct verdict *verdict, time_t tested_at)
 {
     return json_pack("{s:o, s:o, s:o}", "proxy", proxy_object(verdict), "tls", tls_object(&verdict->tls), "tests",
-                     tests_object(verdict, tested_at));
+                     tests_object(verdict->stages, tested_at));
 }
 
 static json_t *sessions_object(const struct stats *stats)
@@ -180,6 +214,8 @@ char *status_json(const struct status_info *info)
     json_t *object = verdict_object(&info->verdict);
     object = joined(object, json_pack("{s:o}", "since", time_value(info->since)));
     object = joined(object, proof_object(&info->verdict, info->tested_at));
+    json_object_set_new(json_object_get(object, "tests"), "next_at", time_value(info->next_test_at));
+    object = joined(object, json_pack("{s:o}", "servers", servers_array(info)));
     return dump(joined(object, daemon_object(info)));
 }
 
@@ -197,7 +233,7 @@ char *status_stage_json(const struct server_report *server, enum stage which)
         return NULL;
     return dump(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "stage", stage_key(which), "server",
                           text_value(server->server), "address", address_value(stage_address(server, which)), "result",
-                          outcome_text(stage->outcome), "ms", ms_value(stage->us), "cause",
+                          outcome_text(stage->outcome), "ms", stage_ms_value(stage), "cause",
                           text_or_null(cause_slug(stage->cause)), "detail", text_or_null(stage->detail)));
 }
 

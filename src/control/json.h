@@ -13,6 +13,7 @@
 #include "base/ipc.h"
 #include "base/stats.h"
 #include "model/cause.h"
+#include "model/server.h"
 #include "model/texts.h"
 #include "model/verdict.h"
 
@@ -28,9 +29,12 @@ struct status_rules {
 
 struct status_info {
     struct verdict verdict;
-    time_t since;     /* of the verdict */
-    time_t tested_at; /* 0: no test has ended yet */
+    time_t since;        /* of the verdict */
+    time_t tested_at;    /* 0: no test has ended yet */
+    time_t next_test_at; /* 0: none is due, or one runs */
     time_t started;
+    const struct server_status *servers; /* borrowed */
+    size_t n_servers;
     struct status_rules rules;
     struct stats stats;
     struct texts warnings;

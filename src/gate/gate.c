@@ -22,6 +22,7 @@
 #include "gate/control/verbs.h"
 #include "gate/decide/enforce.h"
 #include "gate/decide/refusals.h"
+#include "gate/decide/servers.h"
 #include "gate/decide/test_run.h"
 #include "gate/event.h"
 #include "gate/host/netwatch.h"
@@ -49,6 +50,7 @@ struct gate {
     struct enforcement enforcement;
     struct test_run test_run;
     struct refusals refusals;
+    struct servers servers;
     struct unit_names unit_names;
     struct reload reload;
     struct status_source status;
@@ -98,6 +100,12 @@ static void take_named(struct gate *gate, const struct ipc_named *named)
     children_allow(gate->children, named->id);
 }
 
+static void take_report(struct gate *gate, const struct test_report *report)
+{
+    if (test_run_on_report(&gate->test_run, report))
+        servers_take(&gate->servers, report, gate->reload.conf, &gate->enforcement.verdict);
+}
+
 static void take_cgroup(struct gate *gate, struct child *relay, uint64_t cgroup)
 {
     struct ipc_unit unit = {.cgroup = cgroup};
@@ -113,7 +121,7 @@ static void take_message(struct gate *gate, struct child *child, const struct ip
         return;
     case IPC_REPORT:
         verbs_on_report(gate->verbs, &message->report);
-        test_run_on_report(&gate->test_run, &message->report);
+        take_report(gate, &message->report);
         return;
     case IPC_NAMED:
         take_named(gate, &message->named);
@@ -320,16 +328,19 @@ static int start(struct gate *gate, const struct event_sink *sink, struct conf *
                                    .children = gate->children,
                                    .enforcement = &gate->enforcement,
                                    .test_run = &gate->test_run,
+                                   .servers = &gate->servers,
                                    .conf = conf};
     reload_init(&gate->reload);
     gate->status = (struct status_source){.enforcement = &gate->enforcement,
                                           .test_run = &gate->test_run,
+                                          .servers = &gate->servers,
                                           .keeper = gate->keeper,
                                           .children = gate->children,
                                           .reload = &gate->reload,
                                           .foreign = &gate->foreign,
                                           .refusals = &gate->refusals,
                                           .started = time(NULL)};
+    servers_set_conf(&gate->servers, conf);
     foreign_set_conf(&gate->foreign, conf);
     keeper_set_conf(gate->keeper, conf);
     enforce_pursue(&gate->enforcement, &testing); /* the gate is closed before anything else happens */

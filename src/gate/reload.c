@@ -69,6 +69,7 @@ static void take_conf(struct reload *reload, struct conf *conf)
     foreign_set_conf(reload->foreign, conf);
     trial_set_conf(reload->trial, conf);
     keeper_set_conf(reload->keeper, conf);
+    servers_set_conf(reload->servers, conf);
     test_run_set_conf(reload->test_run, conf); /* the prober asks for a test when it has taken it, too */
     enforce_pursue(enforcement, is_allowed(enforcement->wanted.kind, conf) ? &enforcement->wanted : &testing);
     users_set_conf(reload->users, conf);

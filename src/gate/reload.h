@@ -12,6 +12,7 @@
 #include "base/ipc.h"
 #include "gate/children/children.h"
 #include "gate/decide/enforce.h"
+#include "gate/decide/servers.h"
 #include "gate/decide/test_run.h"
 #include "gate/host/users.h"
 #include "gate/rules/foreign.h"
@@ -29,7 +30,7 @@ enum reload_state {
 /* Read only outside of reload.c. */
 struct reload {
     struct ev_loop *loop;
-    const char *path; /* of the configuration; this one and the next seven are borrowed */
+    const char *path; /* of the configuration; this one and the next eight are borrowed */
     struct foreign *foreign;
     struct trial *trial;
     struct users *users;
@@ -37,6 +38,7 @@ struct reload {
     struct children *children;
     struct enforcement *enforcement;
     struct test_run *test_run;
+    struct servers *servers;
 
     struct conf *conf; /* in force */
     enum reload_state state;

@@ -82,8 +82,8 @@ def test_the_page_of_a_real_daemon(daemon):
     one = daemon()
     page = one.cli("status", "-S", one.control)
     assert (page.returncode, page.stderr) == (0, "")
-    for text in (SECURE, "Proxy Trusted, since ", "gw.example at [", "TLSv1.3, ", "server valid until ",
-                 "client valid until ", "mutual authentication, ", "inet penstock installed", "Sessions ", f"pid {one.pid}"):
+    for text in (SECURE, "Proxy Trusted, since ", "✓ gw.example  [", "in use, TCP ", "TLSv1.3, ", "server valid until ",
+                 "client valid until ", ", authentication ", "inet penstock installed", "Sessions ", f"pid {one.pid}"):
         assert text in page.stdout, text
     assert json.loads(one.cli("status", "--json").stdout)["pid"] == one.pid
 

@@ -371,6 +371,7 @@ START_TEST(unknown_name_fails_the_first_test)
     probe();
     ck_assert_int_eq(run.report.servers[0].stages[STAGE_SECURE_TCP].outcome, TEST_FAILED);
     check_has(run.report.servers[0].stages[STAGE_SECURE_TCP].detail, "resolve bad name.invalid: ");
+    ck_assert_uint_gt(run.report.servers[0].stages[STAGE_SECURE_TCP].us, 0);
 }
 END_TEST
 

@@ -20,6 +20,7 @@ static struct {
     struct ev_loop *loop;
     ev_timer deadline;
     struct enforcement enforcement;
+    struct servers servers;
     struct reload reload;
     char done[512];
     int try_result, configure_result;
@@ -151,6 +152,7 @@ static void set_up(void)
                                .path = t.path,
                                .keeper = (struct keeper *)&t, /* none of these is looked into */
                                .children = (struct children *)&t,
+                               .servers = &t.servers,
                                .enforcement = &t.enforcement};
     ck_assert_int_eq(conf_load(t.path, NULL, NULL, &t.reload.conf), 0);
     reload_init(&t.reload);
@@ -191,6 +193,7 @@ START_TEST(a_good_one_is_tried_then_put_in_force_everywhere)
     ck_assert(!conf_done(t.serial, true, "")); /* not yet a test with it */
     DONE("end try, configure, rules, tests, secure");
     ck_assert_uint_eq(t.reload.conf->port, 3128);
+    ck_assert_str_eq(t.servers.list[0].report.server, "192.0.2.1");
     ck_assert(!reload_is_over(&t.reload, number));
     ck_assert(conf_done(t.serial, true, ""));
     ck_assert(!reload_is_over(&t.reload, number));

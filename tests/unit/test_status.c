@@ -105,6 +105,52 @@ START_TEST(a_connected_status_is_that_of_the_interface)
 }
 END_TEST
 
+/* Also a mistrusted one, while another is in use. */
+START_TEST(every_server_is_told_with_its_state)
+{
+    static struct server_status servers[2];
+    json_t *status, *list;
+    memset(servers, 0, sizeof servers);
+    servers[0] = (struct server_status){.state = SERVER_MISTRUSTED, .since = 1767323045, .tested_at = 1767323046};
+    snprintf(servers[0].report.server, NAME_SIZE, "gw1.example");
+    addr_parse("192.0.2.6", 8081, &servers[0].report.secure_address);
+    servers[0].report.stages[STAGE_SECURE_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 700};
+    servers[0].report.stages[STAGE_MUTUAL_AUTH] =
+        (struct test_stage){.outcome = TEST_FAILED, .us = 900, .cause = CAUSE_CERTIFICATE_NAME, .detail = "is for x"};
+    snprintf(servers[1].report.server, NAME_SIZE, "gw2.example");
+    servers[1].state = SERVER_TRUSTED;
+    info.servers = servers;
+    info.n_servers = 2;
+    info.next_test_at = 1767323045;
+    status = parse(status_json(&info));
+    TEXT("tests.next_at", "2026-01-02T03:04:05Z");
+    list = json_incref(json_object_get(status, "servers"));
+    json_decref(status);
+    ck_assert_uint_eq(json_array_size(list), 2);
+    status = json_array_get(list, 0);
+    TEXT("server", "gw1.example");
+    TEXT("state", "mistrusted");
+    TEXT("since", "2026-01-02T03:04:05Z");
+    TEXT("cause", "certificate-name");
+    TEXT("detail", "is for x");
+    TEXT("address", "192.0.2.6");
+    NUMBER("port", 8081);
+    ck_assert(json_is_false(at(status, "in_use")));
+    TEXT("tests.tcp.result", "passed");
+    ck_assert_double_eq(json_real_value(at(status, "tests.tcp.ms")), 0.7);
+    TEXT("tests.mutual_auth.result", "failed");
+    TEXT("tests.mutual_auth.cause", "certificate-name");
+    TEXT("tests.at", "2026-01-02T03:04:06Z");
+    status = json_array_get(list, 1);
+    TEXT("state", "trusted");
+    IS_NULL("cause");
+    IS_NULL("address");
+    ck_assert(json_is_true(at(status, "in_use")));
+    IS_NULL("tests.at");
+    json_decref(list);
+}
+END_TEST
+
 START_TEST(a_blocked_status_names_reason_and_detail)
 {
     json_t *status;
@@ -141,6 +187,7 @@ START_TEST(the_plain_port_stands_beside_the_secure_one)
     info.verdict.stages[STAGE_PLAIN_TCP] = (struct test_stage){.outcome = TEST_PASSED, .us = 2000};
     status = parse(status_json(&info));
     TEXT("tests.tcp.result", "failed");
+    IS_NULL("tests.tcp.cause");
     TEXT("tests.plain_tcp.result", "passed");
     json_decref(status);
 
@@ -306,6 +353,7 @@ int main(void)
     int failed;
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, a_connected_status_is_that_of_the_interface);
+    tcase_add_test(tests, every_server_is_told_with_its_state);
     tcase_add_test(tests, a_blocked_status_names_reason_and_detail);
     tcase_add_test(tests, the_plain_port_stands_beside_the_secure_one);
     tcase_add_test(tests, the_status_before_the_first_test_has_nothing_to_tell);

@@ -12,6 +12,7 @@
 #include "model/cause.h"
 #include "model/reason.h"
 #include "model/report.h"
+#include "model/server.h"
 #include "model/target.h"
 #include "model/verb.h"
 #include "model/verdict.h"
@@ -114,10 +115,18 @@ static void put_targets(FILE *out)
         fprintf(out, ".It Li %s\n%s\n", target_slug((enum target)target), target_text((enum target)target));
 }
 
+static void put_servers(FILE *out)
+{
+    for (int state = 0; state < SERVER_STATE_COUNT; state++)
+        fprintf(out, ".It Li %s\n%s\n", server_state_slug((enum server_state)state),
+                server_state_text((enum server_state)state));
+}
+
 static const struct {
     const char *page, *name;
     void (*put)(FILE *out);
 } lists[] = {{"man/penstock.1", "causes", put_causes},
+             {"man/penstock.1", "servers", put_servers},
              {"man/penstockd.8", "reasons", put_reasons},
              {"man/penstock.1", "targets", put_targets}};
 

@@ -32,6 +32,7 @@ static struct {
     struct verbs *verbs;
     struct enforcement enforcement;
     struct test_run test_run;
+    struct servers servers;
     struct reload reload;
     struct foreign foreign;
     struct status_source status;
@@ -57,6 +58,11 @@ bool test_run_is_over(const struct test_run *test_run, uint64_t id, const char *
     ck_assert_uint_eq(id, t.test_id);
     *ret_why = t.why;
     return t.test_over;
+}
+
+time_t test_run_next_at(const struct test_run *test_run)
+{
+    return 0;
 }
 
 bool test_run_can_test(const struct test_run *test_run)
@@ -199,6 +205,7 @@ static void set_up(void)
     t.reload.conf = t.conf;
     t.status = (struct status_source){.enforcement = &t.enforcement,
                                       .test_run = &t.test_run,
+                                      .servers = &t.servers,
                                       .reload = &t.reload,
                                       .foreign = &t.foreign,
                                       .refusals = &t.refusals};

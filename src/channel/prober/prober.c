@@ -33,7 +33,7 @@ struct probe {
     enum probe_state state;
     struct happy_eyeballs *race;
     struct mutual_auth *auth;
-    uint64_t auth_started;
+    uint64_t started;                     /* looking up the name, then mutual authentication */
     struct addr addrs[RESOLVE_ADDRS_MAX]; /* as resolved, with the secure port */
     size_t n_addrs;                       /* 0: not resolved */
     uint64_t named_id;                    /* as which they were named */
@@ -144,7 +144,7 @@ static void probe_auth_cb(struct mutual_auth *auth, const struct mutual_auth_res
 {
     struct probe *probe = data;
     struct test_stage *stage = &probe->report->stages[STAGE_MUTUAL_AUTH];
-    uint32_t us = clock_us_since(probe->auth_started);
+    uint32_t us = clock_us_since(probe->started);
     assert(auth == probe->auth);
     probe->report->tls = result->tls;
     if (result->passed)
@@ -172,7 +172,7 @@ static void probe_start_auth(struct probe *probe, struct stream *stream)
     }
     stage->outcome = TEST_RUNNING;
     probe->state = PROBE_AUTH;
-    probe->auth_started = clock_us();
+    probe->started = clock_us();
     probe->auth = mutual_auth_start(prober->loop, &request, probe_auth_cb, probe);
     if (!probe->auth) {
         stage_fail(probe, stage, 0, CAUSE_NO_RESOURCES, "out of memory");
@@ -251,7 +251,7 @@ static void probe_resolved_cb(const struct error *error, const struct addr *addr
     struct prober *prober = probe->prober;
     if (error) {
         probe->report->no_route = error->code == -ENETUNREACH;
-        stage_fail(probe, probe_first_stage(probe), 0, error->cause, error->text);
+        stage_fail(probe, probe_first_stage(probe), clock_us_since(probe->started), error->cause, error->text);
         probe_end(probe);
         return;
     }
@@ -271,6 +271,7 @@ static void probe_start(struct probe *probe, const char *server, const struct er
     uint16_t port = conf->secure ? conf->secure_port : conf->port;
     snprintf(probe->report->server, sizeof probe->report->server, "%s", server);
     stage->outcome = TEST_RUNNING;
+    probe->started = clock_us();
     if (!prober->resolver) {
         probe->report->no_route = true;
         stage_fail(probe, stage, 0, resolver_error->cause, resolver_error->text);

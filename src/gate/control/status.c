@@ -11,6 +11,7 @@
 #include "gate/children/children.h"
 #include "gate/decide/enforce.h"
 #include "gate/decide/refusals.h"
+#include "gate/decide/servers.h"
 #include "gate/decide/test_run.h"
 #include "gate/reload.h"
 #include "gate/rules/foreign.h"
@@ -36,6 +37,7 @@ static void add_warnings(const struct status_source *source, struct texts *warni
         texts_add(warnings, "only %u of %u relays are listening", ready, wanted);
     if (!test_run_can_test(source->test_run))
         texts_add(warnings, "no test can run: the prober is being started");
+    servers_warnings(source->servers, &source->enforcement->verdict, warnings);
     if (fallback[0] != '\0')
         texts_add(warnings, "the secure channel is not used: %s", fallback);
     for (size_t i = 0; i < children->n; i++)
@@ -50,6 +52,9 @@ char *status_of(const struct status_source *source)
     struct status_info info = {.verdict = source->enforcement->verdict,
                                .since = source->enforcement->since,
                                .started = source->started,
+                               .servers = source->servers->list,
+                               .n_servers = source->servers->n,
+                               .next_test_at = test_run_next_at(source->test_run),
                                .tested_at = source->test_run->tested_at};
     char *json, text[DETAIL_MAX];
     keeper_status(source->keeper, &info.rules);

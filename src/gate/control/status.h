@@ -13,12 +13,14 @@ struct foreign;
 struct keeper;
 struct refusals;
 struct reload;
+struct servers;
 struct test_run;
 
 /* Whom to ask for the status; all borrowed. */
 struct status_source {
     const struct enforcement *enforcement;
     const struct test_run *test_run;
+    const struct servers *servers;
     const struct keeper *keeper;
     const struct children *children;
     const struct reload *reload;

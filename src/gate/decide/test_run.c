@@ -102,6 +102,15 @@ bool test_run_can_test(const struct test_run *test_run)
     return test_run->schedule.state != SCHEDULE_HELD;
 }
 
+time_t test_run_next_at(const struct test_run *test_run)
+{
+    double due = schedule_due(&test_run->schedule), left;
+    if (due == SCHEDULE_NEVER)
+        return 0;
+    left = due - ev_now(test_run->loop);
+    return time(NULL) + (left > 0. ? (time_t)(left + 0.5) : 0);
+}
+
 static void take_verdict(struct test_run *test_run, const struct verdict *verdict)
 {
     enum verdict_kind kind = test_run->enforcement->verdict.kind;

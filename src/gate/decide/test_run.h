@@ -47,6 +47,9 @@ uint64_t test_run_test_now(struct test_run *test_run);
 bool test_run_is_over(const struct test_run *test_run, uint64_t id, const char **ret_why);
 bool test_run_can_test(const struct test_run *test_run);
 
+/* 0: none is due, or one runs. */
+time_t test_run_next_at(const struct test_run *test_run);
+
 void test_run_on_prober_lost(struct test_run *test_run);
 /* False: it is not of the test that runs. */
 bool test_run_on_report(struct test_run *test_run, const struct test_report *report);
