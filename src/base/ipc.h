@@ -23,8 +23,9 @@
 
 #define IPC_FD         3 /* in every child: its end of the pair */
 #define IPC_STATS_FD   4 /* in a relay: its counters */
-#define IPC_LISTEN4_FD 5 /* in a relay: where redirected connections arrive */
-#define IPC_LISTEN6_FD 6 /* the same for IPv6; not there on a host without */
+#define IPC_SHARES_FD  5 /* in a relay: how many sessions each user has, shared by all relays */
+#define IPC_LISTEN4_FD 6 /* in a relay: where redirected connections arrive */
+#define IPC_LISTEN6_FD 7 /* the same for IPv6; not there on a host without */
 
 #define IPC_UNIT_MAX 256 /* systemd's own limit for names of units */
 

@@ -3,53 +3,29 @@
 
 #include "base/stats.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "base/sealed.h"
 
 int stats_create(int *ret_fd, struct stats **ret_stats)
 {
-    struct stats *stats;
-    int result;
-    int fd = memfd_create("penstock-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return -errno;
-    /* Sealed: a relay that shrank it would kill the gate with SIGBUS. */
-    if (ftruncate(fd, sizeof(struct stats)) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        result = -errno;
-    else
-        result = stats_map(fd, &stats);
-    if (result < 0) {
-        close(fd);
-        return result;
-    }
-    *ret_fd = fd;
-    *ret_stats = stats;
-    return 0;
+    void *memory;
+    int result = sealed_create("penstock-stats", sizeof(struct stats), ret_fd, &memory);
+    if (result == 0)
+        *ret_stats = memory;
+    return result;
 }
 
 int stats_map(int fd, struct stats **ret_stats)
 {
-    struct stat st;
     void *memory;
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    if (st.st_size != (off_t)sizeof(struct stats))
-        return -EINVAL;
-    memory = mmap(NULL, sizeof(struct stats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED)
-        return -errno;
-    *ret_stats = memory;
-    return 0;
+    int result = sealed_map(fd, sizeof(struct stats), &memory);
+    if (result == 0)
+        *ret_stats = memory;
+    return result;
 }
 
 void stats_unmap(struct stats *stats)
 {
-    if (stats)
-        munmap(stats, sizeof *stats);
+    sealed_unmap(stats, sizeof *stats);
 }
 
 static const struct stat_info infos[] = {

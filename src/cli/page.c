@@ -291,12 +291,15 @@ static void put_traffic(const struct page *page, const json_t *status)
 {
     const json_t *sessions = json_object_get(status, "sessions");
     const json_t *bytes = json_object_get(status, "bytes");
-    char up[32], down[32];
+    char up[32], down[32], shed[48] = "";
+    if (count_at(sessions, "shed") > 0)
+        snprintf(shed, sizeof shed, ", %" PRIu64 " too many of one user", count_at(sessions, "shed"));
     if (json_is_object(sessions))
         field(page, "Sessions", TEXT_PLAIN,
-              "%" PRIu64 " open, %" PRIu64 " total, %" PRIu64 " failed, %" PRIu64 " client-ended, %" PRIu64 " refused",
+              "%" PRIu64 " open, %" PRIu64 " total, %" PRIu64 " failed, %" PRIu64 " client-ended, %" PRIu64
+              " refused%s",
               count_at(sessions, "open"), count_at(sessions, "total"), count_at(sessions, "failed"),
-              count_at(sessions, "client_ended"), count_at(sessions, "refused"));
+              count_at(sessions, "client_ended"), count_at(sessions, "refused"), shed);
     if (json_is_object(bytes))
         field(page, "Bytes", TEXT_PLAIN, "%s up, %s down", text_bytes(count_at(bytes, "up"), up),
               text_bytes(count_at(bytes, "down"), down));

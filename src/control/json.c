@@ -184,9 +184,10 @@ static json_t *proof_object(const struct verdict *verdict, time_t tested_at)
 
 static json_t *sessions_object(const struct stats *stats)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "open", count_value(stats->sessions_open), "total",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "open", count_value(stats->sessions_open), "total",
                      count_value(stats->sessions_total), "failed", count_value(stats->sessions_failed), "client_ended",
-                     count_value(stats->sessions_client_ended), "refused", count_value(stats->sessions_refused));
+                     count_value(stats->sessions_client_ended), "refused", count_value(stats->sessions_refused), "shed",
+                     count_value(stats->sessions_shed));
 }
 
 static json_t *daemon_object(const struct status_info *info)

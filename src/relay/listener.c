@@ -13,6 +13,7 @@
 #include "base/socket.h"
 #include "base/timer.h"
 #include "model/trial.h"
+#include "relay/admission.h"
 #include "relay/session/session.h"
 
 #define ACCEPTS_MAX  64 /* before others have their turn */
@@ -28,6 +29,7 @@ struct listener {
     ev_timer pause;
     int accepts; /* so many are tried when there is something to accept */
     bool told;   /* that connections wait */
+    bool waited; /* for other relays, which did not take what is there */
 };
 
 static void listener_wait(struct listener *listener, const char *why)
@@ -43,10 +45,8 @@ static void listener_wait(struct listener *listener, const char *why)
 static void pause_cb(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct listener *listener = timer->data;
-    if (worker_is_full(listener->worker))
-        ev_timer_start(loop, timer);
-    else
-        ev_io_start(loop, &listener->io);
+    listener->waited = true;
+    ev_io_start(loop, &listener->io);
 }
 
 /* Where the client wanted to go before the redirect; family AF_UNSPEC when conntrack knows nothing of it. */
@@ -103,9 +103,11 @@ static bool accept_one(struct listener *listener)
 static void io_cb(struct ev_loop *loop, ev_io *io, int events)
 {
     struct listener *listener = io->data;
+    bool waited = listener->waited;
+    listener->waited = false;
     for (int i = 0; i < listener->accepts; i++) {
-        if (worker_is_full(listener->worker)) {
-            listener_wait(listener, "the limit of sessions is reached");
+        if (!waited && admission_is_for_others(listener->worker)) {
+            listener_wait(listener, "the limit of sessions is reached, other relays have room");
             return;
         }
         if (!accept_one(listener)) {

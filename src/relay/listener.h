@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One address on which redirected connections arrive; each becomes a session. When there is no room for more, they wait
- * in the backlog and the log says so once. */
+/* One address on which redirected connections arrive; each becomes a session. All relays accept from it: one that is
+ * full leaves them to others for a moment, and takes them all the same when none does (admission.h). */
 #ifndef PENSTOCK_RELAY_LISTENER_H
 #define PENSTOCK_RELAY_LISTENER_H
 

@@ -18,8 +18,8 @@
 #include "relay/settings.h"
 #include "relay/worker.h"
 
-#define FDS_RESERVED  64
-#define PIPES_MAX     64 /* of 1 MiB: what an unprivileged user may have (pipe-user-pages-soft) */
+#define FDS_RESERVED  128 /* warm links, and a connection that is to be refused, too */
+#define PIPES_MAX     64  /* of 1 MiB: what an unprivileged user may have (pipe-user-pages-soft) */
 #define SESSIONS_MOST 500000
 #define PREFIX_MAX    24
 
@@ -29,6 +29,7 @@ struct relay {
     struct ev_loop *loop;
     struct gate_link *gate;
     struct stats *stats;
+    struct shares *shares;
     struct worker *worker;
     struct listener *listeners[N_LISTENERS];
     bool routed;      /* a first route came: until then nobody knows where connections may go, and they wait */
@@ -150,6 +151,8 @@ static bool configure_cb(struct conf *conf, uint32_t index, struct ipc_conf_done
 {
     struct relay *relay = data;
     snprintf(relay->prefix, sizeof relay->prefix, "relay %u", index); /* the log holds on to it */
+    if (!relay->worker->own_row)
+        worker_set_row(relay->worker, index);
     struct settings *settings = settings_new(conf);
     if (!settings) {
         snprintf(ret_done->detail, DETAIL_MAX, "out of memory");
@@ -201,12 +204,15 @@ static bool relay_init(struct relay *relay)
     size_t fds = nofile > 2 * FDS_RESERVED ? nofile - FDS_RESERVED - 2 * pipes : FDS_RESERVED;
     size_t max = fds / 2 < SESSIONS_MOST ? fds / 2 : SESSIONS_MOST; /* the client's and the proxy's */
     int result = stats_map(IPC_STATS_FD, &relay->stats);
+    if (result == 0)
+        result = shares_map(IPC_SHARES_FD, &relay->shares);
     if (result < 0) {
         log_error("counters: %s", strerror(-result));
         return false;
     }
     relay->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-    relay->worker = relay->loop ? worker_new(relay->loop, relay->stats, max, pipes, trouble_cb, relay) : NULL;
+    relay->worker =
+        relay->loop ? worker_new(relay->loop, relay->stats, relay->shares, max, pipes, trouble_cb, relay) : NULL;
     if (!relay->worker) {
         log_error("out of memory");
         return false;
@@ -226,6 +232,7 @@ static void relay_fini(struct relay *relay)
     gate_link_free(relay->gate);
     if (relay->loop)
         ev_loop_destroy(relay->loop);
+    shares_unmap(relay->shares);
     stats_unmap(relay->stats);
 }
 

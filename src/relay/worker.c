@@ -56,14 +56,22 @@ static size_t lingering_max(size_t max)
     return part > 0 ? part : 1;
 }
 
-struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max, size_t max_pipes,
-                          worker_trouble_cb *trouble_cb, void *data)
+void worker_set_row(struct worker *worker, unsigned index)
+{
+    assert(!worker->own_row && index < CONF_RELAYS_MAX);
+    worker->own_row = &worker->shares->rows[index];
+    shares_begin_row(worker->own_row, worker->max < UINT32_MAX ? (uint32_t)worker->max : UINT32_MAX);
+}
+
+struct worker *worker_new(struct ev_loop *loop, struct stats *stats, struct shares *shares, size_t max,
+                          size_t max_pipes, worker_trouble_cb *trouble_cb, void *data)
 {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
     worker->loop = loop;
     worker->stats = stats;
+    worker->shares = shares;
     worker->max = max;
     worker->trouble_cb = trouble_cb;
     worker->data = data;
@@ -146,15 +154,21 @@ void worker_set_route(struct worker *worker, const struct route *route)
     }
 }
 
+static size_t worker_places_taken(const struct worker *worker)
+{
+    return worker->n + lingering_count(worker->lingering);
+}
+
 bool worker_is_full(const struct worker *worker)
 {
-    return worker->n + lingering_count(worker->lingering) >= worker->max;
+    return worker_places_taken(worker) >= worker->max;
 }
 
 void worker_add(struct worker *worker, struct session *session)
 {
     TAILQ_INSERT_TAIL(&worker->sessions, session, among);
     worker->n++;
+    shares_set_open(worker->own_row, worker_places_taken(worker));
     stats_add(&worker->stats->sessions_total, 1);
     stats_set(&worker->stats->sessions_open, worker->n);
 }
@@ -181,6 +195,7 @@ void worker_remove(struct worker *worker, struct session *session)
         worker->next_listed = TAILQ_NEXT(session, among);
     TAILQ_REMOVE(&worker->sessions, session, among);
     worker->n--;
+    shares_set_open(worker->own_row, worker_places_taken(worker));
     stats_set(&worker->stats->sessions_open, worker->n);
     worker_tell_losses(worker);
 }

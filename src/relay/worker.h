@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "base/ipc.h"
+#include "base/shares.h"
 #include "base/stats.h"
 #include "channel/link/warm.h"
 #include "model/answers.h"
@@ -22,7 +23,7 @@
 #include "relay/settings.h"
 #include "relay/units.h"
 
-#define WORKER_HELD_MAX   1024
+#define WORKER_HELD_MAX   2048 /* no user has more than he leaves to others */
 #define WORKER_HELD_S     10.
 #define WORKER_TRIES_MAX  3
 #define WORKER_DRAINING_S 60.
@@ -55,6 +56,11 @@ struct worker {
     struct session_list sessions; /* eldest first */
     struct session *next_listed;  /* where an interrupted listing goes on */
     size_t n, max, n_held;
+    struct shares *shares;      /* of all relays */
+    struct shares_row *own_row; /* in them */
+    unsigned held_by[SHARES_USERS];
+    uint64_t shed_untold;
+    ev_tstamp shed_told_at;
     uint64_t last_id;
     uint64_t troubled_generation; /* the last that was reported */
     ev_timer draining;
@@ -73,9 +79,9 @@ struct worker {
     void *data;
 };
 
-/* stats must outlive it. NULL: out of memory. */
-struct worker *worker_new(struct ev_loop *loop, struct stats *stats, size_t max, size_t max_pipes,
-                          worker_trouble_cb *trouble_cb, void *data);
+/* stats and shares must outlive it; worker_set_row() is next. NULL: out of memory. */
+struct worker *worker_new(struct ev_loop *loop, struct stats *stats, struct shares *shares, size_t max,
+                          size_t max_pipes, worker_trouble_cb *trouble_cb, void *data);
 void worker_free(struct worker *worker); /* takes NULL; ends every session (SHUTDOWN) */
 
 /* Only new sessions see it. */
@@ -83,6 +89,9 @@ void worker_set_settings(struct worker *worker, struct settings *settings);
 
 /* Cuts, dials again, lets go of the held ones and drains, as the change asks for. */
 void worker_set_route(struct worker *worker, const struct route *route);
+
+/* Which relay this is; once. */
+void worker_set_row(struct worker *worker, unsigned index);
 
 bool worker_is_full(const struct worker *worker);
 

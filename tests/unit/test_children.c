@@ -194,8 +194,10 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
 static int child_main(bool relay)
 {
     struct stats *stats = NULL;
+    struct shares *shares;
     static struct ipc_message message;
-    if (!descriptors_are_clean(relay) || (relay && stats_map(IPC_STATS_FD, &stats) < 0))
+    if (!descriptors_are_clean(relay) || (relay && stats_map(IPC_STATS_FD, &stats) < 0) ||
+        (relay && shares_map(IPC_SHARES_FD, &shares) < 0))
         return 3;
     if (misbehaves("stubborn"))
         signal(SIGTERM, SIG_IGN);

@@ -92,6 +92,7 @@ START_TEST(the_defaults_are_the_documented_ones)
     ck_assert_int_eq(conf->on_error, CONF_ON_ERROR_BLOCK);
     ck_assert_int_eq(conf->log_level, LOG_LEVEL_INFO);
     ck_assert(conf->log_sessions);
+    ck_assert_uint_eq(conf->sessions_per_user, 4096);
     ck_assert_uint_eq(conf->log_rate, 50);
     ck_assert_uint_eq(conf->relays, 0);
     conf_free(conf);
@@ -715,6 +716,7 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     assert_users(a->bypass_users, a->n_bypass_users, b->bypass_users, b->n_bypass_users);
     assert_users(a->block_users, a->n_block_users, b->block_users, b->n_block_users);
     ck_assert(a->local_networks == b->local_networks && a->log_sessions == b->log_sessions);
+    ck_assert_uint_eq(a->sessions_per_user, b->sessions_per_user);
     ck_assert_uint_eq(a->log_rate, b->log_rate);
     ck_assert(a->on_unavailable == b->on_unavailable && a->on_stop == b->on_stop && a->on_error == b->on_error);
     ck_assert(a->log_level == b->log_level && a->relays == b->relays);
@@ -759,6 +761,7 @@ static const struct choices choices[] = {
     {"Failure", "OnUnavailable", {"block", "direct"}},
     {"Failure", "OnStop", {"open", "block"}},
     {"Failure", "OnError", {"open", "block"}},
+    {"Limits", "SessionsPerUser", {"1", "4096", "1000000"}},
     {"Limits", "LogRate", {"1", "50", "100000"}},
     {"Log", "Level", {"error", "warning", "notice", "info", "debug"}},
     {"Log", "Sessions", {"true", "false"}},
@@ -824,7 +827,8 @@ START_TEST(every_key_is_printed)
         "RetryMax=30s\nTarget=\n\n[Redirect]\nPorts=80 443\nIntercept=local\nHTTP=request\nNames=prefer\nQUIC=reject\n"
         "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
         "Users=0   # root\n\n[Block]\nNetworks=\nPorts=\nUsers=\n\n"
-        "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Limits]\nLogRate=50\n\n[Log]\nLevel="
+        "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Limits]\nSessionsPerUser=4096\nLogRate=50\n\n["
+        "Log]\nLevel="
         "info\nSessions=yes\n\n"
         "[Relay]\nProcesses=0\n");
     free(text);

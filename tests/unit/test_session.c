@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -36,6 +37,7 @@ static const unsigned char tls_hello[] = {22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 3,   
 struct rig {
     struct ev_loop *loop;
     struct stats stats;
+    struct shares shares;
     struct worker *worker;
     struct settings *settings;
     ev_timer tick, guard;
@@ -83,6 +85,7 @@ static struct conf *make_conf(bool secure)
     conf->connect_timeout_ms = conf->handshake_timeout_ms = (unsigned)peer_patience(5000);
     conf->log_sessions = true;
     conf->log_rate = 1000;
+    conf->sessions_per_user = 1000;
     conf->log_level = LOG_LEVEL_INFO;
     conf->secure = secure;
     conf->http = CONF_HTTP_TUNNEL;
@@ -119,7 +122,8 @@ static void setup_relay(size_t max)
     dup2(rig.log, STDERR_FILENO);
     log_init("relay 0", LOG_LEVEL_DEBUG);
     rig.loop = ev_loop_new(EVFLAG_AUTO);
-    rig.worker = worker_new(rig.loop, &rig.stats, max, 8, trouble_cb, &rig);
+    rig.worker = worker_new(rig.loop, &rig.stats, &rig.shares, max, 8, trouble_cb, &rig);
+    worker_set_row(rig.worker, 1);
     take_settings(make_conf(false));
     ev_timer_init(&rig.tick, tick_cb, 0.01, 0.01);
     ev_timer_init(&rig.guard, tick_cb, GUARD_S, 0.);
@@ -144,6 +148,8 @@ static void teardown(void)
 {
     worker_free(rig.worker);
     ck_assert_uint_eq(rig.stats.sessions_open, 0);
+    for (unsigned i = 0; i < SHARES_USERS; i++)
+        ck_assert_uint_eq(rig.shares.rows[1].users[i].open, 0);
     ev_loop_destroy(rig.loop);
     dup2(rig.saved_stderr, STDERR_FILENO);
     close(rig.saved_stderr);
@@ -1266,12 +1272,14 @@ START_TEST(a_direct_connection_to_the_relay_port_is_refused)
 }
 END_TEST
 
-START_TEST(at_the_limit_connections_wait_and_the_log_says_so_once)
+/* As if another relay had room. */
+START_TEST(a_full_relay_leaves_connections_to_another_and_takes_them_when_it_does_not)
 {
     struct addr any = address("127.0.0.1", 0), silent = peer_silent();
     struct listener *listener;
     teardown();
     setup_relay(1);
+    shares_begin_row(&rig.shares.rows[0], 10);
     set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
     int listening = listen_at(&any);
     ck_assert_int_eq(listener_new(rig.loop, listening, rig.worker, &listener), 0);
@@ -1279,17 +1287,16 @@ START_TEST(at_the_limit_connections_wait_and_the_log_says_so_once)
     ck_assert_uint_eq(rig.worker->n, 1);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(connect(fd, &any.sa, sizeof any.in4), 0);
-    for (int i = 0; i < 10; i++)
-        ev_run(rig.loop, EVRUN_ONCE);
-    ck_assert_uint_eq(rig.stats.sessions_total, 1);
-    assert_log("the limit of sessions is reached; new connections wait");
-    ck_assert_ptr_null(strstr(strstr(log_text(), "new connections wait") + 1, "new connections wait"));
+    run_until(strstr(log_text(), "the limit of sessions is reached, other relays have room; new connections wait"));
+    ck_assert_uint_eq(rig.stats.sessions_shed, 0);
+    run_until(rig.stats.sessions_shed == 1);
+    ck_assert_uint_eq(rig.worker->n, 1);
+    ck_assert_int_eq(recv(fd, (char[1]){0}, 1, 0), -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    close(fd);
     app_reset();
-    run_until(rig.stats.sessions_total == 2);
-    assert_log("connection was made to the relay port itself");
     listener_free(listener);
     close(listening);
-    close(fd);
 }
 END_TEST
 
@@ -1452,6 +1459,124 @@ START_TEST(the_line_says_who_made_the_connection)
 }
 END_TEST
 
+/* ---- shares ---- */
+
+/* Of a socket that this user makes; it stays open. */
+static int begin_of(uid_t uid)
+{
+    setfsuid(uid);
+    begin_http_local();
+    setfsuid(0);
+    ev_io_stop(rig.loop, &app.io);
+    return app.fd;
+}
+
+/* 0: ended in order; EAGAIN: not yet. */
+static int end_of(int fd)
+{
+    return recv(fd, (char[1]){0}, 1, MSG_DONTWAIT) < 0 ? errno : 0;
+}
+
+static bool may_be_others(void)
+{
+    return geteuid() == 0;
+}
+
+static void setup_shares(size_t max, unsigned sessions_per_user)
+{
+    struct addr silent = peer_silent();
+    teardown();
+    setup_relay(max);
+    rig.worker->settings->conf->sessions_per_user = sessions_per_user;
+    set_route(ROUTE_PLAIN, 1, &silent, "gw.example");
+}
+
+START_TEST(no_user_has_more_sessions_than_he_may)
+{
+    unsigned share;
+    setup_shares(100, 3);
+    if (!may_be_others())
+        return;
+    begin_of(1001);
+    begin_of(1001);
+    /* The third is in another relay. */
+    shares_begin_row(&rig.shares.rows[0], 10);
+    share = shares_enter(&rig.shares.rows[0], 1001);
+    ck_assert_int_eq(end_of(begin_of(1001)), ECONNRESET);
+    ck_assert_uint_eq(rig.worker->n, 2);
+    ck_assert_int_eq(end_of(begin_of(1002)), EAGAIN);
+    ck_assert_uint_eq(rig.worker->n, 3);
+    ck_assert_uint_eq(rig.stats.sessions_shed, 1);
+    ck_assert_uint_eq(rig.stats.sessions_total, 3);
+    assert_log("too many: 1; the last was of uid 1001, with 4 open sessions");
+    shares_leave(&rig.shares.rows[0], share);
+    ck_assert_int_eq(end_of(begin_of(1001)), EAGAIN);
+}
+END_TEST
+
+START_TEST(what_is_refused_has_one_line_a_minute)
+{
+    const char *line = "connections refused, or ended for others'";
+    setup_shares(100, 1);
+    if (!may_be_others())
+        return;
+    begin_of(1001);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(end_of(begin_of(1001)), ECONNRESET);
+    ck_assert_uint_eq(rig.stats.sessions_shed, 20);
+    ck_assert_ptr_null(strstr(strstr(log_text(), line) + 1, line));
+}
+END_TEST
+
+START_TEST(the_greediest_users_newest_makes_room)
+{
+    int greedy[5];
+    setup_shares(5, 1000);
+    if (!may_be_others())
+        return;
+    for (int i = 0; i < 5; i++)
+        greedy[i] = begin_of(1001);
+    ck_assert_int_eq(end_of(begin_of(1001)), ECONNRESET);
+    int modest = begin_of(1002), second = begin_of(1002);
+    ck_assert_int_eq(end_of(greedy[4]), ECONNRESET);
+    ck_assert_int_eq(end_of(greedy[3]), ECONNRESET);
+    ck_assert_int_eq(end_of(greedy[2]), EAGAIN);
+    /* Now the newcomer would have as many as the greediest. */
+    ck_assert_int_eq(end_of(begin_of(1002)), ECONNRESET);
+    ck_assert_int_eq(end_of(begin_of(1001)), ECONNRESET);
+    ck_assert_int_eq(end_of(modest), EAGAIN);
+    ck_assert_int_eq(end_of(second), EAGAIN);
+    ck_assert_uint_eq(rig.worker->n, 5);
+    ck_assert_uint_eq(rig.stats.sessions_shed, 5);
+    assert_log("ended for another user's: there was room for no more, and this user had the most");
+}
+END_TEST
+
+START_TEST(an_open_tunnel_makes_room_at_once_on_both_sides)
+{
+    struct script script = {.answer = OK "hello", .drain = true};
+    struct peer peer;
+    char got[8];
+    setup_shares(1, 1000);
+    if (!may_be_others())
+        return;
+    shares_begin_row(&rig.shares.rows[0], 0);
+    shares_enter(&rig.shares.rows[0], 1001);
+    peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 2, &peer.address, "gw.example");
+    int greedy = begin_of(1001);
+    run_until(rig.stats.bytes_down == strlen("hello") && strcmp(script.seen->after, HTTP_HELLO) == 0);
+    begin_of(1002);
+    ck_assert_uint_eq(rig.worker->n, 1);
+    ck_assert_uint_eq(lingering_count(rig.worker->lingering), 0);
+    ck_assert_int_eq(recv(greedy, got, sizeof got, MSG_DONTWAIT), strlen("hello"));
+    ck_assert_int_eq(end_of(greedy), ECONNRESET);
+    run_until(script.seen->end != -1);
+    ck_assert_int_eq(script.seen->end, ECONNRESET);
+    peer_stop(&peer);
+}
+END_TEST
+
 START_TEST(a_client_that_only_ends_its_direction_is_not_taken_for_gone)
 {
     struct script script = {.answer = OK "hello", .drain = true};
@@ -1567,21 +1692,25 @@ START_TEST(holding_is_limited_in_number)
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur < 2 * WORKER_HELD_MAX + 100)
         return;
-    teardown();
-    setup_relay(2 * WORKER_HELD_MAX);
+    setup_shares(2 * WORKER_HELD_MAX, 100000);
     rig.worker->settings->conf->log_level = LOG_LEVEL_INFO;
     log_set_level(LOG_LEVEL_INFO);
     set_route(ROUTE_PLAIN, 1, &refusing, "gw.example");
-    for (int i = 0; i < WORKER_HELD_MAX; i++) {
+    for (int i = 0; i < WORKER_HELD_MAX / 2; i++) {
         begin_http();
         ev_io_stop(rig.loop, &app.io); /* left open until the process ends */
     }
-    run_until(rig.worker->n_held == WORKER_HELD_MAX);
+    run_until(rig.worker->n_held == WORKER_HELD_MAX / 2);
     begin_http();
     run_until(app.ended);
     assert_log("too many connections wait for a usable route");
-    ck_assert_uint_eq(rig.worker->n_held, WORKER_HELD_MAX);
+    ck_assert_uint_eq(rig.worker->n_held, WORKER_HELD_MAX / 2);
     app_close();
+    if (!may_be_others())
+        return;
+    /* Of another user there is room. */
+    begin_of(1001);
+    run_until(rig.worker->n_held == WORKER_HELD_MAX / 2 + 1);
 }
 END_TEST
 
@@ -1876,7 +2005,11 @@ static Suite *session_suite(void)
     tcase_add_test(tcase, the_last_answer_of_each_session_is_told_soon);
     tcase_add_loop_test(tcase, refused_at_the_door, 0, 4);
     tcase_add_loop_test(tcase, a_direct_connection_to_the_relay_port_is_refused, 0, 2);
-    tcase_add_test(tcase, at_the_limit_connections_wait_and_the_log_says_so_once);
+    tcase_add_test(tcase, a_full_relay_leaves_connections_to_another_and_takes_them_when_it_does_not);
+    tcase_add_test(tcase, no_user_has_more_sessions_than_he_may);
+    tcase_add_test(tcase, what_is_refused_has_one_line_a_minute);
+    tcase_add_test(tcase, the_greediest_users_newest_makes_room);
+    tcase_add_test(tcase, an_open_tunnel_makes_room_at_once_on_both_sides);
     tcase_add_loop_test(tcase, a_client_that_leaves_while_dialling_is_noticed, 0, 2);
     tcase_add_loop_test(tcase, a_client_that_leaves_without_a_word_is_not_dialled_for, 0, 2);
     tcase_add_test(tcase, a_client_that_asks_and_ends_its_direction_gets_its_answer);

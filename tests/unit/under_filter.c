@@ -56,6 +56,7 @@ static const int of_tests[] = {
     SCMP_SYS(chmod),
     SCMP_SYS(fchmod),
     SCMP_SYS(setresuid),
+    SCMP_SYS(setfsuid),
     SCMP_SYS(arch_prctl),
     SCMP_SYS(pread64),
     SCMP_SYS(capget),

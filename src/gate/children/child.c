@@ -64,9 +64,8 @@ static void enter(struct child *child, enum child_state state, double timer)
 {
     child->state = state;
     ev_timer_stop(child->setup->loop, &child->timer);
-    if (timer >= 0) {
+    if (timer >= 0)
         timer_arm(child->setup->loop, &child->timer, timer);
-    }
 }
 
 static bool connected(const struct child *child)
@@ -174,8 +173,9 @@ static int spawn(struct child *child)
 {
     bool relay = child->role == CHILD_RELAY;
     const int *listeners = child->setup->listeners->fds;
-    const int fds[] = {child->stats_fd, relay ? listeners[LISTENER_IPV4] : -1, relay ? listeners[LISTENER_IPV6] : -1};
-    return spawn_child(child->setup->program, relay ? "relay" : "prober", fds, &child->pid, &child->fd);
+    const int fds[] = {child->stats_fd, child->setup->shares_fd, listeners[LISTENER_IPV4], listeners[LISTENER_IPV6]};
+    static const int none[] = {-1, -1, -1, -1};
+    return spawn_child(child->setup->program, relay ? "relay" : "prober", relay ? fds : none, &child->pid, &child->fd);
 }
 
 static void start(struct child *child)
@@ -246,8 +246,10 @@ static void reaped_cb(struct ev_loop *loop, ev_child *watcher, int revents)
     ev_child_stop(loop, watcher);
     disconnect(child);
     child->pid = 0;
-    if (child->stats)
+    if (child->role == CHILD_RELAY) {
         stats_zero_gauges(child->stats);
+        shares_clear_row(&child->setup->shares->rows[child->index]);
+    }
     schedule_restart(child);
     if (was_connected)
         tell(child, EVENT_CHILD_LOST, NULL);
@@ -396,11 +398,10 @@ void child_configure(struct child *child, int conf_fd, uint64_t serial)
 {
     child->retired = false;
     child_set_conf(child, conf_fd, serial);
-    if (connected(child)) {
+    if (connected(child))
         offer_conf(child);
-    } else if (child->state == CHILD_STATE_DOWN && !ev_is_active(&child->timer)) {
+    else if (child->state == CHILD_STATE_DOWN && !ev_is_active(&child->timer))
         start(child);
-    }
     /* Else it is about to be started, and will get this one. */
 }
 

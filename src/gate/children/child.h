@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/ipc.h"
+#include "base/shares.h"
 #include "base/stats.h"
 #include "gate/children/listeners.h"
 #include "gate/event.h"
@@ -32,6 +33,8 @@ struct child_setup {
     struct event_sink sink;
     struct child_timing timing;
     const struct listeners *listeners; /* that relays get at their start */
+    struct shares *shares;             /* so are these: the row of a relay is cleared with its end */
+    int shares_fd;
 };
 
 /* Not started yet. setup must outlive it. NULL: out of memory or descriptors. */

@@ -128,6 +128,13 @@ static void child_event_cb(const struct event *event, void *data)
 
 static void listen_cb(struct ev_loop *loop, ev_timer *watcher, int revents);
 
+static void free_shares(struct children *children)
+{
+    shares_unmap(children->setup.shares);
+    if (children->setup.shares_fd >= 0)
+        close(children->setup.shares_fd);
+}
+
 struct children *children_new(struct ev_loop *loop, const char *program, const struct event_sink *sink)
 {
     struct children *children = calloc(1, sizeof *children);
@@ -139,6 +146,7 @@ struct children *children_new(struct ev_loop *loop, const char *program, const s
         .program = program,
         .sink = {.event_cb = child_event_cb, .data = children},
         .timing = {.restart_first_ms = 100, .restart_max_ms = 10000, .young = 10., .configure = 10., .ping = 10.},
+        .shares_fd = -1,
     };
     children->sink = *sink;
     children->conf_fd = children->try_fd = -1;
@@ -150,8 +158,10 @@ struct children *children_new(struct ev_loop *loop, const char *program, const s
     children->listen_timer.data = children;
     ev_timer_init(&children->list_timer, list_timeout_cb, 0., 0.);
     children->list_timer.data = children;
-    children->prober = child_new(&children->setup, CHILD_PROBER, 0);
+    if (shares_create(&children->setup.shares_fd, &children->setup.shares) == 0)
+        children->prober = child_new(&children->setup, CHILD_PROBER, 0);
     if (!children->prober) {
+        free_shares(children);
         free(children);
         return NULL;
     }
@@ -364,6 +374,11 @@ void children_read_stats(const struct children *children, struct stats *ret_sum)
     *ret_sum = sum;
 }
 
+const struct shares *children_shares(const struct children *children)
+{
+    return children->setup.shares;
+}
+
 void children_free(struct children *children)
 {
     int64_t deadline;
@@ -381,6 +396,7 @@ void children_free(struct children *children)
     for (unsigned i = 0; i < CONF_RELAYS_MAX; i++)
         child_free(children->relays[i], deadline);
     listeners_fini(&children->listeners);
+    free_shares(children);
     if (children->try_fd >= 0)
         close(children->try_fd);
     if (children->conf_fd >= 0)

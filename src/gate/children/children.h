@@ -46,6 +46,8 @@ void children_count_relays(const struct children *children, unsigned *ret_ready,
 /* What a child says is wrong with the configuration; empty: nothing. i from 0; NULL: there are no more children. */
 const char *children_complaint(const struct children *children, unsigned i);
 void children_read_stats(const struct children *children, struct stats *ret_sum);
+/* How many sessions each user has. */
+const struct shares *children_shares(const struct children *children);
 /* The prober does not do what it was told: kills it. EVENT_CHILD_LOST comes from the loop. */
 void children_kill_prober(struct children *children, const char *why);
 /* Ends them all: asks (SIGTERM), kills after a second, reaps. */

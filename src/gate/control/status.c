@@ -3,10 +3,13 @@
 
 #include "gate/control/status.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/forwarding.h"
+#include "base/shares.h"
 #include "control/json.h"
 #include "gate/children/children.h"
 #include "gate/decide/enforce.h"
@@ -17,11 +20,35 @@
 #include "gate/rules/foreign.h"
 #include "gate/rules/keeper.h"
 
+#define GREEDY_MAX 8 /* that are named */
+
 static void add_unknown_users(struct conf *conf, struct texts *warnings)
 {
     const struct conf_user *user = NULL;
     while ((user = conf_next_unknown_user(conf, user)))
         texts_add(warnings, "user %s cannot be looked up: no rule for it until it can be", user->name);
+}
+
+/* Who could not have as many sessions as he wanted, lately. */
+static void add_greedy_users(const struct status_source *source, struct texts *warnings)
+{
+    const struct shares *shares = children_shares(source->children);
+    unsigned most = source->reload->conf->sessions_per_user, full, relays;
+    struct share users[GREEDY_MAX];
+    size_t n = shares_refused(shares, clock_ms() / 1000, users, GREEDY_MAX);
+    shares_count_full(shares, &full, &relays);
+    if (full > 0)
+        texts_add(warnings, "%u of %u relays have room for no more sessions (LimitNOFILE= of the unit gives more)",
+                  full, relays);
+    for (size_t i = 0; i < n; i++) {
+        char who[32] = "A user not known";
+        if (users[i].uid != SHARES_UNKNOWN)
+            snprintf(who, sizeof who, "uid %u", (unsigned)users[i].uid);
+        texts_add(warnings,
+                  "%s has %u sessions of %u that one user may have (SessionsPerUser=); %" PRIu64
+                  " of its connections were refused or ended for others'",
+                  who, users[i].open, most, users[i].refused);
+    }
 }
 
 static void add_warnings(const struct status_source *source, struct texts *warnings)
@@ -61,6 +88,7 @@ char *status_of(const struct status_source *source)
     children_read_stats(source->children, &info.stats);
     add_warnings(source, &info.warnings);
     add_unknown_users(source->reload->conf, &info.warnings);
+    add_greedy_users(source, &info.warnings);
     if (forwarding_warning(text))
         texts_add(&info.warnings, "%s", text);
     json = status_json(&info);

@@ -111,7 +111,8 @@ struct conf {
     enum conf_on_error on_error;
 
     /* [Limits], [Log], [Relay] */
-    unsigned log_rate; /* lines a second */
+    unsigned sessions_per_user; /* over all relays */
+    unsigned log_rate;          /* lines a second */
     enum log_level log_level;
     bool log_sessions;
     unsigned relays; /* 0: one per CPU */

@@ -104,7 +104,7 @@ static const struct conf_key keys[] = {
     KEY("Names", "Synthesize", REFUSED, .high = 0),
     KEY("Names", "Range4", REFUSED, .high = 0),
     KEY("Names", "Range6", REFUSED, .high = 0),
-    KEY("Limits", "SessionsPerUser", REFUSED, .high = 0),
+    KEY("Limits", "SessionsPerUser", NUMBER, FIELD(sessions_per_user), .low = 1, .high = 1000000, .initial = "4096"),
     KEY("Limits", "LogRate", NUMBER, FIELD(log_rate), .low = 1, .high = 100000, .initial = "50"),
     KEY("Log", "Level", WORD, FIELD(log_level), .words = levels, .expected = "error, warning, notice, info or debug",
         .initial = "info"),

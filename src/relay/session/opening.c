@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/admission.h"
 #include "relay/session/destination.h"
 #include "relay/session/private.h"
 
@@ -29,7 +30,7 @@ static void session_hold(struct session *session, const struct link_failure *fai
         session_close(session, failure->reason, failure->detail);
     } else if (worker->route.generation > session->generation) {
         session_dial(session);
-    } else if (worker->n_held >= WORKER_HELD_MAX) {
+    } else if (!admission_may_hold(worker, session->share)) {
         session_close(session, REASON_HOLD_LIMIT, failure->detail);
     } else {
         free(session->held_detail);

@@ -17,8 +17,6 @@
 #include "relay/session/first_bytes.h"
 #include "relay/session/session.h"
 
-#define SESSION_UID_UNKNOWN UINT32_MAX
-
 enum session_state {
     SESSION_NEW,
     SESSION_SNIFF, /* reading what the client says first */
@@ -51,8 +49,9 @@ struct session {
     uint64_t id, generation;
     ev_tstamp began_at, held_until; /* 0: never held; all holds together have one limit */
     ev_tstamp spoke_at, ready_at;   /* the client said a part of its first bytes; SESSION_READY began */
-    uint32_t uid;    /* of who made the connection; SESSION_UID_UNKNOWN: not of this host, or gone already */
-    uint64_t cgroup; /* 0: not known */
+    uint32_t uid;                   /* of who made the connection; SHARES_UNKNOWN: not of this host, or gone already */
+    unsigned share;                 /* of that user, see admission.h */
+    uint64_t cgroup;                /* 0: not known */
     struct addr client_address, destination, own, proxy_address;
     char *name;        /* NULL: none */
     char *held_detail; /* why the last dial failed; NULL: none */

@@ -13,6 +13,7 @@
 #include "base/sockdiag.h"
 #include "base/timer.h"
 #include "model/answers.h"
+#include "relay/admission.h"
 #include "relay/close/close.h"
 #include "relay/session/destination.h"
 #include "relay/session/private.h"
@@ -43,10 +44,9 @@ void session_set_timer(struct session *session, double after)
 void session_enter(struct session *session, enum session_state state)
 {
     log_debug("session %" PRIu64 ": %s -> %s", session->id, states[session->state].text, states[state].text);
-    if (session->state == SESSION_HELD)
-        session->worker->n_held--;
-    if (state == SESSION_HELD)
-        session->worker->n_held++;
+    int held = (state == SESSION_HELD) - (session->state == SESSION_HELD);
+    session->worker->n_held += (size_t)held;
+    session->worker->held_by[session->share] += (unsigned)held;
     session->state = state;
     ev_timer_stop(session->worker->loop, &session->timer);
     if (states[state].limit_s > 0.)
@@ -65,7 +65,7 @@ static void session_identify(struct session *session)
 {
     struct worker *worker = session->worker;
     struct sockdiag_socket socket;
-    session->uid = SESSION_UID_UNKNOWN;
+    session->uid = SHARES_UNKNOWN;
     if (!sockdiag_ask(worker->diag_fd, &session->client_address, &session->destination, &socket) || socket.inode == 0)
         return;
     session->uid = socket.uid;
@@ -77,7 +77,7 @@ static void session_write_log(const struct session *session, enum reason reason,
 {
     struct worker *worker = session->worker;
     char uid[16] = "";
-    if (session->uid != SESSION_UID_UNKNOWN)
+    if (session->uid != SHARES_UNKNOWN)
         snprintf(uid, sizeof uid, "%u", (unsigned)session->uid);
     if ((worker->settings && !worker->settings->conf->log_sessions) || !worker_may_log(worker))
         return;
@@ -136,6 +136,18 @@ static enum sniff_kind session_language(const struct session *session, enum reas
     return session->kind == SNIFF_TLS && !session->name && unreached ? SNIFF_OTHER : session->kind;
 }
 
+/* Its place is another's now: nothing of it stays. */
+static void session_make_way(struct session *session, bool had_tunnel)
+{
+    if (had_tunnel) {
+        pump_fini(&session->pump);
+        stream_free(session->pump.streams[PUMP_PROXY], true);
+    }
+    requests_free(session->requests);
+    session->requests = NULL;
+    stream_free(session->client, true);
+}
+
 void session_close(struct session *session, enum reason reason, const char *detail)
 {
     struct worker *worker = session->worker;
@@ -144,7 +156,9 @@ void session_close(struct session *session, enum reason reason, const char *deta
     session_enter(session, SESSION_ENDED);
     session_count_end(worker->stats, reason);
     session_write_log(session, reason, detail);
-    if (had_tunnel) {
+    if (reason == REASON_FAIR_SHARE) {
+        session_make_way(session, had_tunnel);
+    } else if (had_tunnel) {
         pump_fini(&session->pump);
         close_tunnel(worker->lingering, &session->pump, reason, session->mode == ROUTE_SECURE);
     } else if (session->requests) {
@@ -154,6 +168,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
                       session->http_status, detail);
     }
     worker_remove(worker, session);
+    admission_leave(worker, session->share);
     session_free(session);
 }
 
@@ -303,8 +318,13 @@ void session_begin(struct worker *worker, int fd, const struct addr *client, con
         log_warning("a connection is refused: out of memory");
         return;
     }
-    worker_add(worker, session);
     session_identify(session);
+    if (!admission_take(worker, session->uid, &session->share)) {
+        stream_free(session->client, true);
+        session_free(session);
+        return;
+    }
+    worker_add(worker, session);
     enum reason reason;
     if (worker->settings &&
         !destination_judge(worker->settings->conf, destination, own, &worker->route.address, &reason)) {
