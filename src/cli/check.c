@@ -19,6 +19,7 @@
 #include "gate/rules/foreign.h"
 #include "gate/rules/modules.h"
 #include "model/conf/conf.h"
+#include "model/conflicts.h"
 
 #define SERVICE_USER    "penstock"
 #define CREDENTIALS_DIR "/run/credentials/"
@@ -142,6 +143,17 @@ static void check_users(struct findings *findings, struct conf *conf)
     }
 }
 
+/* ---- what cancels itself ---- */
+
+static void check_conflicts(struct findings *findings, const struct conf *conf)
+{
+    struct texts texts = {0};
+    conflicts_find(conf, &texts);
+    for (size_t i = 0; i < texts.n; i++)
+        warn(findings, texts.lines[i]);
+    texts_clear(&texts);
+}
+
 /* ---- the kernel ---- */
 
 static void check_kernel(struct findings *findings, const struct conf *conf)
@@ -186,6 +198,7 @@ int cli_check(const struct cli_options *options)
     if (conf_load(options->conf_path, error_cb, &findings, &conf) == 0) {
         check_files(&findings, conf, !options->conf_path);
         check_users(&findings, conf);
+        check_conflicts(&findings, conf);
         check_kernel(&findings, conf);
         check_forwarding(&findings);
     }

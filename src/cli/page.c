@@ -300,6 +300,9 @@ static void put_traffic(const struct page *page, const json_t *status)
               " refused%s",
               count_at(sessions, "open"), count_at(sessions, "total"), count_at(sessions, "failed"),
               count_at(sessions, "client_ended"), count_at(sessions, "refused"), shed);
+    if (json_is_integer(json_object_get(sessions, "bypassed")))
+        field(page, "Bypassed", TEXT_PLAIN, "%" PRIu64 " past the proxy; %" PRIu64 " rejected by the rules",
+              count_at(sessions, "bypassed"), count_at(sessions, "rejected"));
     if (json_is_object(bytes))
         field(page, "Bytes", TEXT_PLAIN, "%s up, %s down", text_bytes(count_at(bytes, "up"), up),
               text_bytes(count_at(bytes, "down"), down));

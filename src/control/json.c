@@ -182,19 +182,21 @@ static json_t *proof_object(const struct verdict *verdict, time_t tested_at)
                      tests_object(verdict->stages, tested_at));
 }
 
-static json_t *sessions_object(const struct stats *stats)
+static json_t *sessions_object(const struct stats *stats, const struct status_traffic *traffic)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "open", count_value(stats->sessions_open), "total",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "open", count_value(stats->sessions_open), "total",
                      count_value(stats->sessions_total), "failed", count_value(stats->sessions_failed), "client_ended",
                      count_value(stats->sessions_client_ended), "refused", count_value(stats->sessions_refused), "shed",
-                     count_value(stats->sessions_shed));
+                     count_value(stats->sessions_shed), "bypassed",
+                     traffic->known ? count_value(traffic->bypassed) : json_null(), "rejected",
+                     traffic->known ? count_value(traffic->rejected) : json_null());
 }
 
 static json_t *daemon_object(const struct status_info *info)
 {
     const struct stats *stats = &info->stats;
     return json_pack("{s:o, s:o, s:{s:o, s:o}, s:o, s:i, s:s, s:o}", "rules", rules_object(&info->rules), "sessions",
-                     sessions_object(stats), "bytes", "up", count_value(stats->bytes_up), "down",
+                     sessions_object(stats, &info->traffic), "bytes", "up", count_value(stats->bytes_up), "down",
                      count_value(stats->bytes_down), "warnings", texts_array(&info->warnings), "pid", (int)getpid(),
                      "version", PACKAGE_VERSION, "started", time_value(info->started));
 }

@@ -27,6 +27,13 @@ struct status_rules {
     char error[DETAIL_MAX]; /* why it is not installed; empty: nothing to say */
 };
 
+/* What the relays never see. */
+struct status_traffic {
+    bool known;
+    uint64_t bypassed; /* connections to redirected ports that went past the proxy */
+    uint64_t rejected; /* packets that the rules refused, as a rule one for each attempt to connect */
+};
+
 struct status_info {
     struct verdict verdict;
     time_t since;        /* of the verdict */
@@ -37,6 +44,7 @@ struct status_info {
     size_t n_servers;
     struct status_rules rules;
     struct stats stats;
+    struct status_traffic traffic;
     struct texts warnings;
 };
 

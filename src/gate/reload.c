@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/timer.h"
+#include "model/conflicts.h"
 
 #define TAKING_SECONDS 12. /* then it is over without waiting for the relays any longer; a prober has 10 */
 
@@ -76,6 +77,15 @@ static void take_conf(struct reload *reload, struct conf *conf)
     conf_free(old);
 }
 
+/* Those of the children follow. */
+static void find_conflicts(struct reload *reload)
+{
+    texts_clear(&reload->warnings);
+    conflicts_find(reload->conf, &reload->warnings);
+    for (size_t i = 0; i < reload->warnings.n; i++)
+        log_warning("%s", reload->warnings.lines[i]);
+}
+
 /* Everywhere. Takes conf over. */
 static void put_in_force(struct reload *reload, struct conf *conf)
 {
@@ -85,8 +95,8 @@ static void put_in_force(struct reload *reload, struct conf *conf)
         refuse(reload, strerror(-r));
         return;
     }
-    texts_clear(&reload->warnings);
     take_conf(reload, conf);
+    find_conflicts(reload);
     log_notice("configuration is reloaded");
     reload->state = RELOAD_TAKING;
     arm(reload, TAKING_SECONDS);
@@ -176,6 +186,7 @@ static void collect_warnings(struct reload *reload)
 {
     const char *text;
     texts_clear(&reload->warnings);
+    conflicts_find(reload->conf, &reload->warnings);
     for (unsigned i = 0; (text = children_complaint(reload->children, i)); i++)
         if (*text && !texts_contain(&reload->warnings, text))
             texts_add(&reload->warnings, "%s", text);
@@ -211,6 +222,7 @@ void reload_init(struct reload *reload)
     assert(reload->conf && reload->keeper && reload->children);
     ev_timer_init(&reload->timer, timer_cb, 0., 0.);
     reload->timer.data = reload;
+    find_conflicts(reload);
 }
 
 void reload_fini(struct reload *reload)

@@ -48,7 +48,7 @@ struct reload {
     bool again;            /* another one follows the one that is under way */
     bool refused;          /* the last one */
     struct texts told;     /* about the last one: errors if it was refused */
-    struct texts warnings; /* of the children, about the configuration in force */
+    struct texts warnings; /* about the configuration in force: what cancels itself, and of the children */
     ev_timer timer;
 };
 

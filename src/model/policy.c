@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* ---- matches: true, with the entry of the list that did it ---- */
+/* ---- matches: true, with the first entry of the list from *entry on that does it ---- */
 
 static bool is_set(const struct addr *addr)
 {
@@ -20,14 +20,14 @@ static bool is_loopback(const struct addr *addr)
     return addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
 }
 
-static bool match_not_redirected(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_not_redirected(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     return is_set(&subject->acceptor) &&
            (!is_set(&subject->destination) || addr_equal(&subject->destination, &subject->acceptor));
 }
 
 /* All of loopback at our port, for any relay of this host may have been meant. */
-static bool match_loop(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_loop(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     if (!is_set(&subject->acceptor))
         return false;
@@ -36,11 +36,11 @@ static bool match_loop(const struct conf *conf, const struct subject *subject, s
     return is_set(&subject->proxy) && addr_equal(&subject->destination, &subject->proxy);
 }
 
-static bool in_ports(const uint16_t *ports, size_t count, const struct addr *addr, size_t *ret_entry)
+static bool in_ports(const uint16_t *ports, size_t count, const struct addr *addr, size_t *entry)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = *entry; i < count; i++) {
         if (ports[i] == addr_port(addr)) {
-            *ret_entry = i;
+            *entry = i;
             return true;
         }
     }
@@ -49,102 +49,102 @@ static bool in_ports(const uint16_t *ports, size_t count, const struct addr *add
 
 bool policy_is_web(const struct conf *conf, const struct subject *subject)
 {
-    size_t entry;
+    size_t entry = 0;
     return in_ports(conf->ports, conf->n_ports, &subject->destination, &entry);
 }
 
 /* Before all that is exempt: the address that is seen is not where it ends. */
-static bool match_source_route(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_source_route(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     return subject->source_routed && policy_is_web(conf, subject);
 }
 
-static bool match_own(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_own(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     return subject->own;
 }
 
-static bool match_host(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_host(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     return subject->local || is_loopback(&subject->destination);
 }
 
-static bool match_proxies(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_proxies(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     return conf->protect_proxies && subject->plain_proxy;
 }
 
-static bool in_users(const struct conf_user *users, size_t count, const struct subject *subject, size_t *ret_entry)
+static bool in_users(const struct conf_user *users, size_t count, const struct subject *subject, size_t *entry)
 {
-    for (size_t i = 0; i < count && subject->has_uid; i++) {
+    for (size_t i = *entry; i < count && subject->has_uid; i++) {
         if (users[i].uid == subject->uid) {
-            *ret_entry = i;
+            *entry = i;
             return true;
         }
     }
     return false;
 }
 
-static bool in_networks(const struct prefix *networks, size_t count, const struct addr *addr, size_t *ret_entry)
+static bool in_networks(const struct prefix *networks, size_t count, const struct addr *addr, size_t *entry)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = *entry; i < count; i++) {
         if (prefix_contains(&networks[i], addr)) {
-            *ret_entry = i;
+            *entry = i;
             return true;
         }
     }
     return false;
 }
 
-static bool match_bypass_users(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_bypass_users(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    return in_users(conf->bypass_users, conf->n_bypass_users, subject, ret_entry);
+    return in_users(conf->bypass_users, conf->n_bypass_users, subject, entry);
 }
 
-static bool match_bypass_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_bypass_networks(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    return in_networks(conf->bypass_networks, conf->n_bypass_networks, &subject->destination, ret_entry);
+    return in_networks(conf->bypass_networks, conf->n_bypass_networks, &subject->destination, entry);
 }
 
-static bool match_bypass_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_bypass_ports(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    return in_ports(conf->bypass_ports, conf->n_bypass_ports, &subject->destination, ret_entry);
+    return in_ports(conf->bypass_ports, conf->n_bypass_ports, &subject->destination, entry);
 }
 
-static bool match_block_users(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_block_users(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    return in_users(conf->block_users, conf->n_block_users, subject, ret_entry);
+    return in_users(conf->block_users, conf->n_block_users, subject, entry);
 }
 
-static bool match_block_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_block_networks(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    return in_networks(conf->block_networks, conf->n_block_networks, &subject->destination, ret_entry);
+    return in_networks(conf->block_networks, conf->n_block_networks, &subject->destination, entry);
 }
 
-static bool match_block_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_block_ports(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    return in_ports(conf->block_ports, conf->n_block_ports, &subject->destination, ret_entry);
+    return in_ports(conf->block_ports, conf->n_block_ports, &subject->destination, entry);
 }
 
-static bool match_local_networks(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_local_networks(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    size_t count, entry;
+    size_t count, first = 0;
     const struct prefix *networks = conf_local_networks(&count);
-    return conf->local_networks && in_networks(networks, count, &subject->destination, &entry);
+    return conf->local_networks && in_networks(networks, count, &subject->destination, &first);
 }
 
-static bool match_ports(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_ports(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
-    return subject->protocol == IPPROTO_TCP && in_ports(conf->ports, conf->n_ports, &subject->destination, ret_entry);
+    return subject->protocol == IPPROTO_TCP && in_ports(conf->ports, conf->n_ports, &subject->destination, entry);
 }
 
-static bool match_quic(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_quic(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     bool passes = subject->protocol == IPPROTO_UDP && conf->quic == CONF_QUIC_PASS;
     return subject->protocol != IPPROTO_TCP && !passes && policy_is_web(conf, subject);
 }
 
-static bool match_all(const struct conf *conf, const struct subject *subject, size_t *ret_entry)
+static bool match_all(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     return true;
 }
@@ -154,35 +154,54 @@ static bool match_all(const struct conf *conf, const struct subject *subject, si
 static const struct row {
     enum policy_decision decision;
     bool kernels;
-    bool (*match)(const struct conf *conf, const struct subject *subject, size_t *ret_entry);
-    const char *name; /* of the key, or what it is */
+    bool (*match)(const struct conf *conf, const struct subject *subject, size_t *entry);
+    const char *section, *key; /* NULL: no key makes it */
+    const char *value;         /* of the key, or what the row is; NULL: an entry of the key's list */
 } rows[] = {
-    [POLICY_ROW_NOT_REDIRECTED] = {POLICY_REFUSED, false, match_not_redirected, "not redirected"},
-    [POLICY_ROW_LOOP] = {POLICY_REFUSED, false, match_loop, "the proxy or penstock itself"},
-    [POLICY_ROW_SOURCE_ROUTE] = {POLICY_REFUSED, true, match_source_route, "source route"},
-    [POLICY_ROW_OWN] = {POLICY_DIRECT, true, match_own, "penstock's own traffic"},
-    [POLICY_ROW_HOST] = {POLICY_DIRECT, true, match_host, "service of this host"},
-    [POLICY_ROW_PROXIES] = {POLICY_REFUSED, true, match_proxies, "[Redirect] ProtectProxies=yes"},
-    [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_bypass_users, "[Bypass] Users"},
-    [POLICY_ROW_BYPASS_NETWORKS] = {POLICY_DIRECT, true, match_bypass_networks, "[Bypass] Networks"},
-    [POLICY_ROW_BYPASS_PORTS] = {POLICY_DIRECT, true, match_bypass_ports, "[Bypass] Ports"},
-    [POLICY_ROW_BLOCK_USERS] = {POLICY_REFUSED, true, match_block_users, "[Block] Users"},
-    [POLICY_ROW_BLOCK_NETWORKS] = {POLICY_REFUSED, true, match_block_networks, "[Block] Networks"},
-    [POLICY_ROW_BLOCK_PORTS] = {POLICY_REFUSED, true, match_block_ports, "[Block] Ports"},
-    [POLICY_ROW_LOCAL_NETWORKS] = {POLICY_DIRECT, true, match_local_networks, "[Bypass] LocalNetworks=yes"},
-    [POLICY_ROW_PORTS] = {POLICY_PROXY, true, match_ports, "[Redirect] Ports"},
-    [POLICY_ROW_QUIC] = {POLICY_REFUSED, true, match_quic, "[Redirect] QUIC=reject"},
-    [POLICY_ROW_DEFAULT] = {POLICY_UNTOUCHED, false, match_all, "no redirected port"},
+    [POLICY_ROW_NOT_REDIRECTED] = {POLICY_REFUSED, false, match_not_redirected, NULL, NULL, "not redirected"},
+    [POLICY_ROW_LOOP] = {POLICY_REFUSED, false, match_loop, NULL, NULL, "the proxy or penstock itself"},
+    [POLICY_ROW_SOURCE_ROUTE] = {POLICY_REFUSED, true, match_source_route, NULL, NULL, "source route"},
+    [POLICY_ROW_OWN] = {POLICY_DIRECT, true, match_own, NULL, NULL, "penstock's own traffic"},
+    [POLICY_ROW_HOST] = {POLICY_DIRECT, true, match_host, NULL, NULL, "service of this host"},
+    [POLICY_ROW_PROXIES] = {POLICY_REFUSED, true, match_proxies, "Redirect", "ProtectProxies", "yes"},
+    [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_bypass_users, "Bypass", "Users", NULL},
+    [POLICY_ROW_BYPASS_NETWORKS] = {POLICY_DIRECT, true, match_bypass_networks, "Bypass", "Networks", NULL},
+    [POLICY_ROW_BYPASS_PORTS] = {POLICY_DIRECT, true, match_bypass_ports, "Bypass", "Ports", NULL},
+    [POLICY_ROW_BLOCK_USERS] = {POLICY_REFUSED, true, match_block_users, "Block", "Users", NULL},
+    [POLICY_ROW_BLOCK_NETWORKS] = {POLICY_REFUSED, true, match_block_networks, "Block", "Networks", NULL},
+    [POLICY_ROW_BLOCK_PORTS] = {POLICY_REFUSED, true, match_block_ports, "Block", "Ports", NULL},
+    [POLICY_ROW_LOCAL_NETWORKS] = {POLICY_DIRECT, true, match_local_networks, "Bypass", "LocalNetworks", "yes"},
+    [POLICY_ROW_PORTS] = {POLICY_PROXY, true, match_ports, "Redirect", "Ports", NULL},
+    [POLICY_ROW_QUIC] = {POLICY_REFUSED, true, match_quic, "Redirect", "QUIC", "reject"},
+    [POLICY_ROW_DEFAULT] = {POLICY_UNTOUCHED, false, match_all, NULL, NULL, "no redirected port"},
 };
 static_assert(sizeof rows / sizeof rows[0] == POLICY_ROW_COUNT, "one row for each");
+
+static enum policy_decision decide_from(const struct conf *conf, const struct subject *subject,
+                                        struct policy_rule *rule)
+{
+    while (!rows[rule->row].match(conf, subject, &rule->entry))
+        *rule = (struct policy_rule){.row = rule->row + 1};
+    return rows[rule->row].decision;
+}
 
 enum policy_decision policy_decide(const struct conf *conf, const struct subject *subject, struct policy_rule *ret_rule)
 {
     struct policy_rule rule = {0};
-    while (!rows[rule.row].match(conf, subject, &rule.entry))
-        rule.row++;
+    enum policy_decision decision = decide_from(conf, subject, &rule);
     *ret_rule = rule;
-    return rows[rule.row].decision;
+    return decision;
+}
+
+enum policy_decision policy_decide_without(const struct conf *conf, const struct subject *subject,
+                                           struct policy_rule *rule)
+{
+    assert(rule->row < POLICY_ROW_DEFAULT);
+    if (rows[rule->row].value)
+        *rule = (struct policy_rule){.row = rule->row + 1};
+    else
+        rule->entry++;
+    return decide_from(conf, subject, rule);
 }
 
 bool policy_row_is_kernels(enum policy_row row)
@@ -191,44 +210,31 @@ bool policy_row_is_kernels(enum policy_row row)
     return rows[row].kernels;
 }
 
-static const char *network_text(const struct prefix *network, char buf[static POLICY_RULE_TEXT_MAX], const char *name)
+/* ---- names ---- */
+
+static const char *port_text(uint16_t port, char buf[static ADDR_TEXT_MAX])
 {
-    char text[ADDR_TEXT_MAX];
-    snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, prefix_text(network, text));
+    snprintf(buf, ADDR_TEXT_MAX, "%u", port);
     return buf;
 }
 
-static const char *port_text(uint16_t port, char buf[static POLICY_RULE_TEXT_MAX], const char *name)
+static const char *entry_text(const struct conf *conf, const struct policy_rule *rule, char buf[static ADDR_TEXT_MAX])
 {
-    snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%u", name, port);
-    return buf;
-}
-
-static const char *user_text(const struct conf_user *user, char buf[static POLICY_RULE_TEXT_MAX], const char *name)
-{
-    snprintf(buf, POLICY_RULE_TEXT_MAX, "%s=%s", name, user->name);
-    return buf;
-}
-
-const char *policy_rule_text(const struct conf *conf, const struct policy_rule *rule,
-                             char buf[static POLICY_RULE_TEXT_MAX])
-{
-    const char *name = rows[rule->row].name;
     switch (rule->row) {
     case POLICY_ROW_BYPASS_USERS:
-        return user_text(&conf->bypass_users[rule->entry], buf, name);
+        return conf->bypass_users[rule->entry].name;
     case POLICY_ROW_BYPASS_NETWORKS:
-        return network_text(&conf->bypass_networks[rule->entry], buf, name);
+        return prefix_text(&conf->bypass_networks[rule->entry], buf);
     case POLICY_ROW_BYPASS_PORTS:
-        return port_text(conf->bypass_ports[rule->entry], buf, name);
+        return port_text(conf->bypass_ports[rule->entry], buf);
     case POLICY_ROW_BLOCK_USERS:
-        return user_text(&conf->block_users[rule->entry], buf, name);
+        return conf->block_users[rule->entry].name;
     case POLICY_ROW_BLOCK_NETWORKS:
-        return network_text(&conf->block_networks[rule->entry], buf, name);
+        return prefix_text(&conf->block_networks[rule->entry], buf);
     case POLICY_ROW_BLOCK_PORTS:
-        return port_text(conf->block_ports[rule->entry], buf, name);
+        return port_text(conf->block_ports[rule->entry], buf);
     case POLICY_ROW_PORTS:
-        return port_text(conf->ports[rule->entry], buf, name);
+        return port_text(conf->ports[rule->entry], buf);
     case POLICY_ROW_NOT_REDIRECTED:
     case POLICY_ROW_LOOP:
     case POLICY_ROW_SOURCE_ROUTE:
@@ -238,10 +244,33 @@ const char *policy_rule_text(const struct conf *conf, const struct policy_rule *
     case POLICY_ROW_LOCAL_NETWORKS:
     case POLICY_ROW_QUIC:
     case POLICY_ROW_DEFAULT:
-        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s", name);
-        return buf;
+        return rows[rule->row].value;
     case POLICY_ROW_COUNT:
         break;
     }
     assert(!"a row of the table");
+}
+
+const char *policy_rule_text(const struct conf *conf, const struct policy_rule *rule,
+                             char buf[static POLICY_RULE_TEXT_MAX])
+{
+    const struct row *row = &rows[rule->row];
+    char text[ADDR_TEXT_MAX];
+    if (row->key)
+        snprintf(buf, POLICY_RULE_TEXT_MAX, "[%s] %s=%s", row->section, row->key, entry_text(conf, rule, text));
+    else
+        snprintf(buf, POLICY_RULE_TEXT_MAX, "%s", row->value);
+    return buf;
+}
+
+bool policy_rule_has_key(const struct policy_rule *rule)
+{
+    return rows[rule->row].key;
+}
+
+bool policy_rule_origin(const struct conf *conf, const struct policy_rule *rule, const char **ret_file,
+                        unsigned *ret_line)
+{
+    const struct row *row = &rows[rule->row];
+    return row->key && conf_origin(conf, row->section, row->key, rule->entry, ret_file, ret_line);
 }

@@ -63,6 +63,11 @@ struct policy_rule {
 enum policy_decision policy_decide(const struct conf *conf, const struct subject *subject,
                                    struct policy_rule *ret_rule);
 
+/* The same, as if that rule and all before it were not there; rule must not be the default. So the losers are listed.
+ */
+enum policy_decision policy_decide_without(const struct conf *conf, const struct subject *subject,
+                                           struct policy_rule *rule);
+
 /* To a redirected port, whatever decides about it. */
 bool policy_is_web(const struct conf *conf, const struct subject *subject);
 
@@ -70,6 +75,12 @@ bool policy_is_web(const struct conf *conf, const struct subject *subject);
 /* "[Bypass] Networks=192.0.2.0/24", or words for a row that no key makes; returns buf. The rule must be of conf. */
 const char *policy_rule_text(const struct conf *conf, const struct policy_rule *rule,
                              char buf[static POLICY_RULE_TEXT_MAX]);
+
+/* "[Bypass] Networks=192.0.2.0/24" is one, words are not. */
+bool policy_rule_has_key(const struct policy_rule *rule);
+/* Where it was written; false: nowhere, or that is not known any more. The file is as long as conf is. */
+bool policy_rule_origin(const struct conf *conf, const struct policy_rule *rule, const char **ret_file,
+                        unsigned *ret_line);
 
 /* True: the kernel decides by this row, so each kind of chain must have it. */
 bool policy_row_is_kernels(enum policy_row row);

@@ -62,6 +62,16 @@ def test_a_good_one(check):
     assert (answer["ok"], answer["errors"], answer["warnings"]) == (True, [], [])
 
 
+def test_lists_that_cancel_each_other_are_warnings(lab, check):
+    done = check({"Bypass": {"Networks": "::/0", "Ports": "443"}, "Block": {"Networks": "2001:db8::/32"}})
+    assert done.returncode == 0 and done.stdout.endswith(": no errors\n")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "warning: [Bypass] Networks= covers all of IPv6: whatever is sent there goes past the proxy"
+    assert all(line.startswith("warning: ") for line in lines)
+    for text in ("[Bypass] Ports=443: this is a redirected port", "[Block] Networks=2001:db8::/32: never decides"):
+        assert any(text in line and f"{lab.dir}/check.conf:" in line for line in lines), text
+
+
 def test_a_key_that_is_not_there(lab, check):
     path = f"{lab.dir}/pki/none.key"
     done = check({"SecureChannel": {"PrivateKey": path}})

@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from lab import RAW4, RAW6, wait_for
+from lab import RAW4, RAW6, WEB4, wait_for
 
 SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
 MISTRUST, NO_PORT = "Blocked - Mutual Auth Failed", "Blocked - Secure channel port not available"
@@ -86,6 +86,32 @@ def test_the_page_of_a_real_daemon(daemon):
                  "client valid until ", ", authentication ", "inet penstock installed", "Sessions ", f"pid {one.pid}"):
         assert text in page.stdout, text
     assert json.loads(one.cli("status", "--json").stdout)["pid"] == one.pid
+
+
+def test_a_bypass_of_everything_is_told(lab, daemon):
+    """Connected, and nothing goes to the proxy: the page must say it."""
+    one = daemon({"Bypass": {"Networks": "0.0.0.0/0 ::/0"}})
+    assert lab.curl(f"http://{WEB4[0]}/")[1] != 0
+    status = one.status()
+    assert status["status"] == SECURE
+    assert status["sessions"]["bypassed"] == 1 and status["sessions"]["total"] == 0
+    for family in ("IPv4", "IPv6"):
+        text = f"[Bypass] Networks= covers all of {family}: whatever is sent there goes past the proxy"
+        assert text in status["warnings"]
+        one.wait_log(text)
+    assert "1 past the proxy; 0 rejected by the rules" in one.cli("status").stdout
+
+
+def test_what_is_blocked_is_refused_and_counted(lab, daemon):
+    """Also after a stop, when it leaves its rules behind."""
+    one = daemon({"Block": {"Networks": f"{RAW4} {RAW6}", "Ports": "4711"}, "Failure": {"OnStop": "block"}})
+    for url in (f"https://{RAW4}/", f"http://[{RAW6}]/", f"http://{RAW4}:4711/", f"http://{RAW4}:8000/"):
+        assert lab.curl(url)[0] == 7, url
+    status = one.status()
+    assert (status["sessions"]["bypassed"], status["sessions"]["rejected"]) == (0, 4)
+    assert "0 past the proxy; 4 rejected by the rules" in one.cli("status").stdout
+    one.stop()
+    assert lab.curl(f"http://{RAW4}:8000/")[0] == 7
 
 
 def test_test_reports_stages_and_the_new_verdict(lab, daemon):

@@ -69,7 +69,7 @@ def test_nothing_is_left_behind_but_what_on_stop_says(lab, daemon):
     ("[Proxy]\nServers=gw.example\nSecurePort=8081\nNonsense=1\n", 4),
     ("[Proxy]\nServers=gw.example\nSecurePort=none\n", 3),
     ("[Proxy]\nServers=gw.example\nSecurePort=8081\nSelect=fastest\n", 4),
-    ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Block]\nPorts=25\n", 5),
+    ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Portal]\nDetect=yes\n", 5),
     ("[Proxy]\nServers=gw.example\nSecurePort=8081\n[Redirect]\nIntercept=forwarded\n", 5),
     ("Servers=gw.example\n", 1),
 ], ids=["unknown key", "bad value", "not built", "section not built", "value not built", "no section"])

@@ -28,7 +28,8 @@
 #define TESTS(tcp, auth) "'tests': {'tcp': " tcp ", 'mutual_auth': " auth ", 'at': '2026-01-02T03:03:59Z'},"
 #define REST                                                                                                           \
     "'rules': {'table': 'inet penstock', 'installed': true, 'changes': 3, 'repaired': 1},"                             \
-    "'sessions': {'open': 12, 'total': 10342, 'failed': 3, 'client_ended': 17, 'refused': 41}, 'bytes': {'up': "       \
+    "'sessions': {'open': 12, 'total': 10342, 'failed': 3, 'client_ended': 17, 'refused': 41, 'bypassed': 118, "       \
+    "'rejected': 7}, 'bytes': {'up': "                                                                                 \
     "1234567, 'down': 99999999999},"                                                                                   \
     "'pid': 4711, 'version': '0.1.0'"
 

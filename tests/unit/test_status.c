@@ -96,6 +96,8 @@ START_TEST(a_connected_status_is_that_of_the_interface)
     NUMBER("sessions.failed", 3);
     NUMBER("sessions.client_ended", 17);
     NUMBER("sessions.refused", 41);
+    IS_NULL("sessions.rejected"); /* the kernel could not be asked */
+    IS_NULL("sessions.bypassed");
     NUMBER("bytes.up", 1);
     NUMBER("bytes.down", 1LL << 40);
     ck_assert_int_gt(json_integer_value(at(status, "pid")), 1);
@@ -148,6 +150,17 @@ START_TEST(every_server_is_told_with_its_state)
     ck_assert(json_is_true(at(status, "in_use")));
     IS_NULL("tests.at");
     json_decref(list);
+}
+END_TEST
+
+START_TEST(what_the_rules_counted_is_told)
+{
+    json_t *status;
+    info.traffic = (struct status_traffic){.known = true, .bypassed = 118, .rejected = 7};
+    status = parse(status_json(&info));
+    NUMBER("sessions.rejected", 7);
+    NUMBER("sessions.bypassed", 118);
+    json_decref(status);
 }
 END_TEST
 
@@ -354,6 +367,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, a_connected_status_is_that_of_the_interface);
     tcase_add_test(tests, every_server_is_told_with_its_state);
+    tcase_add_test(tests, what_the_rules_counted_is_told);
     tcase_add_test(tests, a_blocked_status_names_reason_and_detail);
     tcase_add_test(tests, the_plain_port_stands_beside_the_secure_one);
     tcase_add_test(tests, the_status_before_the_first_test_has_nothing_to_tell);

@@ -51,6 +51,13 @@ static void add_greedy_users(const struct status_source *source, struct texts *w
     }
 }
 
+static struct status_traffic traffic_of(const struct keeper *keeper)
+{
+    const struct counters counters = keeper_count(keeper);
+    return (struct status_traffic){
+        .known = counters.known, .bypassed = counters.bypassed, .rejected = counters.rejected};
+}
+
 static void add_warnings(const struct status_source *source, struct texts *warnings)
 {
     const struct texts *children = &source->reload->warnings;
@@ -82,7 +89,9 @@ char *status_of(const struct status_source *source)
                                .servers = source->servers->list,
                                .n_servers = source->servers->n,
                                .next_test_at = test_run_next_at(source->test_run),
-                               .tested_at = source->test_run->tested_at};
+                               .tested_at = source->test_run->tested_at,
+
+                               .traffic = traffic_of(source->keeper)};
     char *json, text[DETAIL_MAX];
     keeper_status(source->keeper, &info.rules);
     children_read_stats(source->children, &info.stats);

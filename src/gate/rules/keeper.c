@@ -314,6 +314,11 @@ void keeper_status(const struct keeper *keeper, struct status_rules *ret_status)
     ret_status->owned = table_owned(keeper->table);
 }
 
+struct counters keeper_count(const struct keeper *keeper)
+{
+    return table_count(keeper->table);
+}
+
 void keeper_free(struct keeper *keeper)
 {
     if (!keeper)

@@ -36,5 +36,7 @@ bool keeper_check(struct keeper *keeper, const char *culprit);
 /* Leaves blocking rules behind, or none. False: the kernel refuses (logged). */
 bool keeper_stop(struct keeper *keeper, bool block);
 void keeper_status(const struct keeper *keeper, struct status_rules *ret_status);
+/* Asks the kernel. */
+struct counters keeper_count(const struct keeper *keeper);
 
 #endif

@@ -17,6 +17,7 @@
 #include "gate/rules/nfsocket.h"
 
 #define TIMEOUT_MS      5000
+#define COUNT_MS        1000
 #define TRIES_MAX       5    /* against others who change their own rules at the same moment */
 #define TABLE_F_PERSIST 0x4u /* linux 6.9; not in older headers */
 
@@ -417,6 +418,25 @@ void table_free(struct table *table)
         return;
     nfsocket_free(table->socket);
     free(table);
+}
+
+static void take_counter(const struct nlmsghdr *message, void *data)
+{
+    counters_add(data, message);
+}
+
+struct counters table_count(struct table *table)
+{
+    unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
+    struct nlmsghdr *message = nfsocket_request(table->socket, buf, NFT_MSG_GETOBJ, NLM_F_DUMP);
+    struct counters counters = {0};
+    struct nfsocket_answer answer = {
+        .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take_counter, .data = &counters};
+    mnl_attr_put_strz(message, NFTA_OBJ_TABLE, RULESET_TABLE);
+    nfsocket_set_deadline(table->socket, COUNT_MS);
+    if (nfsocket_exchange(table->socket, message, message->nlmsg_len, &answer) < 0)
+        counters.known = false;
+    return counters;
 }
 
 bool table_known(const struct table *table)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gate/rules/counters.h"
 #include "gate/rules/encode/ruleset.h"
 #include "model/error.h"
 
@@ -46,6 +47,9 @@ int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
 
 /* Deletes the table. 0 also when it is gone already. */
 int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
+
+/* What its counters say now; not known also when the kernel cannot be asked. Bounded to a second. */
+struct counters table_count(struct table *table);
 
 /* False: the table was applied while others changed rules; whether they changed ours just then is not known. */
 bool table_known(const struct table *table);
