@@ -156,6 +156,25 @@ static size_t find(const struct cgroup_map *map, uint64_t id)
     return low < map->n && map->groups[map->by_id[low]].id == id ? map->by_id[low] : NONE;
 }
 
+static bool is_slice(const char *unit)
+{
+    const size_t length = strlen(unit), ending = strlen(".slice");
+    return length > ending && strcmp(unit + length - ending, ".slice") == 0;
+}
+
+/* From the inside out: each that is no slice takes the place of what was found below it. */
+const char *cgroup_map_system_unit(const struct cgroup_map *map, uint64_t id)
+{
+    const char *unit = NULL;
+    bool innermost = true;
+    for (size_t i = find(map, id); i != NONE; i = map->groups[i].parent, innermost = false) {
+        const char *own = map->groups[i].unit;
+        if (innermost || !own || !is_slice(own))
+            unit = own;
+    }
+    return unit;
+}
+
 const char *cgroup_map_unit(const struct cgroup_map *map, uint64_t id)
 {
     size_t index = find(map, id);

@@ -20,4 +20,9 @@ void cgroup_map_free(struct cgroup_map *map); /* takes NULL */
  * long as the map. */
 const char *cgroup_map_unit(const struct cgroup_map *map, uint64_t id);
 
+/* The one of the system's own service manager: the first that is no slice, seen from the root, or where there is none
+ * the last slice. Below it, whoever the group is delegated to may make groups of any name. NULL: none, or something
+ * else than slices stands around it. */
+const char *cgroup_map_system_unit(const struct cgroup_map *map, uint64_t id);
+
 #endif

@@ -84,7 +84,9 @@ static enum slot slot_of(uint32_t type)
     case IPC_SESSIONS_END:
     case IPC_ANSWERS:
     case IPC_CGROUP:
+    case IPC_UID:
     case IPC_UNIT:
+    case IPC_USER:
     case IPC_ALLOWED:
         break;
     }
@@ -152,6 +154,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_TEST:
     case IPC_SESSIONS:
     case IPC_UNIT:
+    case IPC_USER:
     case IPC_ALLOWED:
         link->cbs->message(message, link->data);
         break;
@@ -160,6 +163,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_TROUBLE:
     case IPC_ANSWERS:
     case IPC_CGROUP:
+    case IPC_UID:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:

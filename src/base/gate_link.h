@@ -19,7 +19,7 @@ struct gate_link_cbs {
     /* Takes conf over, whose files are in conf->files. False: it could not be used, what was in force stays, and
      * ret_done->detail says why; with true it may say what is wrong all the same. index: which relay this is. */
     bool (*configure)(struct conf *conf, uint32_t index, struct ipc_conf_done *ret_done, void *data);
-    /* A route, a test or a list of sessions is asked for, or connections are allowed. */
+    /* A route, a test or a list of sessions is asked for, a name is told, or connections are allowed. */
     void (*message)(const struct ipc_message *message, void *data);
     /* There is room again after gate_link_offer() found none. NULL for those who never offer. */
     void (*room)(void *data);

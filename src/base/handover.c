@@ -17,7 +17,28 @@
 
 /* ---- in ---- */
 
-/* The text ends with a NUL. 0 or -errno. */
+static void write_string(const char *string, FILE *stream)
+{
+    fwrite(string, 1, strlen(string) + 1, stream);
+}
+
+/* What a worker cannot ask the host itself. */
+static void write_host(FILE *stream)
+{
+    char name[CONF_HOST_NAME_SIZE] = "", id[CONF_MACHINE_ID_SIZE] = "";
+    FILE *file = fopen("/etc/machine-id", "re");
+    if (gethostname(name, sizeof name) < 0)
+        name[0] = '\0';
+    name[sizeof name - 1] = '\0';
+    if (!file || !fgets(id, sizeof id, file) || strspn(id, "0123456789abcdef") != sizeof id - 1)
+        id[0] = '\0';
+    if (file)
+        fclose(file);
+    write_string(name, stream);
+    write_string(id, stream);
+}
+
+/* Each text ends with a NUL. 0 or -errno. */
 static int write_all(const struct conf *conf, int fd)
 {
     char buffer[8192];
@@ -34,6 +55,7 @@ static int write_all(const struct conf *conf, int fd)
     setvbuf(stream, buffer, _IOFBF, sizeof buffer);
     conf_print(conf, stream);
     putc('\0', stream);
+    write_host(stream);
     if (conf->secure)
         conf_files_write(conf, stream);
     good = !ferror(stream);
@@ -103,13 +125,35 @@ static struct conf *read_text(char *text, size_t size, char *error)
     return conf;
 }
 
-/* What stands behind the text. */
+/* Takes a string of at most size - 1 characters off the bytes. False: there is none. */
+static bool take_string(const unsigned char **bytes, size_t *left, char *ret_string, size_t size)
+{
+    size_t length = strnlen((const char *)*bytes, *left);
+    if (length == *left || length >= size)
+        return false;
+    memcpy(ret_string, *bytes, length + 1);
+    *bytes += length + 1;
+    *left -= length + 1;
+    return true;
+}
+
 static struct conf_files *read_files(const unsigned char *bytes, size_t size)
 {
     unsigned char *copy = malloc(size + 1);
     if (copy)
         memcpy(copy, bytes, size);
     return copy ? conf_files_parse(copy, size) : NULL;
+}
+
+/* What stands behind the text. */
+static bool read_rest(struct conf *conf, const unsigned char *bytes, size_t left)
+{
+    if (!take_string(&bytes, &left, conf->host_name, sizeof conf->host_name) ||
+        !take_string(&bytes, &left, conf->machine_id, sizeof conf->machine_id))
+        return false;
+    if (conf->secure)
+        conf->files = read_files(bytes, left);
+    return !conf->secure || conf->files;
 }
 
 struct conf *handover_read(int fd, char ret_error[static DETAIL_MAX])
@@ -122,9 +166,7 @@ struct conf *handover_read(int fd, char ret_error[static DETAIL_MAX])
     length = bytes ? strnlen((char *)bytes, size) : 0;
     if (length > 0 && length < size)
         conf = read_text((char *)bytes, length, ret_error);
-    if (conf && conf->secure)
-        conf->files = read_files(bytes + length + 1, size - length - 1);
-    if (conf && conf->secure && !conf->files) {
+    if (conf && !read_rest(conf, bytes + length + 1, size - length - 1)) {
         conf_free(conf);
         conf = NULL;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A configuration on its way into a worker: its text, and behind it the files that it names for the secure channel
- * (model/conf/files.h), in one sealed memory file. Who writes it needs the rights to read the files; who reads it opens
- * nothing. */
+/* A configuration on its way into a worker: its text, behind it what specifiers of headers say of this host, and the
+ * files that it names for the secure channel (model/conf/files.h), in one sealed memory file. Who writes it needs the
+ * rights to read the files; who reads it opens nothing. */
 #ifndef PENSTOCK_BASE_HANDOVER_H
 #define PENSTOCK_BASE_HANDOVER_H
 

@@ -34,6 +34,7 @@ static size_t message_size(uint32_t type, uint32_t n)
     case IPC_SESSIONS:
     case IPC_SESSIONS_END:
     case IPC_CGROUP:
+    case IPC_UID:
     case IPC_PING:
     case IPC_PONG:
     case IPC_ALLOWED:
@@ -48,6 +49,8 @@ static size_t message_size(uint32_t type, uint32_t n)
         return PAYLOAD + sizeof(struct answers);
     case IPC_UNIT:
         return PAYLOAD + sizeof(struct ipc_unit);
+    case IPC_USER:
+        return PAYLOAD + sizeof(struct ipc_user);
     case IPC_SESSION:
         return PAYLOAD + sizeof(struct ipc_session);
     case IPC_NAMED:
@@ -73,7 +76,7 @@ bool ipc_may_say(uint32_t type, bool relay)
 {
     if (!relay)
         return type == IPC_REPORT || type == IPC_NAMED;
-    return type == IPC_TROUBLE || type == IPC_ANSWERS || type == IPC_CGROUP || type == IPC_SESSION ||
+    return type == IPC_TROUBLE || type == IPC_ANSWERS || type == IPC_CGROUP || type == IPC_UID || type == IPC_SESSION ||
            type == IPC_SESSIONS_END;
 }
 
@@ -167,7 +170,9 @@ static bool payload_valid(const struct ipc_message *message)
     case IPC_ANSWERS:
         return answers_valid(&message->answers);
     case IPC_UNIT:
-        return TERMINATED(message->unit.unit);
+        return TERMINATED(message->unit.unit) && TERMINATED(message->unit.system_unit);
+    case IPC_USER:
+        return TERMINATED(message->user.name);
     case IPC_NAMED:
         return named_valid(&message->named);
     case IPC_CONF:
@@ -175,6 +180,7 @@ static bool payload_valid(const struct ipc_message *message)
     case IPC_SESSIONS:
     case IPC_SESSIONS_END:
     case IPC_CGROUP:
+    case IPC_UID:
     case IPC_PING:
     case IPC_PONG:
     case IPC_ALLOWED:

@@ -13,6 +13,7 @@
 #include "model/addr.h"
 #include "model/answers.h"
 #include "model/cause.h"
+#include "model/conf/conf.h"
 #include "model/reason.h"
 #include "model/report.h"
 #include "model/route.h"
@@ -28,6 +29,7 @@
 #define IPC_LISTEN6_FD 7 /* the same for IPv6; not there on a host without */
 
 #define IPC_UNIT_MAX 256 /* systemd's own limit for names of units */
+#define IPC_USER_MAX CONF_USER_NAME_SIZE
 
 enum ipc_type {
     /* gate to child */
@@ -37,12 +39,14 @@ enum ipc_type {
     IPC_SESSIONS, /* to relays: list the open sessions */
     IPC_PING,
     IPC_UNIT, /* to a relay: of a control group that it has asked for */
+    IPC_USER, /* to relays: of a user that one of them has asked for */
     /* child to gate */
     IPC_CONF_DONE, /* taken (relay: and listening), or why not; a bad one leaves the old in force */
     IPC_REPORT,    /* from the prober, after every stage that ended; the last one is complete */
     IPC_ANSWERS,   /* from a relay: how the proxy has answered since the last of these */
     IPC_TROUBLE,   /* from a relay: the proxy could not be reached or authenticated on this generation */
     IPC_CGROUP,    /* from a relay: which unit is that (request.id)? */
+    IPC_UID,       /* from a relay: what is that user called (request.id)? */
     IPC_SESSION,   /* one open session of a list */
     IPC_SESSIONS_END,
     IPC_PONG,
@@ -82,7 +86,12 @@ struct ipc_named {
 
 struct ipc_unit {
     uint64_t cgroup;
-    char unit[IPC_UNIT_MAX]; /* empty: none, or nobody knows */
+    char unit[IPC_UNIT_MAX];        /* the innermost; empty: none, or nobody knows */
+    char system_unit[IPC_UNIT_MAX]; /* of the system's own service manager, who says what is in it; the same */
+};
+struct ipc_user {
+    uint64_t uid;
+    char name[IPC_USER_MAX]; /* empty: none, or nobody knows */
 };
 
 struct ipc_session {
@@ -106,12 +115,14 @@ struct ipc_message {
         struct ipc_conf conf;
         struct route route;
         struct ipc_test test;
-        struct ipc_request request; /* IPC_SESSIONS, IPC_SESSIONS_END, IPC_CGROUP, IPC_PING, IPC_PONG, IPC_ALLOWED */
+        struct ipc_request request; /* IPC_SESSIONS, IPC_SESSIONS_END, IPC_CGROUP, IPC_UID, IPC_PING, IPC_PONG,
+                                      IPC_ALLOWED */
         struct ipc_conf_done conf_done;
         struct test_report report;
         struct ipc_trouble trouble;
         struct answers answers; /* IPC_ANSWERS */
         struct ipc_unit unit;
+        struct ipc_user user;
         struct ipc_session session;
         struct ipc_named named;
     };

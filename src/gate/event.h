@@ -8,6 +8,7 @@
 
 struct child;
 struct ipc_message;
+struct ipc_user;
 
 enum event_type {
     /* child said message: of what ipc.h lists, IPC_CONF_DONE, what ipc_may_say() tells and, once for all relays,
@@ -21,12 +22,14 @@ enum event_type {
     EVENT_RESUMED,         /* the host slept for at least a few seconds */
     EVENT_REDIRECT_TRIED,  /* whether it arrives, or why it does not, has changed: see trial.h */
     EVENT_USERS_KNOWN,     /* users of the configuration in force have got their uid */
+    EVENT_USER_NAMED,      /* what a user is called who was asked for, is known now, or that it cannot be */
 };
 
 struct event {
     enum event_type type;
     struct child *child;
     const struct ipc_message *message;
+    const struct ipc_user *user;
     bool ours, foreign;
     const char
         *culprit; /* who changed ours, "nft (pid 1234)", "unknown" where the kernel does not say; NULL: lost events */

@@ -28,6 +28,7 @@
 #include "gate/host/netwatch.h"
 #include "gate/host/notify.h"
 #include "gate/host/unit_names.h"
+#include "gate/host/user_names.h"
 #include "gate/host/users.h"
 #include "gate/reload.h"
 #include "gate/rules/foreign.h"
@@ -52,6 +53,7 @@ struct gate {
     struct refusals refusals;
     struct servers servers;
     struct unit_names unit_names;
+    struct user_names *user_names;
     struct reload reload;
     struct status_source status;
     struct verbs *verbs;
@@ -108,9 +110,22 @@ static void take_report(struct gate *gate, const struct test_report *report)
 
 static void take_cgroup(struct gate *gate, struct child *relay, uint64_t cgroup)
 {
-    struct ipc_unit unit = {.cgroup = cgroup};
-    snprintf(unit.unit, sizeof unit.unit, "%s", unit_names_find(&gate->unit_names, cgroup));
-    child_send_unit(relay, &unit);
+    struct ipc_message message;
+    ipc_begin(&message, IPC_UNIT);
+    if (unit_names_find(&gate->unit_names, cgroup, &message.unit))
+        child_tell(relay, &message);
+}
+
+static void take_uid(struct gate *gate, struct child *relay, uint64_t uid)
+{
+    struct ipc_message message;
+    const char *name = uid < CONF_UID_UNKNOWN ? user_names_find(gate->user_names, (uid_t)uid) : "";
+    if (!name)
+        return; /* EVENT_USER_NAMED */
+    ipc_begin(&message, IPC_USER);
+    message.user.uid = uid;
+    snprintf(message.user.name, sizeof message.user.name, "%s", name);
+    child_tell(relay, &message);
 }
 
 static void take_message(struct gate *gate, struct child *child, const struct ipc_message *message)
@@ -135,6 +150,9 @@ static void take_message(struct gate *gate, struct child *child, const struct ip
     case IPC_CGROUP:
         take_cgroup(gate, child, message->request.id);
         return;
+    case IPC_UID:
+        take_uid(gate, child, message->request.id);
+        return;
     case IPC_SESSION:
         verbs_on_session(gate->verbs, &message->session);
         return;
@@ -148,6 +166,7 @@ static void take_message(struct gate *gate, struct child *child, const struct ip
     case IPC_PING:
     case IPC_PONG:
     case IPC_UNIT:
+    case IPC_USER:
     case IPC_ALLOWED:
         break;
     }
@@ -197,6 +216,9 @@ static void event_cb(const struct event *event, void *data)
     case EVENT_USERS_KNOWN:
         keeper_set_conf(gate->keeper, gate->reload.conf);
         enforce_pursue(&gate->enforcement, &gate->enforcement.wanted);
+        return;
+    case EVENT_USER_NAMED:
+        children_tell_user(gate->children, event->user);
         return;
     }
 }
@@ -304,7 +326,8 @@ static int open_parts(struct gate *gate, const struct event_sink *sink)
     }
     gate->children = children_new(gate->loop, gate->worker, sink);
     gate->users = users_new(gate->loop, OWN_PROGRAM, sink);
-    if (!gate->children || !gate->users)
+    gate->user_names = user_names_new(gate->loop, OWN_PROGRAM, sink);
+    if (!gate->children || !gate->users || !gate->user_names)
         return EX_OSERR;
     status = open_control(gate);
     return status == EX_OK ? open_rules(gate, sink) : status;
@@ -401,6 +424,7 @@ static void gate_free(struct gate *gate)
     verbs_free(gate->verbs);
     children_free(gate->children);
     users_free(gate->users);
+    user_names_free(gate->user_names);
     netwatch_free(gate->netwatch);
     keeper_free(gate->keeper);
     foreign_fini(&gate->foreign);

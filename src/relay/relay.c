@@ -22,6 +22,7 @@
 #define PIPES_MAX     64  /* of 1 MiB: what an unprivileged user may have (pipe-user-pages-soft) */
 #define SESSIONS_MOST 500000
 #define PREFIX_MAX    24
+#define USERS_KEEP_S  60. /* a user may be renamed, and a number given to another; a control group's never is */
 
 enum { LISTEN_IPV4, LISTEN_IPV6, N_LISTENERS };
 
@@ -88,14 +89,23 @@ static bool answers_cb(const struct answers *answers, void *data)
     return gate_link_offer(relay->gate, &message);
 }
 
-/* Without an answer a session's line has no unit; who comes next asks again. */
-static void ask_cb(uint64_t cgroup, void *data)
+/* Who gets no answer asks again. */
+static void ask(struct relay *relay, enum ipc_type type, uint64_t id)
 {
-    struct relay *relay = data;
     struct ipc_message message;
-    ipc_begin(&message, IPC_CGROUP);
-    message.request.id = cgroup;
+    ipc_begin(&message, type);
+    message.request.id = id;
     (void)gate_link_offer(relay->gate, &message);
+}
+
+static void ask_user_cb(uint64_t uid, void *data)
+{
+    ask(data, IPC_UID, uid);
+}
+
+static void ask_unit_cb(uint64_t cgroup, void *data)
+{
+    ask(data, IPC_CGROUP, cgroup);
 }
 
 static void hear_cb(void *data)
@@ -189,7 +199,9 @@ static void message_cb(const struct ipc_message *message, void *data)
     if (message->type == IPC_ROUTE)
         handle_route(relay, &message->route);
     else if (message->type == IPC_UNIT)
-        units_take(&relay->worker->units, &message->unit);
+        worker_take_unit(relay->worker, &message->unit);
+    else if (message->type == IPC_USER)
+        worker_take_user(relay->worker, &message->user);
     else if (message->type == IPC_SESSIONS)
         handle_list(relay, message->request.id);
 }
@@ -219,8 +231,9 @@ static bool relay_init(struct relay *relay)
     }
     relay->worker->answers_cb = answers_cb;
     relay->worker->hear_cb = hear_cb;
-    relay->worker->units.ask_cb = ask_cb;
-    relay->worker->units.data = relay;
+    names_init(&relay->worker->users, USERS_KEEP_S, ask_user_cb, relay);
+    names_init(&relay->worker->units, 0., ask_unit_cb, relay);
+    names_init(&relay->worker->system_units, 0., ask_unit_cb, relay);
     relay->gate = gate_link_new(relay->loop, FILTER_RELAY, &cbs, relay);
     return relay->gate;
 }

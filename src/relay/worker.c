@@ -110,6 +110,9 @@ void worker_free(struct worker *worker)
     lingering_free(worker->lingering);
     buffers_free(worker->buffers);
     settings_unref(worker->settings);
+    names_fini(&worker->users);
+    names_fini(&worker->units);
+    names_fini(&worker->system_units);
     if (worker->diag_fd >= 0)
         close(worker->diag_fd);
     free(worker);
@@ -226,6 +229,29 @@ void worker_report_trouble(struct worker *worker, uint64_t generation, enum reas
         return;
     worker->troubled_generation = generation;
     worker->trouble_cb(generation, reason, cause, detail, worker->data);
+}
+
+/* One of them was awaited. */
+static void worker_names_told(struct worker *worker)
+{
+    struct session *next;
+    for (struct session *session = TAILQ_FIRST(&worker->sessions); session; session = next) {
+        next = TAILQ_NEXT(session, among);
+        session_names_told(session);
+    }
+}
+
+void worker_take_user(struct worker *worker, const struct ipc_user *user)
+{
+    names_take(&worker->users, user->uid, user->name, ev_now(worker->loop));
+    worker_names_told(worker);
+}
+
+void worker_take_unit(struct worker *worker, const struct ipc_unit *unit)
+{
+    names_take(&worker->units, unit->cgroup, unit->unit, ev_now(worker->loop));
+    names_take(&worker->system_units, unit->cgroup, unit->system_unit, ev_now(worker->loop));
+    worker_names_told(worker);
 }
 
 void worker_list_start(struct worker *worker)

@@ -17,11 +17,11 @@
 #include "model/reason.h"
 #include "relay/close/linger.h"
 #include "relay/close/source_ports.h"
+#include "relay/names.h"
 #include "relay/pump/buffers.h"
 #include "relay/pump/pump.h"
 #include "relay/session/log_rate.h"
 #include "relay/settings.h"
-#include "relay/units.h"
 
 #define WORKER_HELD_MAX   2048 /* no user has more than he leaves to others */
 #define WORKER_HELD_S     10.
@@ -71,10 +71,10 @@ struct worker {
     int diag_fd;     /* for sockdiag_is_closed() */
     struct source_ports ports;
     worker_trouble_cb *trouble_cb;
-    worker_answers_cb *answers_cb; /* NULL, as in the beginning: nobody wants to know */
-    struct answers answers;        /* since they were told last */
-    worker_hear_cb *hear_cb;       /* before a connection is taken; NULL: the route comes by itself */
-    struct units units;
+    worker_answers_cb *answers_cb;           /* NULL, as in the beginning: nobody wants to know */
+    struct answers answers;                  /* since they were told last */
+    worker_hear_cb *hear_cb;                 /* before a connection is taken; NULL: the route comes by itself */
+    struct names users, units, system_units; /* by uid, and by control group: see struct ipc_unit */
     ev_timer telling;
     void *data;
 };
@@ -104,6 +104,10 @@ void worker_note_answer(struct worker *worker, uint16_t port, int http_status, e
 bool worker_may_log(struct worker *worker);
 void worker_report_trouble(struct worker *worker, uint64_t generation, enum reason reason, enum cause cause,
                            const char *detail);
+
+/* The gate has told a name. */
+void worker_take_user(struct worker *worker, const struct ipc_user *user);
+void worker_take_unit(struct worker *worker, const struct ipc_unit *unit);
 
 /* Listing in the order of their begin: start, then next until false. Sessions may come and go in between. */
 void worker_list_start(struct worker *worker);

@@ -101,10 +101,12 @@ static void proxy_close(void)
 
 /* ---- the owner ---- */
 
+static const struct request_target target = {.conf = &rig.conf, .default_host = "192.0.2.7", .port = 80};
+
 static void link_cb_of_rig(struct link *link, const struct link_failure *failure, void *data)
 {
     rig.opening = NULL;
-    check(!failure && requests_go(rig.requests, link, false, &rig.conf, "192.0.2.7", 80));
+    check(!failure && requests_go(rig.requests, link, false, &target));
 }
 
 static void open_link(void)
@@ -127,7 +129,7 @@ static void want_link(struct requests *requests)
     bool there = (link || requests->link) && !requests->want_fresh;
     rig.kept = there ? NULL : link;
     if (there)
-        check(requests_go(requests, link, true, &rig.conf, "192.0.2.7", 80));
+        check(requests_go(requests, link, true, &target));
     else
         open_link();
 }

@@ -2,6 +2,7 @@
 """A proxy that does what a test tells it, and clients that misbehave."""
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -315,3 +316,42 @@ def client_hello(name=None, padding=0):
         part = message[i:i + 16384]
         records += b"\x16\x03\x01" + struct.pack(">H", len(part)) + part
     return records
+
+
+class Keeping:
+    """A behaviour: answers one request after the other; what it was asked, by connection."""
+
+    def __init__(self, more=b""):
+        self.connections, self.more = [], more
+
+    def __call__(self, sock, head):
+        asked = [head]
+        self.connections.append(asked)
+        while head:
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + self.more + b"\r\nok")
+            head = read_head(sock)[0].decode()
+            asked += [head] if head else []
+
+
+@contextlib.contextmanager
+def unit(name):
+    """A control group as systemd makes one for a unit; name: also of groups in each other. Yields what a child calls to
+    be in it."""
+    with open("/proc/mounts", encoding="ascii") as file:
+        root = next(line.split()[1] for line in file if line.split()[2] == "cgroup2")
+    group = f"{root}/penstock-test-{os.urandom(4).hex()}.slice/{name}"
+    os.makedirs(group)
+
+    def enter():
+        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+            file.write("0")
+    try:
+        yield enter
+    finally:
+        while group != root:
+            os.rmdir(group)
+            group = os.path.dirname(group)
+
+
+# A namespace's /sys has no control groups.
+WITH_GROUPS = ["sh", "-c", 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"', "sh"]

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proxies as Debian configures them, at fake.example's plain port: only what must be said to run in the lab is changed,
-addresses, paths, and that the lab's clients may use them at all."""
+"""Real proxies at fake.example. On the plain port as Debian configures them (KINDS): only what must be said to run in the
+lab is changed, addresses, paths, and that the lab's clients may use them at all. On both ports (SECURE_KINDS) with as
+little configuration as a proxy with client certificates needs."""
 
 import contextlib
 import os
 import re
 import shutil
+from urllib.parse import unquote
 
 import lab as labs
 
@@ -76,18 +78,90 @@ def tinyproxy(_lab, directory):
 KINDS = {"squid": squid, "apache": apache, "tinyproxy": tinyproxy}
 
 
+# ---- with a secure port ----
+
+def open_squid(lab, directory, more=""):
+    """For everybody and everything, with a log of whole heads."""
+    with open(f"{directory}/squid.conf", "w", encoding="ascii") as file:
+        file.write(f"""http_port {labs.FAKE4}:{labs.PLAIN_PORT}
+{more}
+http_access allow all
+cache deny all
+cache_mem 1 MB
+logformat heads %rm %ru %#>h
+access_log stdio:{directory}/heads.log heads
+strip_query_terms off
+buffered_logs off
+cache_log {directory}/cache.log
+pid_filename {directory}/squid.pid
+coredump_dir {directory}
+pinger_enable off
+shutdown_lifetime 0 seconds
+hosts_file /etc/hosts
+dns_timeout 2 seconds
+connect_timeout 2 seconds
+visible_hostname squid.example
+max_filedescriptors 4096
+cache_effective_user proxy
+""")
+    shutil.chown(directory, "proxy")
+    return ["squid", "-N", "-n", labs.squid_service(lab.name) + "d", "-f", f"{directory}/squid.conf"]
+
+
+def heads(directory):
+    """What open_squid() was asked: (method, target, [field line, …]), oldest first."""
+    with open(f"{directory}/heads.log", encoding="ascii") as file:
+        lines = [line.split(" ") for line in file.read().splitlines()]
+    return [(method, target, unquote(head).split("\r\n")[:-1]) for method, target, head in lines if method != "-"]
+
+
+def haproxy(lab, directory):
+    """mode http, in front of Squid."""
+    with open(f"{directory}/haproxy.cfg", "w", encoding="ascii") as file:
+        file.write(f"""global
+    maxconn 1000
+    nbthread 1
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1m
+    timeout server 1m
+    timeout tunnel 1m
+listen secure
+    bind {labs.FAKE4}:{labs.SECURE_PORT} ssl crt {lab.dir}/pki/server.both.pem ca-file {lab.dir}/pki/ca.pem verify required
+    server squid {labs.FAKE4}:{labs.PLAIN_PORT}
+""")
+    return [open_squid(lab, directory), ["haproxy", "-db", "-f", f"{directory}/haproxy.cfg"]]
+
+
+SECURE_KINDS = {"haproxy": haproxy}
+
+
 @contextlib.contextmanager
-def running(lab, kind):
+def serving(lab, kind, programs, ports):
+    """programs(lab, directory): their command lines."""
     directory = f"{lab.dir}/{kind}-{os.urandom(4).hex()}"
     os.makedirs(directory)
-    child = lab.spawn("gw", KINDS[kind](lab, directory), f"{directory}/out")
+    children = [lab.spawn("gw", argv, f"{directory}/out") for argv in programs(lab, directory)]
     try:
-        lab.wait_port("gw", labs.FAKE4, labs.PLAIN_PORT, child, timeout=20)
+        for port in ports:
+            lab.wait_port("gw", labs.FAKE4, port, children[-1], timeout=20)
         yield directory
     finally:
-        child.terminate()
+        for child in children:
+            child.terminate()
         try:
-            child.wait(10)
+            for child in children:
+                child.wait(10)
         finally:
-            lab._kill(child)
+            for child in children:
+                lab._kill(child)
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def running(lab, kind):
+    return serving(lab, kind, lambda *args: [KINDS[kind](*args)], [labs.PLAIN_PORT])
+
+
+def running_secure(lab, kind):
+    return serving(lab, kind, SECURE_KINDS[kind], [labs.PLAIN_PORT, labs.SECURE_PORT])

@@ -12,7 +12,7 @@ import threading
 import lab as labs
 import pytest
 import real_proxies
-from peers import answer, end_writing, read_all, read_head, tunnel
+from peers import Keeping, answer, end_writing, read_all, read_head, tunnel
 
 MB = 1 << 20
 PLAIN = "Connected (Non-secure)"
@@ -236,21 +236,6 @@ def test_another_protocol_goes_through_a_tunnel(lab, daemon, proxy):
 
 
 # ---- links to the proxy ----
-
-class Keeping:
-    """A behaviour: answers one request after the other; what it was asked, by connection."""
-
-    def __init__(self, more=b""):
-        self.connections, self.more = [], more
-
-    def __call__(self, sock, head):
-        asked = [head]
-        self.connections.append(asked)
-        while head:
-            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + self.more + b"\r\nok")
-            head = read_head(sock)[0].decode()
-            asked += [head] if head else []
-
 
 def get(lab, *fields):
     with lab.connect("host", labs.WWW4, 80) as sock:

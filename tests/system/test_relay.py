@@ -14,7 +14,8 @@ import time
 
 import lab as labs
 import pytest
-from peers import answer, client_hello, cut, end_writing, raw, read_all, read_exactly, reset, tunnel, OK
+from peers import (OK, WITH_GROUPS, answer, client_hello, cut, end_writing, raw, read_all, read_exactly, reset, tunnel,
+                   unit)
 
 SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
 FAKE = {"Servers": "fake.example"}
@@ -380,28 +381,6 @@ def test_the_log_line_of_a_session_says_it_all(lab, daemon):
     line = one.wait_log(f"-> {labs.WWW4}:443")
     assert re.search(rf"session {labs.HOST4}:\d+ of uid 0( \(\S+\))? -> {labs.WWW4}:443 \(www4\.example\) via secure \S+:8081: "
                      r"\d+ up, \d+ down, \d+\.\d+ s, finished", line), line
-
-
-@contextlib.contextmanager
-def unit(name):
-    """A control group as systemd makes one for a unit. Yields what a child calls to be in it."""
-    with open("/proc/mounts", encoding="ascii") as file:
-        root = next(line.split()[1] for line in file if line.split()[2] == "cgroup2")
-    group = f"{root}/penstock-test-{os.getpid()}.slice/{name}"
-    os.makedirs(group)
-
-    def enter():
-        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
-            file.write("0")
-    try:
-        yield enter
-    finally:
-        os.rmdir(group)
-        os.rmdir(os.path.dirname(group))
-
-
-# A namespace's /sys has no control groups.
-WITH_GROUPS = ["sh", "-c", 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"', "sh"]
 
 
 def test_the_log_line_of_a_session_says_who_made_it(lab, daemon):

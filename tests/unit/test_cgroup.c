@@ -15,24 +15,28 @@ static char root[] = "/tmp/test_cgroup.XXXXXX";
 static struct cgroup_map *map;
 
 static const struct {
-    const char *path, *unit; /* NULL: none */
+    const char *path, *unit, *system_unit; /* NULL: none */
 } groups[] = {
-    {"system.slice", "system.slice"},
-    {"system.slice/nginx.service", "nginx.service"},
-    {"system.slice/docker.service", "docker.service"},
-    {"system.slice/docker.service/inner", "docker.service"},
-    {"system.slice/docker.service/inner/deep", "docker.service"},
-    {"user.slice", "user.slice"},
-    {"user.slice/user-1000.slice", "user-1000.slice"},
-    {"user.slice/user-1000.slice/session-3.scope", "session-3.scope"},
-    {"user.slice/user-1000.slice/user@1000.service", "user@1000.service"},
-    {"user.slice/user-1000.slice/user@1000.service/app.slice", "app.slice"},
-    {"user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox-12.scope", "app-firefox-12.scope"},
-    {"docker", NULL},
-    {"docker/0123abc", NULL},
-    {"docker/0123abc/system.slice", "system.slice"},
-    {"_cpu.service", "cpu.service"},
-    {"nounit.services", NULL},
+    {"system.slice", "system.slice", "system.slice"},
+    {"system.slice/nginx.service", "nginx.service", "nginx.service"},
+    {"system.slice/docker.service", "docker.service", "docker.service"},
+    {"system.slice/docker.service/inner", "docker.service", "docker.service"},
+    {"system.slice/docker.service/inner/deep", "docker.service", "docker.service"},
+    {"user.slice", "user.slice", "user.slice"},
+    {"user.slice/user-1000.slice", "user-1000.slice", "user-1000.slice"},
+    {"user.slice/user-1000.slice/session-3.scope", "session-3.scope", "session-3.scope"},
+    {"user.slice/user-1000.slice/user@1000.service", "user@1000.service", "user@1000.service"},
+    {"user.slice/user-1000.slice/user@1000.service/app.slice", "app.slice", "user@1000.service"},
+    {"user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox-12.scope", "app-firefox-12.scope",
+     "user@1000.service"},
+    /* Whoever a group is delegated to calls those below it as he likes. */
+    {"user.slice/user-1000.slice/user@1000.service/nginx.service", "nginx.service", "user@1000.service"},
+    {"docker", NULL, NULL},
+    {"docker/0123abc", NULL, NULL},
+    {"docker/0123abc/system.slice", "system.slice", NULL},
+    {"docker/0123abc/system.slice/nginx.service", "nginx.service", NULL},
+    {"_cpu.service", "cpu.service", "cpu.service"},
+    {"nounit.services", NULL, NULL},
 };
 
 #define LENGTH(array) (sizeof array / sizeof((array)[0]))
@@ -75,11 +79,18 @@ START_TEST(a_group_is_of_the_innermost_unit_around_it)
 }
 END_TEST
 
+START_TEST(the_system_vouches_for_the_outermost_one)
+{
+    ck_assert_pstr_eq(cgroup_map_system_unit(map, id_of(groups[_i].path)), groups[_i].system_unit);
+}
+END_TEST
+
 START_TEST(ids_that_are_no_groups_have_no_unit)
 {
     ck_assert_ptr_null(cgroup_map_unit(map, id_of("")));
     ck_assert_ptr_null(cgroup_map_unit(map, id_of("cgroup.procs.service")));
     ck_assert_ptr_null(cgroup_map_unit(map, 0));
+    ck_assert_ptr_null(cgroup_map_system_unit(map, 0));
     ck_assert_ptr_null(cgroup_map_unit(map, UINT64_MAX));
 }
 END_TEST
@@ -128,6 +139,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, a_group_is_of_the_innermost_unit_around_it, 0, (int)LENGTH(groups));
+    tcase_add_loop_test(tests, the_system_vouches_for_the_outermost_one, 0, (int)LENGTH(groups));
     tcase_add_test(tests, ids_that_are_no_groups_have_no_unit);
     tcase_add_test(tests, many_groups_are_found);
     tcase_add_test(tests, an_empty_tree_and_none_at_all);

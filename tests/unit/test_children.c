@@ -180,9 +180,11 @@ static void hear(const struct ipc_message *message, int fd, struct stats *stats)
     case IPC_CONF_DONE:
     case IPC_REPORT:
     case IPC_UNIT:
+    case IPC_USER:
     case IPC_TROUBLE:
     case IPC_ANSWERS:
     case IPC_CGROUP:
+    case IPC_UID:
     case IPC_SESSION:
     case IPC_SESSIONS_END:
     case IPC_PONG:
@@ -326,6 +328,7 @@ static void note_message(const struct child *child, const struct ipc_message *me
         t.answers += message->answers.n;
         return;
     case IPC_CGROUP:
+    case IPC_UID:
         ck_assert_int_eq(child_role(child), CHILD_RELAY);
         return;
     case IPC_SESSION:
@@ -345,6 +348,7 @@ static void note_message(const struct child *child, const struct ipc_message *me
     case IPC_PING:
     case IPC_PONG:
     case IPC_UNIT:
+    case IPC_USER:
     case IPC_ALLOWED:
         break;
     }

@@ -246,6 +246,8 @@ END_TEST
 /* ---- what is refused ---- */
 
 /* On one line after MINIMAL: line, complaint. */
+#define PERCENT "Header=: expected %u, %U, %n, %H or %m; a percent sign itself is written %%"
+
 static const struct {
     const char *section, *line, *complaint;
 } mistakes[] = {
@@ -268,6 +270,12 @@ static const struct {
     {"Proxy", "Header=TRANSFER-ENCODING: x", "Header=: this header is penstock's own and cannot be set"},
     {"Proxy", "Header=Connection: x", "Header=: this header is penstock's own and cannot be set"},
     {"Proxy", "Header: Proxy-Authorization: Basic c2VjcmV0", "expected Key=value, found \"Header\""},
+    {"Proxy", "Header=X: 100%", PERCENT},
+    {"Proxy", "Header=X: %secret", PERCENT},
+    {"Proxy", "Header=X: %%%u%", PERCENT},
+    {"Proxy", "Header=X: a% b", PERCENT},
+    {"Proxy", "Header=X-%u: y", "Header=: specifiers are for the value, not for the name of a header"},
+    {"Proxy", "IdentityOnPlain=", "IdentityOnPlain=: expected yes or no"},
     {"Proxy", "Select=fastest", "Select= is not supported by this version"},
     {"Proxy", "SwitchBack=0", "SwitchBack= is not supported by this version"},
     {"Proxy", "SecurPort=1", "unknown key SecurPort= in [Proxy], is \"SecurePort\" meant?"},
@@ -419,6 +427,14 @@ START_TEST(all_headers_together_are_bounded)
         strcat(text, "\n");
     }
     bad(text, "f:8: Header=: all headers together are longer than 8192 bytes\n");
+}
+END_TEST
+
+START_TEST(all_specifiers_together_are_bounded)
+{
+    conf_free(good(MINIMAL "Header=X: %u%u%u%u%u%u%u%u%u%u%u%u%u%u%u\nHeader=Y: %u %% %%\n"));
+    bad(MINIMAL "Header=X: %u%u%u%u%u%u%u%u%u%u%u%u%u%u%u\nHeader=Y: %u %% %%\nHeader=Z: %H\n",
+        "f:6: Header=: more than 16 specifiers in all headers\n");
 }
 END_TEST
 
@@ -730,7 +746,10 @@ struct choices {
 static const struct choices choices[] = {
     {"Proxy", "Servers", {"a", "gw1.example gw2.example", "2001:db8::1 [fe80::1%3]", "192.0.2.1", "a_b.c-d.e"}},
     {"Proxy", "Port", {"1", "8080", "65535"}},
-    {"Proxy", "Header", {"", "X: y", "A:", "B:\xc3\xa4 #", "C: ;x\"'\\", "Proxy-Authorization: Basic eA=="}},
+    {"Proxy",
+     "Header",
+     {"", "X: y", "A:", "B:\xc3\xa4 #", "C: ;x\"'\\", "Proxy-Authorization: Basic eA==", "X: %u%U%n%H%m %%u"}},
+    {"Proxy", "IdentityOnPlain", {"yes", "no"}},
     {"SecureChannel", "Enabled", {"yes", "no"}},
     {"SecureChannel", "AllowFallback", {"on", "off"}},
     {"SecureChannel", "ServerName", {"", "gw.example", "192.0.2.1", "[2001:db8::1]"}},
@@ -819,7 +838,7 @@ START_TEST(every_key_is_printed)
     ck_assert_str_eq(
         text,
         "[Proxy]\nServers=gw.example [2001:db8::1]\nSecurePort=8081\nPort=8080\nHeader=A: 1\n"
-        "Header=B: 2\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
+        "Header=B: 2\nIdentityOnPlain=no\n\n[SecureChannel]\nEnabled=yes\nAllowFallback=no\nServerName=\n"
         "AuthURL=https://mcp.wgcs.skyhigh.cloud/\nTrustedCA=system\n"
         "Certificate=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.pem\n"
         "PrivateKey=" PENSTOCK_SYSCONFDIR "/penstock/tls/client.key\n"
@@ -975,6 +994,7 @@ static TCase *refusing(void)
     tcase_add_test(tests, a_key_needs_a_section_that_is_known);
     tcase_add_test(tests, lines_that_are_no_text_are_refused);
     tcase_add_test(tests, all_headers_together_are_bounded);
+    tcase_add_test(tests, all_specifiers_together_are_bounded);
     tcase_add_test(tests, a_hundred_mistakes_are_shown);
     return tests;
 }

@@ -24,7 +24,7 @@ static void setup(void)
     ck_assert_ptr_nonnull(stream = stream_new_plain(fds[0]));
     peer = fds[1];
     memset(&exchange, 0, sizeof exchange);
-    ck_assert_int_eq(exchange_ask(&exchange, &conf, "www.example", 443), 0);
+    ck_assert_int_eq(exchange_ask(&exchange, &conf, NULL, "www.example", 443), 0);
     ck_assert_int_eq(exchange_step(&exchange, stream, &want_write), EXCHANGE_AGAIN);
 }
 

@@ -169,7 +169,9 @@ static void configure(uint64_t serial, const char *text)
 {
     struct ipc_message message = {.type = IPC_CONF, .conf = {.serial = serial, .index = 5}};
     int fd = memfd_create("conf", MFD_CLOEXEC);
-    ck_assert_int_eq(write(fd, text, strlen(text) + 1), (ssize_t)strlen(text) + 1); /* as handover.h has it */
+    /* As handover.h has it, of a host without a name. */
+    ck_assert_int_eq(write(fd, text, strlen(text) + 1), (ssize_t)strlen(text) + 1);
+    ck_assert_int_eq(write(fd, "\0", 2), 2);
     ck_assert_int_eq(ipc_send(gate.fd, &message, fd), 0);
     close(fd);
     ck_assert_uint_eq(hear()->type, IPC_CONF_DONE);

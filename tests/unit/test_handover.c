@@ -117,6 +117,22 @@ START_TEST(files_arrive_with_the_configuration)
 }
 END_TEST
 
+START_TEST(what_specifiers_say_of_the_host_arrives_too)
+{
+    char name[CONF_HOST_NAME_SIZE], id[64] = "";
+    FILE *file = fopen("/etc/machine-id", "r");
+    struct conf *conf = there_and_back(make_conf(""));
+    ck_assert_int_eq(gethostname(name, sizeof name), 0);
+    ck_assert_str_eq(conf->host_name, name);
+    if (file && fgets(id, sizeof id, file))
+        id[strcspn(id, "\n")] = '\0';
+    if (file)
+        fclose(file);
+    ck_assert_str_eq(conf->machine_id, strlen(id) == CONF_MACHINE_ID_SIZE - 1 ? id : "");
+    conf_free(conf);
+}
+END_TEST
+
 START_TEST(a_directory_arrives_with_its_files)
 {
     struct conf *conf = there_and_back(make_conf(""));
@@ -191,6 +207,7 @@ int main(void)
     int failed;
     tcase_add_checked_fixture(tests, setup, remove_all);
     tcase_add_test(tests, files_arrive_with_the_configuration);
+    tcase_add_test(tests, what_specifiers_say_of_the_host_arrives_too);
     tcase_add_test(tests, a_directory_arrives_with_its_files);
     tcase_add_test(tests, what_cannot_be_read_arrives_as_that);
     tcase_add_test(tests, without_a_channel_no_file_is_read);

@@ -265,9 +265,10 @@ END_TEST
 
 START_TEST(every_wrong_size_is_refused)
 {
-    static const enum ipc_type types[] = {
-        IPC_CONF,    IPC_ROUTE,        IPC_TEST, IPC_SESSIONS, IPC_PING,    IPC_CONF_DONE, IPC_REPORT, IPC_TROUBLE,
-        IPC_SESSION, IPC_SESSIONS_END, IPC_PONG, IPC_NAMED,    IPC_ALLOWED, IPC_ANSWERS,   IPC_UNIT,   IPC_CGROUP};
+    static const enum ipc_type types[] = {IPC_CONF,      IPC_ROUTE,  IPC_TEST,    IPC_SESSIONS, IPC_PING,
+                                          IPC_CONF_DONE, IPC_REPORT, IPC_TROUBLE, IPC_SESSION,  IPC_SESSIONS_END,
+                                          IPC_PONG,      IPC_NAMED,  IPC_ALLOWED, IPC_ANSWERS,  IPC_UNIT,
+                                          IPC_CGROUP,    IPC_USER,   IPC_UID};
     static const size_t sizes[] = {sizeof(struct ipc_conf),
                                    sizeof(struct route),
                                    sizeof(struct ipc_test),
@@ -283,6 +284,8 @@ START_TEST(every_wrong_size_is_refused)
                                    sizeof(struct ipc_request),
                                    sizeof(struct answers),
                                    sizeof(struct ipc_unit),
+                                   sizeof(struct ipc_request),
+                                   sizeof(struct ipc_user),
                                    sizeof(struct ipc_request)};
     struct ipc_message *message = message_of(types[_i]);
     size_t right = PAYLOAD + sizes[_i];
@@ -441,6 +444,14 @@ START_TEST(other_spoilt_messages_are_refused)
     message = message_of(IPC_UNIT);
     memset(message->unit.unit, 'x', IPC_UNIT_MAX);
     send_raw(message, PAYLOAD + sizeof(struct ipc_unit), 0);
+    assert_refused();
+    message = message_of(IPC_UNIT);
+    memset(message->unit.system_unit, 'x', IPC_UNIT_MAX);
+    send_raw(message, PAYLOAD + sizeof(struct ipc_unit), 0);
+    assert_refused();
+    message = message_of(IPC_USER);
+    memset(message->user.name, 'x', IPC_USER_MAX);
+    send_raw(message, PAYLOAD + sizeof(struct ipc_user), 0);
     assert_refused();
     message = message_of(IPC_TROUBLE);
     message->trouble.reason = REASON_COUNT;

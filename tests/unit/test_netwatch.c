@@ -97,6 +97,7 @@ static void note(const struct event *event, void *data)
     case EVENT_RULES_RETRY:
     case EVENT_REDIRECT_TRIED:
     case EVENT_USERS_KNOWN:
+    case EVENT_USER_NAMED:
         ck_abort_msg("event %d", event->type);
     }
     end_callback(seen);

@@ -12,7 +12,7 @@
 static void expect_request(const struct conf *conf, const char *host, uint16_t port, const char *text)
 {
     char buf[REQUEST_MAX];
-    int length = request_write_connect(conf, host, port, buf, sizeof buf);
+    int length = request_write_connect(conf, NULL, host, port, buf, sizeof buf);
     ck_assert_int_eq(length, strlen(text));
     ck_assert_int_eq(memcmp(buf, text, (size_t)length), 0);
 }
@@ -73,7 +73,7 @@ START_TEST(what_is_no_host_is_refused)
 {
     struct conf conf = {0};
     char buf[512];
-    ck_assert_int_eq(request_write_connect(&conf, bad_hosts[_i], 443, buf, sizeof buf), -EINVAL);
+    ck_assert_int_eq(request_write_connect(&conf, NULL, bad_hosts[_i], 443, buf, sizeof buf), -EINVAL);
     ck_assert_int_eq(request_write_ping(&conf, bad_hosts[_i], buf, sizeof buf), -EINVAL);
 }
 END_TEST
@@ -88,21 +88,41 @@ START_TEST(limits_of_requests)
         host[i] = i % 64 == 63 ? '.' : 'a';
     host[HOSTNAME_MAX] = 'a';
     host[HOSTNAME_MAX + 1] = '\0';
-    ck_assert_int_eq(request_write_connect(&conf, host, 443, buf, sizeof buf), -EINVAL);
+    ck_assert_int_eq(request_write_connect(&conf, NULL, host, 443, buf, sizeof buf), -EINVAL);
     host[HOSTNAME_MAX] = '\0';
-    ck_assert_int_gt(request_write_connect(&conf, host, 443, buf, sizeof buf), 2 * HOSTNAME_MAX);
-    ck_assert_int_eq(request_write_connect(&conf, "a", 0, buf, sizeof buf), -EINVAL);
+    ck_assert_int_gt(request_write_connect(&conf, NULL, host, 443, buf, sizeof buf), 2 * HOSTNAME_MAX);
+    ck_assert_int_eq(request_write_connect(&conf, NULL, "a", 0, buf, sizeof buf), -EINVAL);
     for (int size = 0; size < length; size++) {
         memset(buf, '#', sizeof buf);
-        ck_assert_int_eq(request_write_connect(&conf, "a", 1, buf, (size_t)size), -EMSGSIZE);
+        ck_assert_int_eq(request_write_connect(&conf, NULL, "a", 1, buf, (size_t)size), -EMSGSIZE);
         ck_assert_int_eq(buf[size], '#'); /* nothing behind the end */
     }
-    ck_assert_int_eq(request_write_connect(&conf, "a", 1, buf, (size_t)length), length);
+    ck_assert_int_eq(request_write_connect(&conf, NULL, "a", 1, buf, (size_t)length), length);
     memset(header, 'x', sizeof header);
     header[sizeof header - 1] = '\0';
     conf.headers[0] = header;
     conf.n_headers = 1;
-    ck_assert_int_eq(request_write_connect(&conf, "a", 1, buf, sizeof buf), -EMSGSIZE);
+    ck_assert_int_eq(request_write_connect(&conf, NULL, "a", 1, buf, sizeof buf), -EMSGSIZE);
+}
+END_TEST
+
+/* Whatever a configuration and the host's users are like. */
+START_TEST(the_longest_headers_fit)
+{
+    char host[HOSTNAME_MAX + 1], buf[REQUEST_MAX], user[CONF_USER_NAME_SIZE], header[CONF_HEADERS_BYTES_MAX];
+    struct conf conf = {.n_headers = 1, .headers = {header}};
+    const struct identity identity = {.user = user};
+    memset(header, 'x', sizeof header);
+    header[1] = ':';
+    for (int i = 0; i < CONF_SPECIFIERS_MAX; i++)
+        memcpy(header + 2 + 2 * i, "%u", 2);
+    header[sizeof header - 2] = '\0';
+    memset(user, '%', sizeof user - 1);
+    user[sizeof user - 1] = '\0';
+    for (size_t i = 0; i < sizeof host; i++)
+        host[i] = i % 64 == 63 ? '.' : 'a';
+    host[HOSTNAME_MAX] = '\0';
+    ck_assert_int_gt(request_write_connect(&conf, &identity, host, 65535, buf, sizeof buf), 16 * 3 * 255);
 }
 END_TEST
 
@@ -116,6 +136,7 @@ int main(void)
     tcase_add_test(tcase, configured_headers_follow);
     tcase_add_loop_test(tcase, what_is_no_host_is_refused, 0, sizeof bad_hosts / sizeof bad_hosts[0]);
     tcase_add_test(tcase, limits_of_requests);
+    tcase_add_test(tcase, the_longest_headers_fit);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -28,7 +28,8 @@ static void expect_onward(const struct conf *conf, const char *text, uint16_t po
     struct head_fault fault = {0, ""};
     char buf[4096];
     ck_assert_msg(read_text(text, &head, &fault), "\"%s\": %d, %s", text, fault.status, fault.why);
-    int length = request_head_write(&head, conf, "2001:db8::7", port, buf, sizeof buf - 1);
+    const struct request_target target = {.conf = conf, .default_host = "2001:db8::7", .port = port};
+    int length = request_head_write(&head, &target, buf, sizeof buf - 1);
     ck_assert_int_gt(length, 0);
     buf[length] = '\0';
     ck_assert_str_eq(buf, expected);
@@ -118,11 +119,12 @@ START_TEST(what_does_not_fit_is_not_written)
     struct request_head head;
     struct head_fault fault;
     char buf[4096];
+    const struct request_target target = {.conf = &no_headers, .default_host = "192.0.2.1", .port = 80};
     ck_assert(read_text(GET "\r\n", &head, &fault));
-    int length = request_head_write(&head, &no_headers, "192.0.2.1", 80, buf, sizeof buf);
-    ck_assert_int_eq(request_head_write(&head, &no_headers, "192.0.2.1", 80, buf, (size_t)length), length);
+    int length = request_head_write(&head, &target, buf, sizeof buf);
+    ck_assert_int_eq(request_head_write(&head, &target, buf, (size_t)length), length);
     buf[length - 1] = 'x';
-    ck_assert_int_eq(request_head_write(&head, &no_headers, "192.0.2.1", 80, buf, (size_t)length - 1), -EMSGSIZE);
+    ck_assert_int_eq(request_head_write(&head, &target, buf, (size_t)length - 1), -EMSGSIZE);
     ck_assert_int_eq(buf[length - 1], 'x');
 }
 END_TEST

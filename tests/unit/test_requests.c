@@ -40,6 +40,7 @@ static struct rig {
     struct buffers *buffers;
     struct pump_means means;
     struct conf conf;
+    struct request_target target;
     struct stream *stream; /* the client's, at penstock's end */
     struct requests *requests;
     struct end client, proxy;
@@ -133,7 +134,7 @@ static void link_up_cb(struct link *link, const struct link_failure *failure, vo
 {
     ck_assert_ptr_null(failure);
     rig.opening = NULL;
-    ck_assert(requests_go(rig.requests, link, rig.idled, &rig.conf, "192.0.2.7", 80));
+    ck_assert(requests_go(rig.requests, link, rig.idled, &rig.target));
 }
 
 static void open_link(void)
@@ -153,9 +154,9 @@ static void ask(void)
     if (rig.kept && !rig.requests->want_fresh) {
         struct link *link = rig.kept;
         rig.kept = NULL;
-        ck_assert(requests_go(rig.requests, link, true, &rig.conf, "192.0.2.7", 80));
+        ck_assert(requests_go(rig.requests, link, true, &rig.target));
     } else if (rig.requests->link && !rig.requests->want_fresh) {
-        ck_assert(requests_go(rig.requests, NULL, true, &rig.conf, "192.0.2.7", 80));
+        ck_assert(requests_go(rig.requests, NULL, true, &rig.target));
     } else {
         open_link();
     }
@@ -198,6 +199,7 @@ static void setup(void)
     rig.buffers = buffers_new(8);
     rig.means = (struct pump_means){.loop = rig.loop, .buffers = rig.buffers, .stats = &rig.stats};
     rig.conf.connect_timeout_ms = 5000;
+    rig.target = (struct request_target){.conf = &rig.conf, .default_host = "192.0.2.7", .port = 80};
     ev_timer_init(&rig.tick, tick_cb, 0.005, 0.005);
     ev_timer_init(&rig.guard, tick_cb, GUARD_S, 0.);
     ev_timer_start(rig.loop, &rig.tick);

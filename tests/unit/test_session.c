@@ -1433,9 +1433,9 @@ START_TEST(a_client_that_closes_after_its_answer_leaves_no_port_in_time_wait)
 }
 END_TEST
 
-static void ask_unit_cb(uint64_t cgroup, void *data)
+static void ask_cb(uint64_t id, void *data)
 {
-    *(uint64_t *)data = cgroup;
+    *(uint64_t *)data = id;
 }
 
 START_TEST(the_line_says_who_made_the_connection)
@@ -1445,10 +1445,9 @@ START_TEST(the_line_says_who_made_the_connection)
     struct peer peer = start_proxy(&script);
     char expected[64];
     set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
-    rig.worker->units.ask_cb = ask_unit_cb;
-    rig.worker->units.data = &unit.cgroup;
+    names_init(&rig.worker->units, 0., ask_cb, &unit.cgroup);
     begin_http_local();
-    units_take(&rig.worker->units, &unit);
+    worker_take_unit(rig.worker, &unit);
     run_until(strcmp(app.got, "hello") == 0);
     app_close();
     settle();
@@ -1573,6 +1572,109 @@ START_TEST(an_open_tunnel_makes_room_at_once_on_both_sides)
     ck_assert_int_eq(end_of(greedy), ECONNRESET);
     run_until(script.seen->end != -1);
     ck_assert_int_eq(script.seen->end, ECONNRESET);
+    peer_stop(&peer);
+}
+END_TEST
+
+/* ---- who it was ---- */
+
+static struct ipc_user user;
+static struct ipc_unit unit;
+
+/* A proxy that is told, over the plain route if it may be. */
+static struct peer start_told(struct script *script, enum conf_http http, bool on_plain)
+{
+    struct conf *conf = make_conf(false);
+    struct peer peer = start_proxy(script);
+    conf->headers[conf->n_headers++] = strdup("X-User: %u");
+    conf->headers[conf->n_headers++] = strdup("X-Uid: %U");
+    conf->headers[conf->n_headers++] = strdup("X-Unit: %n");
+    conf->headers[conf->n_headers++] = strdup("X-Host: %H");
+    strcpy(conf->host_name, "host1");
+    conf->identity_on_plain = on_plain;
+    conf->http = http;
+    take_settings(conf);
+    user = (struct ipc_user){.uid = UINT64_MAX, .name = "ann"};
+    unit = (struct ipc_unit){.unit = "app.scope", .system_unit = "backup.service"};
+    names_init(&rig.worker->users, 60., ask_cb, &user.uid);
+    names_init(&rig.worker->system_units, 0., ask_cb, &unit.cgroup);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    begin_http_local();
+    return peer;
+}
+
+static void expect_told(const struct script *script, bool named)
+{
+    char uid[64];
+    snprintf(uid, sizeof uid, "\r\nX-Uid: %u\r\n", (unsigned)getuid());
+    ck_assert(strstr(script->seen->head, uid));
+    ck_assert(strstr(script->seen->head, "\r\nX-Host: host1\r\n"));
+    ck_assert_int_eq(!!strstr(script->seen->head, "\r\nX-User: ann\r\n"), named);
+    ck_assert_int_eq(!!strstr(script->seen->head, "\r\nX-Unit: backup.service\r\n"), named && unit.cgroup);
+    ck_assert_int_eq(!!strstr(script->seen->head, "X-User"), named);
+}
+
+static const enum conf_http both[] = {CONF_HTTP_TUNNEL, CONF_HTTP_REQUEST};
+
+START_TEST(a_session_waits_for_the_names_that_the_proxy_is_told)
+{
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer = start_told(&script, both[_i], true);
+    run_until(user.uid != UINT64_MAX);
+    ck_assert_uint_eq(user.uid, getuid());
+    expect_listed_state("unnamed");
+    worker_take_user(rig.worker, &user);
+    if (unit.cgroup) {
+        expect_listed_state("unnamed");
+        worker_take_unit(rig.worker, &unit);
+    }
+    run_until(app.n > 0);
+    expect_told(&script, true);
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(what_is_not_told_in_time_is_left_out)
+{
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer = start_told(&script, both[_i], true);
+    ev_tstamp began = ev_now(rig.loop);
+    run_until(app.n > 0);
+    expect_told(&script, false);
+    ck_assert(ev_now(rig.loop) - began >= NAMES_PATIENCE_S - .01);
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(over_the_plain_route_it_is_not_told_and_not_waited_for)
+{
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer = start_told(&script, both[_i], false);
+    run_until(app.n > 0);
+    ck_assert_uint_eq(user.uid, UINT64_MAX); /* nobody has asked */
+    ck_assert_ptr_nonnull(strstr(script.seen->head, "X-Host: host1\r\n"));
+    ck_assert_ptr_null(strstr(script.seen->head, "X-U"));
+    app_close();
+    settle();
+    peer_stop(&peer);
+}
+END_TEST
+
+START_TEST(a_session_that_waits_for_a_name_can_be_cut)
+{
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer = start_told(&script, both[_i], true);
+    expect_listed_state(both[_i] == CONF_HTTP_TUNNEL ? "unnamed" : "idle");
+    run_until(user.uid != UINT64_MAX);
+    set_route(ROUTE_CLOSED, 2, NULL, "");
+    settle();
+    run_until(app.ended);
+    ck_assert_str_eq(script.seen->head, "");
+    app_close();
     peer_stop(&peer);
 }
 END_TEST
@@ -1759,7 +1861,7 @@ START_TEST(plain_sessions_are_drained_when_the_channel_returns)
     set_route(ROUTE_SECURE, 2, &elsewhere, "gw.example");
     ck_assert_uint_eq(rig.worker->n, 1);
     ck_assert(ev_is_active(&rig.worker->draining));
-    ck_assert_double_le(ev_timer_remaining(rig.loop, &rig.worker->draining), WORKER_DRAINING_S);
+    ck_assert_double_le(ev_timer_remaining(rig.loop, &rig.worker->draining), WORKER_DRAINING_S + .001);
     set_route(ROUTE_PLAIN, 3, &peer.address, "gw.example");
     ck_assert(!ev_is_active(&rig.worker->draining));
     set_route(ROUTE_SECURE, 4, &elsewhere, "gw.example");
@@ -1968,6 +2070,19 @@ static TCase *http_case(void)
     return tcase;
 }
 
+static TCase *who_case(void)
+{
+    TCase *tcase = tcase_create("who");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, the_line_says_who_made_the_connection);
+    tcase_add_loop_test(tcase, a_session_waits_for_the_names_that_the_proxy_is_told, 0, 2);
+    tcase_add_loop_test(tcase, what_is_not_told_in_time_is_left_out, 0, 2);
+    tcase_add_loop_test(tcase, over_the_plain_route_it_is_not_told_and_not_waited_for, 0, 2);
+    tcase_add_loop_test(tcase, a_session_that_waits_for_a_name_can_be_cut, 0, 2);
+    return tcase;
+}
+
 static Suite *session_suite(void)
 {
     Suite *suite = suite_create("session");
@@ -2016,7 +2131,6 @@ static Suite *session_suite(void)
     tcase_add_test(tcase, a_reset_by_the_proxy_reaches_the_client_behind_the_bytes);
     tcase_add_test(tcase, a_reset_by_the_client_reaches_the_proxy);
     tcase_add_test(tcase, a_client_that_closes_after_its_answer_leaves_no_port_in_time_wait);
-    tcase_add_test(tcase, the_line_says_who_made_the_connection);
     tcase_add_test(tcase, a_client_that_only_ends_its_direction_is_not_taken_for_gone);
     tcase_add_test(tcase, a_client_that_asks_and_closes_is_heard_to_its_end);
     tcase_add_test(tcase, a_failed_dial_is_held_and_goes_on_over_the_next_route);
@@ -2035,6 +2149,7 @@ static Suite *session_suite(void)
     tcase_add_test(tcase, a_list_survives_sessions_that_end_in_between);
     tcase_add_test(tcase, at_the_end_of_the_relay_everything_is_closed);
     suite_add_tcase(suite, http_case());
+    suite_add_tcase(suite, who_case());
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -108,7 +108,10 @@ END_TEST
 
 START_TEST(nobody_gets_anybody_elses)
 {
-    const struct warm_key others[] = {{.way = 1, .uid = 1001}, {.way = 2, .uid = 1000}, {.way = 1, .uid = (uid_t)-1}};
+    const struct warm_key others[] = {{.way = 1, .uid = 1001},
+                                      {.way = 2, .uid = 1000},
+                                      {.way = 1, .uid = (uid_t)-1},
+                                      {.way = 1, .uid = 1000, .cgroup = 7}};
     start(REST_S);
     warm_put(warm, &mine, make_link());
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)

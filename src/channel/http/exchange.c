@@ -25,10 +25,11 @@ static int keep_request(struct exchange *exchange, const char *buf, int length)
     return 0;
 }
 
-int exchange_ask(struct exchange *exchange, const struct conf *conf, const char *host, uint16_t port)
+int exchange_ask(struct exchange *exchange, const struct conf *conf, const struct identity *identity, const char *host,
+                 uint16_t port)
 {
     char buf[REQUEST_MAX];
-    return keep_request(exchange, buf, request_write_connect(conf, host, port, buf, sizeof buf));
+    return keep_request(exchange, buf, request_write_connect(conf, identity, host, port, buf, sizeof buf));
 }
 
 int exchange_ping(struct exchange *exchange, const struct conf *conf, const char *host)

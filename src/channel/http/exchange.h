@@ -11,6 +11,7 @@
 
 #include "base/stream.h"
 #include "channel/http/answer.h"
+#include "channel/http/headers.h"
 #include "model/conf/conf.h"
 
 struct exchange {
@@ -35,8 +36,10 @@ enum exchange_result {
     EXCHANGE_NO_MEMORY,
 };
 
-/* CONNECT host:port; or OPTIONS * of the proxy called host. 0, -ENOMEM, -EINVAL (not a host name), -EMSGSIZE. */
-int exchange_ask(struct exchange *exchange, const struct conf *conf, const char *host, uint16_t port);
+/* CONNECT host:port, identity: headers_put()'s; or OPTIONS * of the proxy called host. 0, -ENOMEM, -EINVAL (not a host
+ * name), -EMSGSIZE. */
+int exchange_ask(struct exchange *exchange, const struct conf *conf, const struct identity *identity, const char *host,
+                 uint16_t port);
 int exchange_ping(struct exchange *exchange, const struct conf *conf, const char *host);
 
 /* Reads, then writes: writing to a peer that has already closed can destroy the alert that says why. Before

@@ -30,17 +30,15 @@ static void put_host(struct out *out, const char *host)
     put(out, ipv6 ? "]" : "");
 }
 
-static int finish_request(struct out *out, const struct conf *conf)
+static int finish_request(struct out *out, const struct conf *conf, const struct identity *identity)
 {
-    for (size_t i = 0; i < conf->n_headers; i++) {
-        put(out, conf->headers[i]);
-        put(out, "\r\n");
-    }
+    headers_put(out, conf, identity);
     put(out, "\r\n");
     return out->used <= out->size && out->used <= REQUEST_MAX ? (int)out->used : -EMSGSIZE;
 }
 
-int request_write_connect(const struct conf *conf, const char *host, uint16_t port, char *buf, size_t size)
+int request_write_connect(const struct conf *conf, const struct identity *identity, const char *host, uint16_t port,
+                          char *buf, size_t size)
 {
     struct out out = {.buf = buf, .size = size};
     char port_text[8];
@@ -54,7 +52,7 @@ int request_write_connect(const struct conf *conf, const char *host, uint16_t po
     put_host(&out, host);
     put(&out, port_text);
     put(&out, "\r\n");
-    return finish_request(&out, conf);
+    return finish_request(&out, conf, identity);
 }
 
 int request_write_ping(const struct conf *conf, const char *proxy_host, char *buf, size_t size)
@@ -65,5 +63,5 @@ int request_write_ping(const struct conf *conf, const char *proxy_host, char *bu
     put(&out, "OPTIONS * HTTP/1.1\r\nHost: ");
     put_host(&out, proxy_host);
     put(&out, "\r\nMax-Forwards: 0\r\n");
-    return finish_request(&out, conf);
+    return finish_request(&out, conf, NULL);
 }

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "channel/http/headers.h"
 #include "channel/http/out.h"
 #include "channel/http/request_head.h"
-#include "model/ascii.h"
+
+#define HEAD_ADDED 1024 /* bytes that writing may add, the configured headers aside */
 
 static void put_span(struct out *out, struct span span)
 {
@@ -15,27 +17,6 @@ static void put_span(struct out *out, struct span span)
 }
 
 /* ---- what does not go on ---- */
-
-/* Some who read a field take '_' for '-'. */
-static bool is_same_name(const char *a, const char *b, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        char x = a[i] == '_' ? '-' : ascii_lower(a[i]), y = b[i] == '_' ? '-' : ascii_lower(b[i]);
-        if (x != y)
-            return false;
-    }
-    return true;
-}
-
-static bool is_configured(const struct conf *conf, struct span name)
-{
-    for (size_t i = 0; i < conf->n_headers; i++) {
-        const char *header = conf->headers[i];
-        if (strcspn(header, ":") == name.length && is_same_name(header, name.text, name.length))
-            return true;
-    }
-    return false;
-}
 
 /* What says what the message is, or where it goes: written anew. */
 static bool is_of_the_message(struct span name)
@@ -47,12 +28,12 @@ bool request_field_is_ours(const char *name, size_t length, const void *data)
 {
     struct span span = {name, length};
     return is_of_the_message(span) || span_is(span, "Authorization") || span_is(span, "Via") ||
-           is_configured(data, span);
+           headers_have(data, name, length);
 }
 
 static bool goes_on(const struct request_head *head, const struct conf *conf, struct span name)
 {
-    if (is_of_the_message(name) || is_configured(conf, name) || hops_have(&head->hops, name))
+    if (is_of_the_message(name) || headers_have(conf, name.text, name.length) || hops_have(&head->hops, name))
         return false;
     return !span_is(name, "Expect") || head->minor > 0; /* RFC 9110 section 10.1.1 */
 }
@@ -61,8 +42,10 @@ static bool goes_on(const struct request_head *head, const struct conf *conf, st
 
 /* To the port that the client dialled, whatever it says: what is redirected, and what may be reached, is decided by
  * that. */
-static void put_authority(struct out *out, const struct request_head *head, const char *default_host, uint16_t port)
+static void put_authority(struct out *out, const struct request_head *head, const struct request_target *target)
 {
+    const char *default_host = target->default_host;
+    const uint16_t port = target->port;
     char port_text[8];
     uint16_t said = head->port ? head->port : HTTP_PORT;
     bool ipv6 = strchr(default_host, ':');
@@ -113,31 +96,33 @@ static void put_framing(struct out *out, struct framing framing)
         put(out, "Transfer-Encoding: chunked\r\n");
 }
 
-static void put_ours(struct out *out, const struct request_head *head, const struct conf *conf)
+static void put_via(struct out *out, const struct request_head *head)
 {
     char via[32];
     snprintf(via, sizeof via, "Via: 1.%u penstock\r\n", (unsigned)head->minor);
     put(out, via);
-    for (size_t i = 0; i < conf->n_headers; i++) {
-        put(out, conf->headers[i]);
-        put(out, "\r\n");
-    }
-    put(out, "\r\n");
 }
 
-int request_head_write(const struct request_head *head, const struct conf *conf, const char *default_host,
-                       uint16_t port, char *buf, size_t size)
+size_t request_head_room(const struct request_head *head, const struct request_target *target)
+{
+    return HEAD_ADDED + FIELDS_MAX + headers_length(target->conf, target->identity) + head->method.length +
+           head->path.length + 2 * head->authority.length + head->fields.length;
+}
+
+int request_head_write(const struct request_head *head, const struct request_target *target, char *buf, size_t size)
 {
     struct out out = {.buf = buf, .size = size};
     put_span(&out, head->method);
     put(&out, " http://");
-    put_authority(&out, head, default_host, port);
+    put_authority(&out, head, target);
     put_path(&out, head);
     put(&out, " HTTP/1.1\r\nHost: ");
-    put_authority(&out, head, default_host, port);
+    put_authority(&out, head, target);
     put(&out, "\r\n");
-    put_fields(&out, head, conf);
+    put_fields(&out, head, target->conf);
     put_framing(&out, head->framing);
-    put_ours(&out, head, conf);
+    put_via(&out, head);
+    headers_put(&out, target->conf, target->identity);
+    put(&out, "\r\n");
     return out.used <= size ? (int)out.used : -EMSGSIZE;
 }

@@ -11,11 +11,11 @@
 
 #include "channel/http/body.h"
 #include "channel/http/fields.h"
+#include "channel/http/headers.h"
 #include "model/conf/conf.h"
 #include "model/hostname.h"
 
-#define REQUEST_HEAD_ADDED 1024 /* bytes that writing may add, the configured headers aside */
-#define HTTP_PORT          80
+#define HTTP_PORT 80
 
 enum request_form { REQUEST_ORIGIN, REQUEST_ABSOLUTE, REQUEST_ASTERISK };
 
@@ -48,10 +48,19 @@ bool request_head_read(struct span head, struct request_head *ret_head, struct h
 /* Is it what a client says to its own proxy: CONNECT, or an absolute form? line: a request line without its end. */
 bool request_line_is_for_a_proxy(struct span line);
 
-/* default_host: where to when the client has named none, without brackets; port: that it dialled, which is the one to
- * go to whatever it says. Returns the length, or -EMSGSIZE. */
-int request_head_write(const struct request_head *head, const struct conf *conf, const char *default_host,
-                       uint16_t port, char *buf, size_t size);
+/* What is written beside the client's words. */
+struct request_target {
+    const struct conf *conf;         /* headers */
+    const struct identity *identity; /* headers_put()'s */
+    const char *default_host;        /* where to when the client has named none, without brackets */
+    uint16_t port;                   /* that it dialled, which is the one to go to whatever it says */
+};
+
+/* What request_head_write() needs at most. */
+size_t request_head_room(const struct request_head *head, const struct request_target *target);
+
+/* Returns the length, or -EMSGSIZE. */
+int request_head_write(const struct request_head *head, const struct request_target *target, char *buf, size_t size);
 
 /* May no client send that field to the proxy: one that a configured header has, or one that says what a message is?
  * For trailers; data: a struct conf. */

@@ -26,6 +26,7 @@ enum tunnel_state {
 struct tunnel {
     struct ev_loop *loop;
     const struct conf *conf;
+    const struct identity *identity;
     struct link *link; /* NULL: failed */
     tunnel_cb *cb;
     void *data;
@@ -211,8 +212,9 @@ static void tunnel_exchange(struct tunnel *tunnel)
 
 static void tunnel_ask(struct tunnel *tunnel)
 {
+    const struct identity *identity = headers_identity(tunnel->conf, tunnel->identity, link_is_secure(tunnel->link));
     int error = tunnel->ping ? exchange_ping(&tunnel->exchange, tunnel->conf, tunnel->host)
-                             : exchange_ask(&tunnel->exchange, tunnel->conf, tunnel->host, tunnel->port);
+                             : exchange_ask(&tunnel->exchange, tunnel->conf, identity, tunnel->host, tunnel->port);
     if (error == -ENOMEM) {
         tunnel_fail(tunnel, REASON_NO_MEMORY, CAUSE_NO_RESOURCES, false, "out of memory");
     } else if (error < 0) {
@@ -282,6 +284,7 @@ static struct tunnel *tunnel_new(const struct tunnel_request *request)
         return NULL;
     memcpy(tunnel->host, request->host, host_size);
     tunnel->conf = request->conf;
+    tunnel->identity = request->identity;
     tunnel->port = request->port;
     tunnel->ping = request->ping;
     tunnel->keep_refusal = tunnel->exchange.keeps = request->keep_refusal;

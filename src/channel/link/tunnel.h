@@ -9,14 +9,16 @@
 #include <stdint.h>
 
 #include "base/stream.h"
+#include "channel/http/headers.h"
 #include "channel/link/link.h"
 #include "model/conf/conf.h"
 
 struct tunnel;
 
 struct tunnel_request {
-    const struct conf *conf; /* headers; must outlive the tunnel */
-    const char *host;        /* to be connected with, copied */
+    const struct conf *conf;         /* headers; must outlive the tunnel */
+    const struct identity *identity; /* of the client, who must, too; NULL: there is none */
+    const char *host;                /* to be connected with, copied */
     uint16_t port;
     bool ping;          /* host is the proxy itself and is asked OPTIONS *; any HTTP status is good */
     bool keep_refusal;  /* for tunnel_take_refusal() */

@@ -135,7 +135,7 @@ struct link *warm_take(struct warm *warm, const struct warm_key *key, double fre
     struct link *taken = NULL;
     for (struct warm_link *entry = TAILQ_FIRST(&warm->links); entry && !taken; entry = next) {
         next = TAILQ_NEXT(entry, among);
-        if (entry->key.way != key->way || entry->key.uid != key->uid)
+        if (entry->key.way != key->way || entry->key.uid != key->uid || entry->key.cgroup != key->cgroup)
             continue;
         if (ev_now(warm->loop) - entry->since >= fresh_s)
             break;

@@ -13,8 +13,9 @@
 #include "channel/link/link.h"
 
 struct warm_key {
-    uint64_t way; /* the route and the settings that it was opened by; grows */
-    uid_t uid;    /* whose requests it has carried */
+    uint64_t way;    /* the route and the settings that it was opened by; grows */
+    uid_t uid;       /* whose requests it has carried */
+    uint64_t cgroup; /* and of which unit of that user, where the proxy is told; else 0 */
 };
 
 struct warm;

@@ -439,13 +439,10 @@ void child_free(struct child *child, int64_t deadline)
     free(child);
 }
 
-void child_send_unit(struct child *child, const struct ipc_unit *unit)
+void child_tell(struct child *child, const struct ipc_message *message)
 {
-    struct ipc_message message;
-    ipc_begin(&message, IPC_UNIT);
-    message.unit = *unit;
     if (connected(child))
-        (void)ipc_send(child->fd, &message, -1);
+        (void)ipc_send(child->fd, message, -1);
 }
 
 bool child_usable(const struct child *child)

@@ -64,8 +64,8 @@ void child_send_route(struct child *child, const struct route *route);
 void child_send_test(struct child *child, uint64_t test_id);
 /* To a relay: list the sessions. To the prober: it may connect to what it named up to that id. */
 void child_send_request(struct child *child, uint64_t request_id);
-/* Gone where the child does not read: it asks again for what it did not get. */
-void child_send_unit(struct child *child, const struct ipc_unit *unit);
+/* A name. Gone where the child does not read: it asks again for what it did not get. */
+void child_tell(struct child *child, const struct ipc_message *message);
 /* For one that does not do what it was told: kills it; EVENT_CHILD_LOST comes from the loop. */
 void child_kill(struct child *child, const char *why);
 

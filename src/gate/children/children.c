@@ -311,6 +311,15 @@ void children_allow(struct children *children, uint64_t id)
         child_send_request(children->prober, id);
 }
 
+void children_tell_user(struct children *children, const struct ipc_user *user)
+{
+    struct ipc_message message;
+    ipc_begin(&message, IPC_USER);
+    message.user = *user;
+    for (unsigned i = 0; i < children->n_relays; i++)
+        child_tell(children->relays[i], &message);
+}
+
 void children_kill_prober(struct children *children, const char *why)
 {
     child_kill(children->prober, why);

@@ -33,6 +33,7 @@ void children_set_route(struct children *children,
                         const struct route *route);                    /* remembered for those who start later */
 bool children_start_test(struct children *children, uint64_t test_id); /* false: no prober now */
 void children_allow(struct children *children, uint64_t id);           /* to the prober: IPC_ALLOWED */
+void children_tell_user(struct children *children, const struct ipc_user *user); /* to the relays: IPC_USER */
 /* One list at a time: another one abandons the first. The end comes once, when every relay has answered, died or was
  * silent for 5 s. */
 void children_list_sessions(struct children *children, uint64_t request_id);

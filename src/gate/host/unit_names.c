@@ -3,27 +3,35 @@
 
 #include "gate/host/unit_names.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 
-static void read_tree(struct unit_names *names)
+/* False: not now. */
+static bool read_tree(struct unit_names *names)
 {
     const char *root = cgroup_root();
     int64_t now = clock_ms();
-    if (!root || (names->read_at > 0 && now - names->read_at < UNIT_NAMES_READ_MS))
-        return;
+    if (root && names->read_at > 0 && now - names->read_at < UNIT_NAMES_READ_MS)
+        return false;
     cgroup_map_free(names->map);
-    names->map = cgroup_map_read(root);
+    names->map = root ? cgroup_map_read(root) : NULL;
     names->read_at = now;
+    return true;
 }
 
-const char *unit_names_find(struct unit_names *names, uint64_t cgroup)
+bool unit_names_find(struct unit_names *names, uint64_t cgroup, struct ipc_unit *ret_unit)
 {
     const char *unit = names->map ? cgroup_map_unit(names->map, cgroup) : NULL;
-    if (!unit) {
-        read_tree(names);
+    if (!unit && !read_tree(names))
+        return false;
+    if (!unit)
         unit = names->map ? cgroup_map_unit(names->map, cgroup) : NULL;
-    }
-    return unit ? unit : "";
+    const char *system_unit = unit ? cgroup_map_system_unit(names->map, cgroup) : NULL;
+    *ret_unit = (struct ipc_unit){.cgroup = cgroup};
+    snprintf(ret_unit->unit, sizeof ret_unit->unit, "%s", unit ? unit : "");
+    snprintf(ret_unit->system_unit, sizeof ret_unit->system_unit, "%s", system_unit ? system_unit : "");
+    return true;
 }
 
 void unit_names_fini(struct unit_names *names)

@@ -3,20 +3,22 @@
 #ifndef PENSTOCK_GATE_HOST_UNIT_NAMES_H
 #define PENSTOCK_GATE_HOST_UNIT_NAMES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cgroup.h"
+#include "base/ipc.h"
 
-#define UNIT_NAMES_READ_MS                                                                                             \
-    1000 /* at the most so often: reading the tree takes milliseconds, and relays are not trusted */
+/* At the most so often: reading the tree takes milliseconds, and relays are not trusted. */
+#define UNIT_NAMES_READ_MS 200
 
 struct unit_names {
     struct cgroup_map *map; /* NULL: not read yet */
     int64_t read_at;
 };
 
-/* The unit; "" for none, for an unknown id, and for a new one soon after the tree was read. */
-const char *unit_names_find(struct unit_names *names, uint64_t cgroup);
+/* Fills *ret_unit. False: it is new, or is none, and the tree was read a moment ago; ask again. */
+bool unit_names_find(struct unit_names *names, uint64_t cgroup, struct ipc_unit *ret_unit);
 void unit_names_fini(struct unit_names *names);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "model/conf/files.h"
+#include "model/conf/header.h"
 #include "model/conf/keys.h"
 #include "model/conf/reader.h"
 
@@ -59,12 +60,17 @@ static void check_secure(struct conf_reader *reader, const struct conf *conf, co
 
 static void check_headers(struct conf_reader *reader, const struct conf *conf, const char *file)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < conf->n_headers; i++)
+    size_t bytes = 0, specifiers = 0;
+    for (size_t i = 0; i < conf->n_headers; i++) {
         bytes += strlen(conf->headers[i]) + 2;
+        specifiers += header_count(conf->headers[i]);
+    }
     if (bytes > CONF_HEADERS_BYTES_MAX)
         conf_reader_mistake_at(reader, "Proxy", "Header", file,
                                "Header=: all headers together are longer than %d bytes", CONF_HEADERS_BYTES_MAX);
+    if (specifiers > CONF_SPECIFIERS_MAX)
+        conf_reader_mistake_at(reader, "Proxy", "Header", file, "Header=: more than %d specifiers in all headers",
+                               CONF_SPECIFIERS_MAX);
 }
 
 static void check(struct conf_reader *reader, const struct conf *conf, const char *file)

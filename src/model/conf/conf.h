@@ -18,6 +18,7 @@
 #define CONF_SERVERS_MAX       16
 #define CONF_HEADERS_MAX       32
 #define CONF_HEADERS_BYTES_MAX 8192 /* all of them, each with its line's end */
+#define CONF_SPECIFIERS_MAX    16   /* of all of them */
 #define CONF_PORTS_MAX         64
 #define CONF_USERS_MAX         64
 #define CONF_UNKNOWN_USERS_MAX (2 * CONF_USERS_MAX) /* of all lists together */
@@ -25,6 +26,8 @@
 #define CONF_NETWORKS_MAX      1024
 #define CONF_CA_PATHS_MAX      16
 #define CONF_RELAYS_MAX        64
+#define CONF_HOST_NAME_SIZE    65
+#define CONF_MACHINE_ID_SIZE   33 /* machine-id(5): 32 hexadecimal digits */
 
 enum conf_unavailable { CONF_UNAVAILABLE_BLOCK, CONF_UNAVAILABLE_DIRECT };
 enum conf_stop { CONF_STOP_OPEN, CONF_STOP_BLOCK };
@@ -57,8 +60,9 @@ struct conf {
     size_t n_servers;
     uint16_t secure_port; /* 0: not set */
     uint16_t port;
-    char *headers[CONF_HEADERS_MAX]; /* "Name: value", checked: no control characters */
+    char *headers[CONF_HEADERS_MAX]; /* as header.h has it, without a problem */
     size_t n_headers;
+    bool identity_on_plain;
 
     /* [SecureChannel] */
     bool secure;
@@ -116,6 +120,11 @@ struct conf {
     enum log_level log_level;
     bool log_sessions;
     unsigned relays; /* 0: one per CPU */
+
+    /* Of this host, for specifiers; empty: not known, and in who has not got them with the configuration (handover.h).
+     */
+    char host_name[CONF_HOST_NAME_SIZE];
+    char machine_id[CONF_MACHINE_ID_SIZE];
 
     bool unread; /* a file that is there, or a line, could not be read */
     struct conf_origins origins;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/conf/header.h"
 #include "model/conf/value.h"
 
 #define SECOND 1000u
@@ -47,7 +48,7 @@ static const struct conf_key keys[] = {
     KEY("Proxy", "Select", REFUSED, .high = 0),
     KEY("Proxy", "SwitchBack", REFUSED, .high = 0),
     KEY("Proxy", "Header", HEADERS, LIST(headers, CONF_HEADERS_MAX)),
-    KEY("Proxy", "IdentityOnPlain", REFUSED, .high = 0),
+    KEY("Proxy", "IdentityOnPlain", BOOL, FIELD(identity_on_plain), .initial = "no"),
     KEY("SecureChannel", "Enabled", BOOL, FIELD(secure), .initial = "yes"),
     KEY("SecureChannel", "AllowFallback", BOOL, FIELD(allow_fallback), .initial = "no"),
     KEY("SecureChannel", "ServerName", HOST, FIELD(server_name)),
@@ -275,7 +276,7 @@ static bool add_host(const struct conf_key *key, struct conf *conf, const char *
 
 static bool add_header(const struct conf_key *key, struct conf *conf, const char *value, char why[static CONF_WHY_MAX])
 {
-    const char *text = conf_value_header_problem(value);
+    const char *text = header_problem(value);
     /* The value may be a password: it must not reach a log. */
     if (text)
         return problem(why, "", "%s", text);

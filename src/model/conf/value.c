@@ -214,26 +214,7 @@ bool conf_value_target(const char *text, const char **ret_host, size_t *ret_leng
     return true;
 }
 
-/* ---- headers, users, names alike ---- */
-
-const char *conf_value_header_problem(const char *text)
-{
-    static const char *const own[] = {"Host", "Content-Length", "Transfer-Encoding", "Connection"};
-    size_t name = 0;
-    while (ascii_is_token(text[name]))
-        name++;
-    if (name == 0 || text[name] != ':')
-        return "expected a header as \"Name: value\"";
-    for (const char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return "control characters are not allowed in a header";
-    }
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (strlen(own[i]) == name && strncasecmp(text, own[i], name) == 0)
-            return "this header is penstock's own and cannot be set";
-    }
-    return NULL;
-}
+/* ---- users, names alike ---- */
 
 static uid_t local_uid(const char *name)
 {

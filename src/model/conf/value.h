@@ -31,9 +31,6 @@ bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_l
 /* HOST:PORT, IPv6 in brackets; the same. */
 bool conf_value_target(const char *text, const char **ret_host, size_t *ret_length, uint16_t *ret_port);
 
-/* "Name: value" (RFC 9110, 5.1 and 5.5) as one line; NULL, or what is wrong with it. */
-const char *conf_value_header_problem(const char *text);
-
 /* A number, or what can be the name of a user. Its uid is taken from /etc/passwd alone and is CONF_UID_UNKNOWN when it
  * is not there: to ask further (NSS) can take long and reads the network. */
 bool conf_value_user(const char *text, uid_t *ret_uid);

@@ -333,21 +333,14 @@ void requests_drop_link(struct requests *requests)
     requests->link_rests = false;
 }
 
-static size_t headers_length(const struct conf *conf)
-{
-    size_t length = 0;
-    for (size_t i = 0; i < conf->n_headers; i++)
-        length += strlen(conf->headers[i]) + 2;
-    return length;
-}
-
-static bool requests_write_head(struct requests *requests, const char *default_host, uint16_t port)
+static bool requests_write_head(struct requests *requests, const struct request_target *asked)
 {
     const struct request_head *head = &requests->head;
-    size_t size = REQUEST_HEAD_ADDED + FIELDS_MAX + headers_length(requests->conf) + head->method.length +
-                  head->path.length + 2 * head->authority.length + head->fields.length;
+    struct request_target target = *asked;
+    target.identity = headers_identity(target.conf, target.identity, link_is_secure(requests->link));
+    size_t size = request_head_room(head, &target);
     char *text = malloc(size);
-    int length = text ? request_head_write(head, requests->conf, default_host, port, text, size) : -ENOMEM;
+    int length = text ? request_head_write(head, &target, text, size) : -ENOMEM;
     if (length < 0) {
         free(text);
         return false;
@@ -356,18 +349,17 @@ static bool requests_write_head(struct requests *requests, const char *default_h
     return true;
 }
 
-bool requests_go(struct requests *requests, struct link *link, bool idled, const struct conf *conf,
-                 const char *default_host, uint16_t port)
+bool requests_go(struct requests *requests, struct link *link, bool idled, const struct request_target *target)
 {
     assert(requests->state == REQUESTS_WAIT && !link != !requests->link);
     if (link)
         requests->link = link;
     requests->link_idled = idled;
     requests->link_rests = false;
-    requests->conf = conf;
-    if (!requests_write_head(requests, default_host, port))
+    requests->conf = target->conf;
+    if (!requests_write_head(requests, target))
         return false;
-    body_init(&requests->up.body, requests->head.framing, false, request_field_is_ours, conf);
+    body_init(&requests->up.body, requests->head.framing, false, request_field_is_ours, target->conf);
     requests->state = REQUESTS_ASK;
     requests->active_at = ev_now(requests->means->loop);
     requests_start(requests);

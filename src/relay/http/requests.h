@@ -78,9 +78,9 @@ void requests_start(struct requests *requests); /* begins in this round of the l
 void requests_free(struct requests *requests);  /* takes NULL; resets the link, leaves the client's stream */
 
 /* The request goes to the proxy over this link, which is taken over, or over the one that is kept (link NULL).
- * idled: it has waited. default_host, port: request_head_write()'s. False: out of memory, the link is freed. */
-bool requests_go(struct requests *requests, struct link *link, bool idled, const struct conf *conf,
-                 const char *default_host, uint16_t port);
+ * idled: it has waited. Of the target the configuration must live on until the answer is whole; of its identity, the
+ * proxy is told what may be told over that link. False: out of memory, the link is freed. */
+bool requests_go(struct requests *requests, struct link *link, bool idled, const struct request_target *target);
 
 /* In the place of requests_start() and all requests: the answer that can be read from this link, taken over, goes to
  * the client, whose request the owner has asked in another way; then it is over. False: out of memory. */

@@ -37,6 +37,7 @@ void session_limit_hearing(struct session *session)
         return;
     case SESSION_NEW:
     case SESSION_DIAL:
+    case SESSION_UNNAMED:
     case SESSION_HELD:
     case SESSION_OPEN:
     case SESSION_REQUESTS:
@@ -75,7 +76,8 @@ static void session_heard(struct session *session, const struct sniff *sniff)
     case SESSION_REFUSED:
         session_reconsider(session);
         return;
-    case SESSION_HELD: /* the next dial will see it */
+    case SESSION_UNNAMED: /* the next dial will see it */
+    case SESSION_HELD:
         return;
     case SESSION_NEW:
     case SESSION_OPEN:
@@ -218,6 +220,7 @@ void session_hearing_timer(struct session *session)
         return;
     case SESSION_NEW:
     case SESSION_DIAL:
+    case SESSION_UNNAMED:
     case SESSION_HELD:
     case SESSION_OPEN:
     case SESSION_REQUESTS:

@@ -42,14 +42,12 @@ void session_ask(struct session *session, struct link *link, bool idled)
     if (session->state != SESSION_REQUESTS)
         session_enter(session, SESSION_REQUESTS);
     session->target = session_request_has_name(session) ? TARGET_NAME : TARGET_NO_NAME;
-    if (!requests_go(session->requests, link, idled, session->settings->conf,
-                     addr_host_text(&session->destination, text), addr_port(&session->destination)))
+    const struct request_target target = {.conf = session->settings->conf,
+                                          .identity = &session->identity,
+                                          .default_host = addr_host_text(&session->destination, text),
+                                          .port = addr_port(&session->destination)};
+    if (!requests_go(session->requests, link, idled, &target))
         session_close(session, REASON_NO_MEMORY, NULL);
-}
-
-static struct warm_key session_warm_key(const struct session *session)
-{
-    return (struct warm_key){.way = session->way, .uid = session->uid};
 }
 
 /* What may not be repeated gets one that was in use a moment ago, or a new one: an older one may have been closed by

@@ -191,6 +191,7 @@ void session_reconsider(struct session *session)
         return;
     case SESSION_NEW:
     case SESSION_SNIFF:
+    case SESSION_UNNAMED:
     case SESSION_HELD:
     case SESSION_OPEN:
     case SESSION_REQUESTS:
@@ -234,6 +235,7 @@ static void session_link_cb(struct link *link, const struct link_failure *failur
     session->target = (uint8_t)destination_choose(session_names(session), &session->facts);
     session->facts.asked_address |= !target_is_name(session->target);
     struct tunnel_request request = {.conf = session->settings->conf,
+                                     .identity = &session->identity,
                                      .host =
                                          destination_host(session->target, session->name, &session->destination, text),
                                      .port = addr_port(&session->destination),
@@ -296,7 +298,7 @@ void session_dial(struct session *session)
         session_close(session, REASON_NAME_REQUIRED, NULL);
     else if (route->mode == ROUTE_SECURE && !session->settings->tls)
         session_close(session, REASON_TLS_FAILED, session->settings->tls_error.text);
-    else if (!session->requests || !session_ask_over_kept(session))
+    else if (!session_await_names(session) && (!session->requests || !session_ask_over_kept(session)))
         session_start_link(session);
 }
 
@@ -322,6 +324,7 @@ void session_route_changed(struct session *session, const struct route *previous
         return;
     case SESSION_NEW:
     case SESSION_SNIFF:
+    case SESSION_UNNAMED:
     case SESSION_READY:
     case SESSION_REFUSED:
     case SESSION_OPEN:

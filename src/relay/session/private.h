@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the parts of a session share: session.c (its beginning, life and end), hearing.c (what its client says first),
- * opening.c (its way through the proxy) and http.c (requests of plain HTTP); and worker.c, for the list. Nobody else
- * includes this. */
+/* What the parts of a session share: session.c (its beginning, life and end), who.c (who made it), hearing.c (what its
+ * client says first), opening.c (its way through the proxy) and http.c (requests of plain HTTP); and worker.c, for the
+ * list. Nobody else includes this. */
 #ifndef PENSTOCK_RELAY_SESSION_PRIVATE_H
 #define PENSTOCK_RELAY_SESSION_PRIVATE_H
 
@@ -19,9 +19,10 @@
 
 enum session_state {
     SESSION_NEW,
-    SESSION_SNIFF, /* reading what the client says first */
-    SESSION_DIAL,  /* a way through the proxy is being opened */
-    SESSION_HELD,  /* the dial failed and the route is under test: waits for the next route */
+    SESSION_SNIFF,   /* reading what the client says first */
+    SESSION_DIAL,    /* a way through the proxy is being opened */
+    SESSION_UNNAMED, /* before a dial: the gate is asked for a name that the proxy is told; bounded in time */
+    SESSION_HELD,    /* the dial failed and the route is under test: waits for the next route */
     SESSION_READY, /* a tunnel to the address is up; nothing has passed through it, and the client may yet say a name */
     SESSION_REFUSED,  /* the proxy has refused the address; the client may yet say a name */
     SESSION_OPEN,     /* the pump runs */
@@ -52,6 +53,9 @@ struct session {
     uint32_t uid;                   /* of who made the connection; SHARES_UNKNOWN: not of this host, or gone already */
     unsigned share;                 /* of that user, see admission.h */
     uint64_t cgroup;                /* 0: not known */
+    char *user, *system_unit;       /* NULL: not known, or nobody is told */
+    struct identity identity;       /* what is told to the proxy, of those three */
+    ev_tstamp named_until;          /* 0: SESSION_UNNAMED was not entered; all of them have one limit */
     struct addr client_address, destination, own, proxy_address;
     char *name;        /* NULL: none */
     char *held_detail; /* why the last dial failed; NULL: none */
@@ -98,6 +102,16 @@ void session_close_requests(struct session *session, enum reason reason, const c
 uint64_t session_answered(const struct session *session);
 uint64_t session_up(const struct session *session);
 uint64_t session_down(const struct session *session);
+
+/* ---- who.c ---- */
+void session_identify(struct session *session);
+/* For people; NULL: not known. */
+const char *session_unit(const struct session *session);
+/* Fills session->identity for the route of the last dial. False: a name that is told to the proxy is still awaited. */
+bool session_is_named(struct session *session);
+/* True: it waits for one, and dials again. */
+bool session_await_names(struct session *session);
+struct warm_key session_warm_key(const struct session *session);
 
 /* ---- opening.c ---- */
 /* The client has been heard while a way was being opened, or after that. The session may have ended when it returns. */

@@ -28,7 +28,8 @@ static const struct {
     [SESSION_NEW] = {"new", 0.},
     [SESSION_SNIFF] = {"sniff", SESSION_SILENCE_S},
     [SESSION_DIAL] = {"dial", 0.},
-    [SESSION_HELD] = {"held", 0.}, /* session_hold() sets it */
+    [SESSION_UNNAMED] = {"unnamed", 0.}, /* session_await_names() sets it */
+    [SESSION_HELD] = {"held", 0.},       /* session_hold() sets it */
     [SESSION_READY] = {"ready", SESSION_YOUNG_S},
     [SESSION_REFUSED] = {"refused", 0.}, /* session_limit_hearing() sets it */
     [SESSION_OPEN] = {"open", SESSION_YOUNG_S},
@@ -51,7 +52,7 @@ void session_enter(struct session *session, enum session_state state)
     ev_timer_stop(session->worker->loop, &session->timer);
     if (states[state].limit_s > 0.)
         session_set_timer(session, states[state].limit_s);
-    if (session->requests && (state == SESSION_DIAL || state == SESSION_HELD))
+    if (session->requests && (state == SESSION_DIAL || state == SESSION_UNNAMED || state == SESSION_HELD))
         session_watch_client(session, true);
     /* From here on the pump or the requests poll the client, or nobody does. */
     if (state == SESSION_OPEN || state == SESSION_REQUESTS || state == SESSION_ENDED)
@@ -59,19 +60,6 @@ void session_enter(struct session *session, enum session_state state)
 }
 
 /* ---- the end ---- */
-
-/* While the client's socket is there. The unit's name is asked for now, to be there in the end. */
-static void session_identify(struct session *session)
-{
-    struct worker *worker = session->worker;
-    struct sockdiag_socket socket;
-    session->uid = SHARES_UNKNOWN;
-    if (!sockdiag_ask(worker->diag_fd, &session->client_address, &session->destination, &socket) || socket.inode == 0)
-        return;
-    session->uid = socket.uid;
-    session->cgroup = socket.cgroup;
-    (void)units_find(&worker->units, session->cgroup, ev_now(worker->loop));
-}
 
 static void session_write_log(const struct session *session, enum reason reason, const char *detail)
 {
@@ -83,7 +71,7 @@ static void session_write_log(const struct session *session, enum reason reason,
         return;
     session_log_write(&(struct session_log){.client = &session->client_address,
                                             .uid = uid[0] ? uid : NULL,
-                                            .unit = units_find(&worker->units, session->cgroup, ev_now(worker->loop)),
+                                            .unit = session_unit(session),
                                             .destination = &session->destination,
                                             .proxy = &session->proxy_address,
                                             .name = session->name,
@@ -105,6 +93,8 @@ static void session_free(struct session *session)
     requests_free(session->requests);
     settings_unref(session->settings);
     free(session->name);
+    free(session->user);
+    free(session->system_unit);
     free(session->held_detail);
     free(session->name_detail);
     first_bytes_fini(&session->head);
@@ -267,6 +257,9 @@ static void session_timer_cb(struct ev_loop *loop, ev_timer *timer, int events)
     case SESSION_READY:
     case SESSION_REFUSED:
         session_hearing_timer(session);
+        return;
+    case SESSION_UNNAMED:
+        session_dial(session);
         return;
     case SESSION_HELD:
         session_close(session, REASON_HOLD_EXPIRED, session->held_detail);

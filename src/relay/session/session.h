@@ -28,6 +28,8 @@ void session_close(struct session *session, enum reason reason, const char *deta
 
 /* sessions->route is another one since previous. */
 void session_route_changed(struct session *session, const struct route *previous);
+/* The gate has told the name of a user or a unit. */
+void session_names_told(struct session *session);
 void session_drain(struct session *session); /* ends it if it is a plain one */
 
 void session_describe(const struct session *session, struct ipc_session *ret_description);
