@@ -6,6 +6,10 @@ _penstock() {
 
     COMPREPLY=()
     case $prev in
+        --user)
+            mapfile -t COMPREPLY < <(compgen -u -- "$cur")
+            return
+            ;;
         -c | -S | --conf | --socket)
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             compopt -o filenames
@@ -14,7 +18,7 @@ _penstock() {
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            -c | -S | --conf | --socket) i=$((i + 1)) ;;
+            -c | -S | --conf | --socket | --user) i=$((i + 1)) ;;
             -*) ;;
             *)
                 verb=${COMP_WORDS[i]}
@@ -23,9 +27,16 @@ _penstock() {
         esac
     done
     case $verb in
-        '') mapfile -t COMPREPLY < <(compgen -W 'status test sessions check config reload -S --help --version' -- "$cur") ;;
+        '') mapfile -t COMPREPLY < <(compgen -W 'status test sessions explain check config reload -S --help --version' -- "$cur") ;;
         status) mapfile -t COMPREPLY < <(compgen -W '--json --watch -S' -- "$cur") ;;
         test) mapfile -t COMPREPLY < <(compgen -W '--json -c -S' -- "$cur") ;;
+        explain)
+            if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W '--json --user -c -S' -- "$cur")
+            else
+                mapfile -t COMPREPLY < <(compgen -A hostname -- "$cur")
+            fi
+            ;;
         check)
             if [[ $cur == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur")

@@ -59,12 +59,13 @@ static int test(const struct cli_options *options)
 
 static const struct {
     int (*run)(const struct cli_options *options);
-    bool takes_watch, takes_conf, takes_file, takes_secrets;
+    bool takes_watch, takes_conf, takes_file, takes_secrets, takes_target;
 } verbs[VERB_COUNT] = {
     [VERB_STATUS] = {.run = cli_status, .takes_watch = true},
     [VERB_TEST] = {.run = test, .takes_conf = true},
     [VERB_SESSIONS] = {.run = cli_sessions},
     [VERB_CHECK] = {.run = cli_check, .takes_file = true},
+    [VERB_EXPLAIN] = {.run = cli_explain, .takes_conf = true, .takes_target = true},
     [VERB_CONFIG] = {.run = config, .takes_secrets = true},
     [VERB_RELOAD] = {.run = reload},
 };
@@ -92,7 +93,7 @@ static void put_usage(FILE *out)
 /* Not in this version. */
 static bool is_to_come(const char *word)
 {
-    static const char *const words[] = {"explain", "metrics"};
+    static const char *const words[] = {"metrics"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(words[i], word) == 0)
             return true;
@@ -122,6 +123,12 @@ static int run_verb(struct cli_options *options, char **args)
         return usage(args[0], "there is no --secrets");
     if (options->conf_path && !verbs[verb].takes_conf)
         return usage(args[0], "there is no -c");
+    if (options->user && !verbs[verb].takes_target)
+        return usage(args[0], "there is no --user");
+    if (!args[1] && verbs[verb].takes_target)
+        return usage(args[0], "of which HOST[:PORT]?");
+    if (verbs[verb].takes_target)
+        options->target = *++args;
     if (args[1] && verbs[verb].takes_file)
         options->conf_path = *++args;
     if (args[1])
@@ -134,7 +141,8 @@ int main(int argc, char **argv)
     static const struct option long_options[] = {
         {"conf", required_argument, NULL, 'c'},   {"help", no_argument, NULL, 'h'},
         {"json", no_argument, NULL, 'j'},         {"secrets", no_argument, NULL, 's'},
-        {"socket", required_argument, NULL, 'S'}, {"version", no_argument, NULL, 'V'},
+        {"socket", required_argument, NULL, 'S'}, {"unit", required_argument, NULL, 'n'},
+        {"user", required_argument, NULL, 'u'},   {"version", no_argument, NULL, 'V'},
         {"watch", no_argument, NULL, 'w'},        {0},
     };
     const char *control = getenv("PENSTOCK_CONTROL");
@@ -154,6 +162,12 @@ int main(int argc, char **argv)
             break;
         case 's':
             options.secrets = true;
+            break;
+        case 'n':
+            cli_problem("--unit: rules for units are not supported by this version");
+            return CLI_EXIT_USAGE;
+        case 'u':
+            options.user = optarg;
             break;
         case 'S':
             options.control_path = optarg;

@@ -34,6 +34,8 @@ enum cli_exit {
 struct cli_options {
     const char *control_path;
     const char *conf_path; /* -c FILE, or NULL */
+    const char *target;    /* of explain: HOST[:PORT] */
+    const char *user;      /* of explain: NULL for nobody in particular */
     bool json, watch, secrets;
 };
 
@@ -42,6 +44,7 @@ int cli_status(const struct cli_options *options);
 int cli_test(const struct cli_options *options);
 int cli_test_alone(const struct cli_options *options);
 int cli_sessions(const struct cli_options *options);
+int cli_explain(const struct cli_options *options);
 int cli_check(const struct cli_options *options); /* conf_path NULL: the service's own */
 
 /* "penstock: …" on standard error, cleaned of control characters. */

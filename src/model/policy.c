@@ -64,6 +64,11 @@ static bool match_own(const struct conf *conf, const struct subject *subject, si
     return subject->own;
 }
 
+static bool match_own_elsewhere(const struct conf *conf, const struct subject *subject, size_t *entry)
+{
+    return subject->own_user && policy_is_web(conf, subject);
+}
+
 static bool match_host(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     return subject->local || is_loopback(&subject->destination);
@@ -162,6 +167,7 @@ static const struct row {
     [POLICY_ROW_LOOP] = {POLICY_REFUSED, false, match_loop, NULL, NULL, "the proxy or penstock itself"},
     [POLICY_ROW_SOURCE_ROUTE] = {POLICY_REFUSED, true, match_source_route, NULL, NULL, "source route"},
     [POLICY_ROW_OWN] = {POLICY_DIRECT, true, match_own, NULL, NULL, "penstock's own traffic"},
+    [POLICY_ROW_OWN_ELSEWHERE] = {POLICY_REFUSED, true, match_own_elsewhere, NULL, NULL, "penstock, not to a proxy"},
     [POLICY_ROW_HOST] = {POLICY_DIRECT, true, match_host, NULL, NULL, "service of this host"},
     [POLICY_ROW_PROXIES] = {POLICY_REFUSED, true, match_proxies, "Redirect", "ProtectProxies", "yes"},
     [POLICY_ROW_BYPASS_USERS] = {POLICY_DIRECT, true, match_bypass_users, "Bypass", "Users", NULL},
@@ -239,6 +245,7 @@ static const char *entry_text(const struct conf *conf, const struct policy_rule 
     case POLICY_ROW_LOOP:
     case POLICY_ROW_SOURCE_ROUTE:
     case POLICY_ROW_OWN:
+    case POLICY_ROW_OWN_ELSEWHERE:
     case POLICY_ROW_HOST:
     case POLICY_ROW_PROXIES:
     case POLICY_ROW_LOCAL_NETWORKS:

@@ -24,7 +24,8 @@ enum policy_row {
     POLICY_ROW_NOT_REDIRECTED, /* made to the relay's port itself */
     POLICY_ROW_LOOP,           /* would come back to a relay, or go to the proxy through the proxy */
     POLICY_ROW_SOURCE_ROUTE,   /* its packets name other hosts on their way */
-    POLICY_ROW_OWN,            /* penstock's own */
+    POLICY_ROW_OWN,            /* penstock's own, to the proxies */
+    POLICY_ROW_OWN_ELSEWHERE,  /* of its user, to a redirected port that is none of theirs */
     POLICY_ROW_HOST,           /* to a service of this host */
     POLICY_ROW_PROXIES,        /* the plain port of a server */
     POLICY_ROW_BYPASS_USERS,
@@ -47,7 +48,8 @@ struct subject {
     struct addr proxy;       /* where the relay would go with it; family 0: nowhere */
     uint8_t protocol;        /* IPPROTO_TCP, … */
     bool source_routed;      /* by an IPv6 routing header or an IPv4 option */
-    bool own;                /* a socket of penstock */
+    bool own;                /* of penstock's user, to an address and a port of a proxy */
+    bool own_user;           /* of penstock's user */
     bool plain_proxy;        /* to the plain port of a server, while the verdict is not plain */
     bool local;              /* the destination is an address of this host */
     bool has_uid;

@@ -159,6 +159,9 @@ def ask(start, *args, **options):
 @pytest.mark.parametrize("args", [
     [], ["nonsense"], ["status", "more"], ["--nonsense"], ["status", "--watch=x"], ["-S"], ["test", "-c"],
     ["test", "--watch"], ["sessions", "-c", "x"], ["check", "a", "b"], ["test", "x"], [""],
+    ["explain"], ["explain", "a", "b"], ["explain", "a:0"], ["explain", "a b"], ["explain", "--watch", "a"],
+    ["explain", "--user", "no-such-user", "a"], ["explain", "--user", "@", "a"], ["explain", "--unit", "x.service", "a"],
+    ["status", "--user", "root"],
 ])
 def test_wrong_usage_ends_with_64(args):
     result = run(*args)
@@ -167,7 +170,7 @@ def test_wrong_usage_ends_with_64(args):
     assert result.stderr != ""
 
 
-@pytest.mark.parametrize("verb", ["explain", "metrics"])
+@pytest.mark.parametrize("verb", ["metrics"])
 def test_verbs_of_later_versions_are_refused_as_such(verb):
     for args in ([verb], [verb, "www.example"], [verb, "--json"]):
         result = run(*args)
@@ -179,7 +182,7 @@ def test_help_and_version_go_to_standard_output():
     for option in ("-h", "--help"):
         result = run(option)
         assert (result.returncode, result.stderr) == (0, "")
-        for verb in ("status", "test", "sessions", "check", "config", "reload"):
+        for verb in ("status", "test", "sessions", "explain", "check", "config", "reload"):
             assert f"\n  {verb}" in result.stdout
         assert max(map(len, result.stdout.splitlines())) <= 100
     for option in ("-V", "--version"):

@@ -56,7 +56,8 @@ static struct rows expected(enum step_chain kind, enum step_side side, enum verd
 {
     struct rows rows = {0};
     for (enum policy_row row = 0; row < POLICY_ROW_COUNT; row++) {
-        bool owners = row == POLICY_ROW_OWN || row == POLICY_ROW_BYPASS_USERS || row == POLICY_ROW_BLOCK_USERS;
+        bool owners = row == POLICY_ROW_OWN || row == POLICY_ROW_OWN_ELSEWHERE || row == POLICY_ROW_BYPASS_USERS ||
+                      row == POLICY_ROW_BLOCK_USERS;
         bool webs = row == POLICY_ROW_PORTS || row == POLICY_ROW_QUIC;
         if (!policy_row_is_kernels(row) || (owners && side == STEP_FORWARDED))
             continue;

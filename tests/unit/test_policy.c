@@ -153,6 +153,61 @@ START_TEST(the_first_of_several_wins)
 }
 END_TEST
 
+START_TEST(penstocks_user_reaches_no_web_port_but_the_proxies)
+{
+    struct subject subject = to("198.51.100.7", 8443);
+    read_conf(ALL);
+    subject.own_user = true;
+    decides(&subject, POLICY_REFUSED, "penstock, not to a proxy");
+    subject.local = true;
+    decides(&subject, POLICY_REFUSED, "penstock, not to a proxy");
+    subject.own = true;
+    decides(&subject, POLICY_DIRECT, "penstock's own traffic");
+    subject = to("203.0.113.7", 53);
+    subject.own_user = true;
+    decides(&subject, POLICY_UNTOUCHED, "no redirected port");
+}
+END_TEST
+
+START_TEST(the_losers_are_told_in_their_order)
+{
+    static const char *const rules[] = {"[Bypass] Users=root",           "[Bypass] Networks=192.0.2.0/24",
+                                        "[Bypass] Networks=192.0.0.0/8", "[Bypass] Ports=22",
+                                        "[Block] Networks=192.0.2.7/32", "no redirected port"};
+    struct subject subject = to("192.0.2.7", 22);
+    struct policy_rule rule;
+    char buf[POLICY_RULE_TEXT_MAX];
+    read_conf(ALL "Networks=192.0.0.0/8\n[Block]\nNetworks=192.0.2.7\n");
+    subject.has_uid = true;
+    ck_assert_int_eq(policy_decide(conf, &subject, &rule), POLICY_DIRECT);
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        ck_assert_str_eq(policy_rule_text(conf, &rule, buf), rules[i]);
+        if (rule.row != POLICY_ROW_DEFAULT)
+            policy_decide_without(conf, &subject, &rule);
+    }
+}
+END_TEST
+
+START_TEST(a_rule_knows_where_it_was_written)
+{
+    struct subject subject = to("192.0.2.7", 443);
+    struct policy_rule rule;
+    const char *file;
+    unsigned line;
+    read_conf(ALL);
+    policy_decide(conf, &subject, &rule);
+    ck_assert(policy_rule_has_key(&rule) && policy_rule_origin(conf, &rule, &file, &line));
+    ck_assert_str_eq(file, "test");
+    ck_assert_uint_eq(line, 8);
+    subject = to("10.0.0.1", 443);
+    policy_decide(conf, &subject, &rule); /* LocalNetworks=yes by default */
+    ck_assert(policy_rule_has_key(&rule) && !policy_rule_origin(conf, &rule, &file, &line));
+    subject = to("203.0.113.1", 4711);
+    policy_decide(conf, &subject, &rule);
+    ck_assert(!policy_rule_has_key(&rule) && !policy_rule_origin(conf, &rule, &file, &line));
+}
+END_TEST
+
 START_TEST(source_routes_are_refused_before_anything_is_exempt)
 {
     struct subject subject = to("198.51.100.7", 8443);
@@ -230,6 +285,9 @@ int main(void)
     tcase_add_test(tcase, block_stands_between_bypass_and_local_networks);
     tcase_add_test(tcase, local_networks_can_be_sent_to_the_proxy);
     tcase_add_test(tcase, the_first_of_several_wins);
+    tcase_add_test(tcase, penstocks_user_reaches_no_web_port_but_the_proxies);
+    tcase_add_test(tcase, the_losers_are_told_in_their_order);
+    tcase_add_test(tcase, a_rule_knows_where_it_was_written);
     tcase_add_test(tcase, source_routes_are_refused_before_anything_is_exempt);
     tcase_add_test(tcase, plain_ports_of_proxies_are_refused_before_bypass);
     tcase_add_test(tcase, what_is_not_tcp_is_refused_on_redirected_ports);

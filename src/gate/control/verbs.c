@@ -223,7 +223,8 @@ static void run(struct verbs *verbs, enum verb verb, struct control_client *clie
     case VERB_RELOAD:
         start_reload(verbs, client);
         return;
-    case VERB_CHECK: /* needs no daemon */
+    case VERB_CHECK: /* need no daemon */
+    case VERB_EXPLAIN:
     case VERB_COUNT:
         break;
     }

@@ -90,7 +90,7 @@ static const struct step steps[] = {
     STEP(BOTH_KINDS, STEP_LOCAL, ALWAYS, OWN, EXEMPT, MATCHES(OWNER_OWN, TO_PORT_IN(AF_INET6, SET_OWN6)),
          .label = RULESET_LABEL_OWN, .first_counter = "own", .packet_counter = "own_packets",
          .comment = "penstock to a proxy"),
-    STEP(STEP_REDIRECT, STEP_LOCAL, ALWAYS, OWN, RETURN, MATCHES(OWNER_OWN),
+    STEP(STEP_REDIRECT, STEP_LOCAL, ALWAYS, OWN_ELSEWHERE, RETURN, MATCHES(OWNER_OWN),
          .first_counter = "own", .comment = "penstock elsewhere, left to the guard"),
     /* A socket that is closing has no owner any more: the label of its connection, which its first packet got, tells
      * whose it was. Where there is an owner he counts, not the label. */
@@ -100,9 +100,9 @@ static const struct step steps[] = {
          .packet_counter = "other_owner", .comment = "has an owner, who is not exempt"),
     STEP(STEP_CLOSING, STEP_LOCAL, ALWAYS, OWN, ACCEPT, .packet_counter = "closing_packets",
          .comment = "closing socket of who was exempt"),
-    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN, RESET, MATCHES(OWNER_OWN, TCP_IN(SET_WEB)),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN_ELSEWHERE, RESET, MATCHES(OWNER_OWN, TCP_IN(SET_WEB)),
          .packet_counter = "rejected_own", .comment = "penstock, not to a proxy"),
-    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN, REJECT, MATCHES(OWNER_OWN, PORTS_IN(SET_WEB)),
+    STEP(STEP_GUARD, STEP_LOCAL, ALWAYS, OWN_ELSEWHERE, REJECT, MATCHES(OWNER_OWN, PORTS_IN(SET_WEB)),
          .packet_counter = "rejected_own", .comment = "penstock, not to a proxy"),
 
     /* ---- what stays on this host ---- */
