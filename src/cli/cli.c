@@ -98,9 +98,9 @@ static bool connect_to(struct cli_client *client, const char *path, unsigned wai
     if (client->fd >= 0 && setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 &&
         connect(client->fd, (struct sockaddr *)&address, sizeof address) == 0)
         return true;
+    client->gone = errno == ENOENT || errno == ECONNREFUSED;
     error_set(&client->error, -EIO, CAUSE_NONE, "the daemon does not answer: connect to %s: %s%s", path,
-              errno == EAGAIN ? "timed out" : strerror(errno),
-              errno == ENOENT || errno == ECONNREFUSED ? " (is penstockd running?)" : "");
+              errno == EAGAIN ? "timed out" : strerror(errno), client->gone ? " (is penstockd running?)" : "");
     return false;
 }
 

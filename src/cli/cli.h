@@ -71,6 +71,7 @@ struct cli_client {
     char *buf;
     size_t start, end, size; /* of what has arrived and was not taken yet */
     size_t total;
+    bool gone;          /* after cli_client_open() was false: nobody listens there */
     struct error error; /* after CLI_ANSWER_ERROR, or when cli_client_open() was false */
 };
 

@@ -144,6 +144,20 @@ static const char *hint_of(const json_t *status)
     return hint_for(text_at(status, "verdict"), text_at(status, "cause"));
 }
 
+/* What a daemon that does not answer has left. */
+static void put_left(const struct page *page, const json_t *status)
+{
+    const json_t *last = json_object_get(status, "last");
+    const char *traffic = text_at(status, "web_traffic"), *before = text_at(last, "status");
+    char date[32], clock[32];
+    int64_t since;
+    if (traffic)
+        field(page, "Web traffic", tone_of_status(status), "%s", traffic);
+    if (before && text_parse_time(text_at(last, "since"), &since))
+        field(page, "Before", TEXT_PLAIN, "%s, since %s %s", before, local_date(since, date),
+              local_clock(since, clock));
+}
+
 static void put_reason(const struct page *page, const json_t *status)
 {
     const char *reason = text_at(status, "reason");
@@ -158,6 +172,10 @@ static void put_reason(const struct page *page, const json_t *status)
         field(page, "Detail", TEXT_PLAIN, "%s", detail);
     if (hint)
         field(page, "What to do", TEXT_PLAIN, "%s", hint);
+    if (json_is_false(json_object_get(status, "running"))) {
+        put_left(page, status);
+        return;
+    }
     if (mode_is(status, VERDICT_MODE_DIRECT))
         field(page, "Note", TEXT_WARN, "Web traffic passes without the proxy (OnUnavailable=direct in [Failure]).");
     if (mode_is(status, VERDICT_MODE_OPEN))
@@ -330,6 +348,8 @@ void page_render(FILE *out, const struct text_style *style, const json_t *status
     const struct page page = {.out = out, .style = style, .now = now};
     put_title(&page, status);
     put_reason(&page, status);
+    if (json_is_false(json_object_get(status, "running")))
+        return;
     putc('\n', out);
     put_proxy(&page, status);
     put_tests(&page, status);

@@ -12,24 +12,42 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/absent.h"
 #include "cli/cli.h"
 #include "cli/page.h"
 
 #define WATCH_EVERY_MS 1000
 
+/* What the daemon says, or what can be known without it; false: that, or an error. */
+static bool ask(const struct cli_options *options, json_t **ret_status)
+{
+    struct cli_client client;
+    json_t *status = NULL;
+    bool open = cli_client_open(&client, options->control_path, VERB_STATUS, CLI_STATUS_WAIT_S, -1);
+    if (open && cli_client_next(&client, &status) == CLI_ANSWER_END)
+        error_set(&client.error, -EIO, CAUSE_NONE, "the daemon closed the connection without an answer");
+    cli_client_close(&client);
+    if (!status)
+        cli_problem("%s", client.error.text);
+    *ret_status = status ? status
+                  : open ? json_pack("{s:o}", "error", cli_json_text(client.error.text))
+                         : absent_status(options, client.error.text, client.gone);
+    return status;
+}
+
 static int status_once(const struct cli_options *options)
 {
-    json_t *status = cli_ask(options, VERB_STATUS, CLI_STATUS_WAIT_S);
     struct text_style style;
-    int result;
-    if (!status)
-        return CLI_EXIT_FAILED;
+    json_t *status;
+    bool answered = ask(options, &status);
+    int result = CLI_EXIT_FAILED;
     text_style_of(stdout, &style);
     if (options->json)
         cli_put_json(status);
-    else
+    else if (!json_object_get(status, "error"))
         page_render(stdout, &style, status, time(NULL));
-    result = cli_conclude(status);
+    if (answered)
+        result = cli_conclude(status);
     json_decref(status);
     return result;
 }

@@ -195,10 +195,11 @@ static json_t *sessions_object(const struct stats *stats, const struct status_tr
 static json_t *daemon_object(const struct status_info *info)
 {
     const struct stats *stats = &info->stats;
-    return json_pack("{s:o, s:o, s:{s:o, s:o}, s:o, s:i, s:s, s:o}", "rules", rules_object(&info->rules), "sessions",
-                     sessions_object(stats, &info->traffic), "bytes", "up", count_value(stats->bytes_up), "down",
-                     count_value(stats->bytes_down), "warnings", texts_array(&info->warnings), "pid", (int)getpid(),
-                     "version", PACKAGE_VERSION, "started", time_value(info->started));
+    return json_pack("{s:b, s:o, s:o, s:{s:o, s:o}, s:o, s:i, s:s, s:o}", "running", 1, "rules",
+                     rules_object(&info->rules), "sessions", sessions_object(stats, &info->traffic), "bytes", "up",
+                     count_value(stats->bytes_up), "down", count_value(stats->bytes_down), "warnings",
+                     texts_array(&info->warnings), "pid", (int)getpid(), "version", PACKAGE_VERSION, "started",
+                     time_value(info->started));
 }
 
 /* Takes part over. Object NULL or part NULL: out of memory, and nothing is left of either. */
@@ -212,14 +213,54 @@ static json_t *joined(json_t *object, json_t *part)
     return object;
 }
 
-char *status_json(const struct status_info *info)
+static json_t *status_object(const struct status_info *info)
 {
     json_t *object = verdict_object(&info->verdict);
     object = joined(object, json_pack("{s:o}", "since", time_value(info->since)));
     object = joined(object, proof_object(&info->verdict, info->tested_at));
     json_object_set_new(json_object_get(object, "tests"), "next_at", time_value(info->next_test_at));
     object = joined(object, json_pack("{s:o}", "servers", servers_array(info)));
-    return dump(joined(object, daemon_object(info)));
+    return joined(object, daemon_object(info));
+}
+
+char *status_json(const struct status_info *info)
+{
+    return dump(status_object(info));
+}
+
+static json_t *end_object(const struct status_end *end)
+{
+    return json_pack("{s:o, s:o, s:b, s:o}", "at", time_value(end->at), "why", text_value(end->why), "failed",
+                     end->failed, "web_traffic", text_or_null(end->web_traffic));
+}
+
+static json_t *state_object(const struct status_info *info)
+{
+    json_t *object = status_object(info);
+    json_object_del(object, "sessions");
+    json_object_del(object, "bytes");
+    return object;
+}
+
+char *status_state_json(const struct status_info *info, const struct status_end *end)
+{
+    json_t *object = state_object(info);
+    return dump(joined(object, json_pack("{s:o}", "ended", end ? end_object(end) : json_null())));
+}
+
+char *status_state_key(const struct status_info *info)
+{
+    json_t *object = state_object(info), *servers = json_object_get(object, "servers");
+    json_object_del(object, "tests");
+    json_object_del(object, "tls"); /* of each test anew */
+    for (size_t i = 0; i < json_array_size(servers); i++)
+        json_object_del(json_array_get(servers, i), "tests");
+    return dump(object);
+}
+
+char *status_end_json(const struct status_end *end)
+{
+    return dump(json_pack("{s:o, s:s}", "ended", end_object(end), "version", PACKAGE_VERSION));
 }
 
 char *status_verdict_json(const struct verdict *verdict, time_t tested_at)

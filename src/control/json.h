@@ -48,7 +48,21 @@ struct status_info {
     struct texts warnings;
 };
 
+/* How the daemon ended. */
+struct status_end {
+    time_t at;
+    const char *why;         /* half a sentence */
+    bool failed;             /* not as it was asked to */
+    const char *web_traffic; /* "refused", "open"; NULL: as it was before */
+};
+
 char *status_json(const struct status_info *info);
+/* What the file of the state holds: no counters of traffic; end NULL: the daemon lives. */
+char *status_state_json(const struct status_info *info, const struct status_end *end);
+/* The part of it whose change is a change of the state. */
+char *status_state_key(const struct status_info *info);
+/* The same of a daemon that could not start. */
+char *status_end_json(const struct status_end *end);
 /* What a status has of a test that was made without the daemon. */
 char *status_verdict_json(const struct verdict *verdict, time_t tested_at);
 

@@ -11,18 +11,22 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gate/control/state_file.h"
 #include "gate/rules/table.h"
 #include "model/conf/conf.h"
 
-static void close_web(const struct conf *conf, const char *why)
+/* False: it is not closed. */
+static bool close_web(const struct conf *conf, const char *why)
 {
     struct error error;
     struct table *table = table_new(false, &error);
-    if (table && table_close(table, conf, why, error.text) == 0)
+    bool closed = table && table_close(table, conf, why, error.text) == 0;
+    if (closed)
         log_error("web traffic is refused (OnError=block): %s. To open it: nft delete table inet " RULESET_TABLE, why);
     else
         log_error("web traffic is NOT blocked, though OnError=block: %s", error.text);
     table_free(table);
+    return closed;
 }
 
 static bool another_runs(const char *control_path)
@@ -45,12 +49,14 @@ void fail_closed(const char *conf_path, const char *control_path, const char *wh
         log_notice("another penstockd runs; its rules stay");
         return;
     }
+    struct status_end end = {.at = time(NULL), .why = why, .failed = true};
     struct conf *conf = conf_load_partly(conf_path);
     if (!conf)
         log_error("web traffic is NOT blocked: out of memory");
     else if (conf->on_error == CONF_ON_ERROR_OPEN)
         log_warning("web traffic stays as it is (OnError=open): %s", why);
     else if (conf->n_servers > 0 || conf->unread) /* a file that cannot be read may name one */
-        close_web(conf, why);
+        end.web_traffic = close_web(conf, why) ? "refused" : NULL;
     conf_free(conf);
+    state_file_end_early(control_path, &end);
 }

@@ -18,6 +18,7 @@
 #include "base/spawn.h"
 #include "gate/children/children.h"
 #include "gate/control/server.h"
+#include "gate/control/state_file.h"
 #include "gate/control/status.h"
 #include "gate/control/verbs.h"
 #include "gate/decide/enforce.h"
@@ -56,6 +57,7 @@ struct gate {
     struct user_names *user_names;
     struct reload reload;
     struct status_source status;
+    struct state_file state_file;
     struct verbs *verbs;
     struct control *control;
     struct notify notify;
@@ -243,6 +245,7 @@ static void tell_manager(struct gate *gate)
 static void settle_cb(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct gate *gate = watcher->data;
+    state_file_settle(&gate->state_file, &gate->status);
     verbs_settle(gate->verbs);
     tell_manager(gate);
 }
@@ -384,7 +387,9 @@ static void stop(struct gate *gate)
     log_notice("stopping; web traffic will be %s", gate->keep_closed ? "blocked until the next start"
                                                    : block           ? "blocked (OnStop=block)"
                                                                      : "open (OnStop=open)");
+    const struct status_end end = {.at = time(NULL), .why = "stopped", .web_traffic = block ? "refused" : "open"};
     notify_stopping();
+    state_file_end(&gate->state_file, &gate->status, &end);
     trial_fini(&gate->trial);
     if (block)
         keeper_stop(gate->keeper, block);
@@ -407,6 +412,7 @@ static struct gate *gate_new(const struct gate_options *options)
     ev_prepare_init(&gate->settle, settle_cb);
     gate->settle.data = gate;
     notify_init(&gate->notify, gate->loop);
+    state_file_init(&gate->state_file, options->control_path);
     return gate;
 }
 
@@ -420,6 +426,7 @@ static void gate_free(struct gate *gate)
     ev_signal_stop(gate->loop, &gate->hangup);
     ev_signal_stop(gate->loop, &gate->closing);
     notify_fini(&gate->notify);
+    state_file_fini(&gate->state_file);
     control_free(gate->control);
     verbs_free(gate->verbs);
     children_free(gate->children);

@@ -253,7 +253,9 @@ ALL_VERBS = ["status", "test", "sessions", "config", "reload"]
 @pytest.mark.parametrize("verb", ALL_VERBS)
 def test_no_daemon_is_said_in_one_line(tmp_path, verb):
     result = run("-S", tmp_path / "none.sock", verb)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert result.returncode == 1
+    # The status is told without it, too: see test_status.py.
+    assert result.stdout.splitlines()[:1] == (["● Not running - web traffic is not under control"] if verb == "status" else [])
     assert result.stderr == (f"penstock: the daemon does not answer: connect to {tmp_path}/none.sock: "
                              "No such file or directory (is penstockd running?)\n")
 
@@ -370,6 +372,16 @@ def test_a_refusal_is_passed_on(daemon, verb):
     result = ask(daemon, verb)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "penstock: only root may do that?[31m\n"
+
+
+def test_the_json_of_the_status_is_an_object_whatever_happens(daemon, tmp_path):
+    for path in (tmp_path / "none.sock", "/" + "x" * 200):
+        result = run("-S", path, "status", "--json")
+        assert result.returncode == 1
+        assert json.loads(result.stdout)["running"] is False
+    daemon(lines({"error": "no memory"}))
+    result = ask(daemon, "status", "--json")
+    assert (result.returncode, json.loads(result.stdout)) == (1, {"error": "no memory"})
 
 
 # ---- test ----

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The status tells of every server, with real proxies behind the names."""
 
+import json
+import os
+
 import lab as labs
 
 SECURE, PLAIN = "Connected (Secure Channel)", "Connected (Non-secure)"
@@ -89,3 +92,117 @@ def test_a_key_of_this_host_makes_no_server_mistrusted(daemon):
     one.wait_status("Blocked - Local error")
     labs.wait_for(lambda: servers(one)["gw.example"]["cause"] == "file-missing", 15, "the cause")
     assert servers(one)["gw.example"]["state"] == "untested"
+
+
+# ---- state.json, and the status without a daemon ----
+
+
+def state_of(one):
+    with open(os.path.join(os.path.dirname(one.control), "state.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def without_daemon(lab, one, *prefix):
+    """The object and the page of penstock status."""
+    argv = [*prefix, f"{lab.build}/penstock", "-S", one.control, "status"]
+    page, whole = lab.run("host", argv), lab.run("host", [*argv, "--json"])
+    assert page.returncode == whole.returncode == 1
+    assert "the daemon does not answer" in page.stderr
+    status = json.loads(whole.stdout)
+    assert status["running"] is False
+    return status, page.stdout
+
+
+def test_the_state_is_there_for_anyone_to_read_at_each_change(lab, daemon):
+    one = daemon({"Proxy": {"Servers": "gw.example gw2.example", "Header": "X-Secret: 4711"},
+                  "Bypass": {"Users": "daemon nobody-yet"}})
+    path = os.path.join(os.path.dirname(one.control), "state.json")
+    assert os.stat(path).st_mode & 0o777 == 0o644
+    state = state_of(one)
+    assert (state["status"], state["ended"], state["pid"]) == (SECURE, None, one.pid)
+    labs.wait_for(lambda: [s["state"] for s in state_of(one)["servers"]] == ["trusted", "trusted"], 10, "both servers")
+    assert "sessions" not in state and "bytes" not in state
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    assert "4711" not in text.replace(str(one.pid), "") and "nobody-yet" not in text
+    assert "nobody-yet" in json.dumps(one.status())
+    inode = os.stat(path).st_ino
+    lab.fault("reject")
+    one.ask("test")
+    one.wait_status(NO_PORT)
+    labs.wait_for(lambda: state_of(one)["status"] == NO_PORT, 10, "the new state")
+    assert os.stat(path).st_ino != inode
+    assert sorted(os.listdir(os.path.dirname(path))) == ["control.sock", "state.json"]
+
+
+def test_the_state_is_not_written_for_traffic_and_tests_that_change_nothing(lab, daemon):
+    one = daemon(OFTEN)
+    path = os.path.join(os.path.dirname(one.control), "state.json")
+    labs.wait_for(lambda: servers(one)["gw.example"]["state"] == "trusted", 10, "the server")
+    labs.wait_for(lambda: state_of(one)["servers"][0]["state"] == "trusted", 10, "the state")
+    inode, at = os.stat(path).st_ino, one.status()["tests"]["at"]
+    assert lab.curl("https://www4.example/")[:2] == (0, 200)
+    labs.wait_for(lambda: one.status()["tests"]["at"] > at, 10, "another test")
+    assert os.stat(path).st_ino == inode
+
+
+def test_a_stop_that_blocks_is_told_with_what_opens_the_gate(lab, daemon):
+    one = daemon({"Failure": {"OnStop": "block"}})
+    assert one.stop() == 0
+    status, page = without_daemon(lab, one)
+    assert (status["mode"], status["cause"], status["rules"]["installed"]) == ("blocked", "daemon-stopped", True)
+    assert status["last"]["status"] == SECURE and status["since"] == status["last"]["ended"]["at"]
+    assert "web traffic is refused" in page and "Blocked - penstock is stopped" in page
+    assert "nft delete table inet penstock" in page.replace("\n                ", " ")
+    assert "systemctl start penstock" in page
+    status, page = without_daemon(lab, one, "setpriv", "--reuid=65534", "--clear-groups")
+    assert (status["mode"], status["rules"]["installed"]) == ("blocked", None)
+    assert "as penstockd left it" in page
+
+
+def test_a_stop_that_opens_says_that_nothing_is_under_control(lab, daemon):
+    one = daemon({"Failure": {"OnStop": "open"}})
+    assert one.stop() == 0
+    for prefix in ((), ("setpriv", "--reuid=65534", "--clear-groups")):
+        status, page = without_daemon(lab, one, *prefix)
+        assert (status["mode"], status["cause"]) == ("open", "daemon-stopped")
+        assert "not under control" in page
+
+
+def test_a_daemon_that_was_killed_leaves_a_closed_gate_and_an_explanation(lab, daemon):
+    one = daemon()
+    pid = one.pid
+    one.kill()
+    for prefix in ((), ("setpriv", "--reuid=65534", "--clear-groups")):
+        status, page = without_daemon(lab, one, *prefix)
+        assert (status["mode"], status["cause"]) == ("blocked", "daemon-failed")
+        assert f"pid {pid}, ended without a word" in status["detail"]
+        assert f"Before        {SECURE}, since " in page
+    assert lab.curl("https://www4.example/", timeout=4)[0] != 0
+    lab.run("host", ["nft", "delete", "table", "inet", "penstock"])
+    assert without_daemon(lab, one)[0]["mode"] == "open"
+
+
+def test_a_start_that_fails_is_told_with_its_reason(lab, daemon):
+    one = daemon()
+    one.stop()
+    one.write(lab.config({"Redirect": {"Nonsense": "1"}}))
+    one.start(wait=False)
+    assert one.child.wait(20) == 78
+    status, page = without_daemon(lab, one)
+    assert (status["mode"], status["cause"]) == ("blocked", "daemon-failed")
+    assert status["detail"] == "penstockd could not start: the configuration cannot be used"
+    assert "penstock check" in page
+
+
+def test_rules_that_let_web_traffic_pass_are_told_as_such(lab, daemon):
+    """What the table says goes before what the daemon wrote last."""
+    one = daemon({"Failure": {"OnStop": "block", "OnUnavailable": "direct"}, **FALLBACK})
+    lab.fault("reject")
+    lab.fault("reject", port=8080)
+    one.ask("test")
+    one.wait_status("Direct - No proxy available")
+    one.kill()
+    status, page = without_daemon(lab, one)
+    assert (status["mode"], status["rules"]["comment"]) == ("direct", "Direct - No proxy available")
+    assert "passes without the proxy" in page

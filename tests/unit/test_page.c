@@ -108,6 +108,25 @@ static const struct {
      "'warnings': ['the secure channel is not used: connect to 192.0.2.7:8081: connection refused'],"
      "'tests': {'tcp': {'result': 'failed', 'ms': 0.2, 'cause': 'tcp-refused', 'detail': 'connect to 192.0.2.7:8081: "
      "connection refused'}, 'mutual_auth': " NOT ", 'plain_tcp': " PASSED ", 'at': '2026-01-02T03:03:59Z'}," REST "}"},
+    {"stopped", CLI_EXIT_BLOCKED,
+     "{'running': false, 'verdict': null, 'status': 'Not running - web traffic is refused', 'connection_status': 'Not "
+     "Tested', 'mode': 'blocked', 'reason': null, 'cause': 'daemon-stopped', 'detail': 'penstockd was stopped', "
+     "'since': "
+     "'2026-01-02T03:03:59Z', 'rules': {'table': 'inet penstock', 'installed': true, 'comment': 'Blocked - penstock is "
+     "stopped'}, 'web_traffic': 'is refused by the rules in table inet penstock (\\'Blocked - penstock is "
+     "stopped\\'); to open it: nft delete table inet penstock', 'servers': [], 'warnings': [], 'last': {'status': "
+     "'Connected (Secure Channel)', 'since': '2026-01-01T23:00:00Z'}}"},
+    {"not-configured", CLI_EXIT_OPEN,
+     "{'running': false, 'verdict': null, 'status': 'Not running - web traffic is not under control', "
+     "'connection_status': 'Not Tested', 'mode': 'open', 'reason': null, 'cause': 'daemon-unconfigured', 'detail': 'no "
+     "server is named in the configuration', 'since': null, 'web_traffic': 'passes: there are none of its rules', "
+     "'last': null}"},
+    {"killed", CLI_EXIT_FAILED,
+     "{'running': false, 'verdict': null, 'status': 'Not running', 'connection_status': 'Not Tested', 'mode': null, "
+     "'reason': null, 'cause': 'daemon-failed', 'detail': 'penstockd, pid 4711, ended without a word: it was killed, "
+     "or "
+     "has crashed', 'since': null, 'web_traffic': 'may pass or not: only root can see the rules (sudo penstock "
+     "status)', 'last': {'status': 'Blocked - Testing', 'since': '2026-01-01T23:00:00Z'}}"},
     {"no-proxy-direct", CLI_EXIT_DIRECT,
      "{'verdict': 'no-proxy-direct', 'cause': 'name-not-found', 'status': 'Direct - No proxy available', "
      "'connection_status': 'Proxy Unreachable', 'mode': 'direct',"
@@ -247,7 +266,8 @@ START_TEST(every_page_of_a_fault_says_what_to_do)
 {
     json_t *status = load(pages[_i].json);
     char *text = render(status, &ascii);
-    bool reason = json_is_string(json_object_get(status, "reason")) || strcmp(pages[_i].name, "fallback") == 0;
+    bool reason = json_is_string(json_object_get(status, "reason")) ||
+                  json_is_string(json_object_get(status, "cause")) || strcmp(pages[_i].name, "fallback") == 0;
     ck_assert(!strstr(text, "What to do") == !reason);
     free(text);
     json_decref(status);

@@ -232,6 +232,48 @@ START_TEST(the_status_before_the_first_test_has_nothing_to_tell)
 }
 END_TEST
 
+START_TEST(the_state_has_no_traffic_and_its_key_no_times)
+{
+    static const struct status_end end = {.at = 1767323045, .why = "stopped", .web_traffic = "refused"};
+    static struct server_status server = {.state = SERVER_TRUSTED};
+    char *key, *same;
+    json_t *status;
+    info.servers = &server;
+    info.n_servers = 1;
+    status = parse(status_state_json(&info, NULL));
+    TEXT("status", "Connected (Secure Channel)");
+    TEXT("tests.tcp.result", "passed");
+    IS_NULL("ended");
+    ck_assert_ptr_null(json_object_get(status, "sessions"));
+    ck_assert_ptr_null(json_object_get(status, "bytes"));
+    json_decref(status);
+    status = parse(status_state_json(&info, &end));
+    TEXT("ended.why", "stopped");
+    TEXT("ended.at", "2026-01-02T03:04:05Z");
+    TEXT("ended.web_traffic", "refused");
+    ck_assert(json_is_false(at(status, "ended.failed")));
+    json_decref(status);
+    status = parse(status_end_json(&end));
+    TEXT("ended.why", "stopped");
+    json_decref(status);
+
+    key = status_state_key(&info);
+    info.stats.bytes_up++;
+    info.tested_at++;
+    info.next_test_at++;
+    server.tested_at++;
+    info.verdict.stages[STAGE_SECURE_TCP].us++;
+    same = status_state_key(&info);
+    ck_assert_str_eq(key, same);
+    free(same);
+    server.state = SERVER_MISTRUSTED;
+    same = status_state_key(&info);
+    ck_assert_str_ne(key, same);
+    free(same);
+    free(key);
+}
+END_TEST
+
 START_TEST(text_of_a_child_may_hold_any_bytes)
 {
     struct ipc_session session = {.name = "a\xff\x01\"\xc3\xa4", .state = "open"};
@@ -371,6 +413,7 @@ int main(void)
     tcase_add_test(tests, a_blocked_status_names_reason_and_detail);
     tcase_add_test(tests, the_plain_port_stands_beside_the_secure_one);
     tcase_add_test(tests, the_status_before_the_first_test_has_nothing_to_tell);
+    tcase_add_test(tests, the_state_has_no_traffic_and_its_key_no_times);
     tcase_add_test(tests, text_of_a_child_may_hold_any_bytes);
     tcase_add_test(tests, counters_of_a_relay_that_lies_stay_numbers);
     tcase_add_test(tests, a_stage_is_told_when_it_has_ended);

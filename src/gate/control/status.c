@@ -78,10 +78,20 @@ static void add_warnings(const struct status_source *source, struct texts *warni
         texts_add(warnings, "%s", children->lines[i]);
     if (source->foreign->text[0] != '\0')
         texts_add(warnings, "%s", source->foreign->text);
-    refusals_warnings(source->refusals, source->reload->number, warnings);
 }
 
-char *status_of(const struct status_source *source)
+/* For who asks. */
+static void add_told_warnings(const struct status_source *source, struct texts *warnings)
+{
+    char text[DETAIL_MAX];
+    refusals_warnings(source->refusals, source->reload->number, warnings);
+    add_unknown_users(source->reload->conf, warnings);
+    add_greedy_users(source, warnings);
+    if (forwarding_warning(text))
+        texts_add(warnings, "%s", text);
+}
+
+static struct status_info gather(const struct status_source *source)
 {
     struct status_info info = {.verdict = source->enforcement->verdict,
                                .since = source->enforcement->since,
@@ -89,18 +99,36 @@ char *status_of(const struct status_source *source)
                                .servers = source->servers->list,
                                .n_servers = source->servers->n,
                                .next_test_at = test_run_next_at(source->test_run),
-                               .tested_at = source->test_run->tested_at,
-
-                               .traffic = traffic_of(source->keeper)};
-    char *json, text[DETAIL_MAX];
+                               .tested_at = source->test_run->tested_at};
     keeper_status(source->keeper, &info.rules);
     children_read_stats(source->children, &info.stats);
     add_warnings(source, &info.warnings);
-    add_unknown_users(source->reload->conf, &info.warnings);
-    add_greedy_users(source, &info.warnings);
-    if (forwarding_warning(text))
-        texts_add(&info.warnings, "%s", text);
+    return info;
+}
+
+char *status_of(const struct status_source *source)
+{
+    struct status_info info = gather(source);
+    char *json;
+    info.traffic = traffic_of(source->keeper);
+    add_told_warnings(source, &info.warnings);
     json = status_json(&info);
+    texts_clear(&info.warnings);
+    return json;
+}
+
+char *status_state_of(const struct status_source *source, const struct status_end *end)
+{
+    struct status_info info = gather(source);
+    char *json = status_state_json(&info, end);
+    texts_clear(&info.warnings);
+    return json;
+}
+
+char *status_state_key_of(const struct status_source *source)
+{
+    struct status_info info = gather(source);
+    char *json = status_state_key(&info);
     texts_clear(&info.warnings);
     return json;
 }

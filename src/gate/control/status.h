@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "control/json.h"
 #include "model/conf/conf.h"
 
 struct children;
@@ -30,6 +31,9 @@ struct status_source {
 };
 
 char *status_of(const struct status_source *source);
+/* Of state.json, see status_state_json(): without warnings that name users or what the proxy was asked for. */
+char *status_state_of(const struct status_source *source, const struct status_end *end);
+char *status_state_key_of(const struct status_source *source);
 char *status_config_of(const struct conf *conf, bool secrets);
 
 #endif
