@@ -18,13 +18,13 @@
 /* False: it is not closed. */
 static bool close_web(const struct conf *conf, const char *why)
 {
-    struct error error;
-    struct table *table = table_new(false, &error);
-    bool closed = table && table_close(table, conf, why, error.text) == 0;
+    char error[TABLE_ERROR_MAX] = "out of memory";
+    struct table *table = table_new(false);
+    bool closed = table && table_close(table, conf, why, error) == 0;
     if (closed)
         log_error("web traffic is refused (OnError=block): %s. To open it: nft delete table inet " RULESET_TABLE, why);
     else
-        log_error("web traffic is NOT blocked, though OnError=block: %s", error.text);
+        log_error("web traffic is NOT blocked, though OnError=block: %s", error);
     table_free(table);
     return closed;
 }

@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/spawn.h"
@@ -37,7 +38,8 @@
 #include "gate/rules/table.h"
 #include "gate/rules/trial.h"
 
-#define OWN_PROGRAM "/proc/self/exe" /* runs as a child, too: users_main() */
+#define OWN_PROGRAM     "/proc/self/exe" /* runs as a child, too: users_main() */
+#define READY_ANYWAY_MS 10000            /* well below the unit's TimeoutStartSec= */
 
 struct gate {
     const struct gate_options *options;
@@ -61,6 +63,7 @@ struct gate {
     struct verbs *verbs;
     struct control *control;
     struct notify notify;
+    int64_t started_ms;
     bool keep_closed; /* whatever OnStop says: a restart or the host's shutdown is under way */
     ev_signal terminate, interrupt, hangup, closing;
     ev_prepare settle;
@@ -225,15 +228,23 @@ static void event_cb(const struct event *event, void *data)
     }
 }
 
-/* The service manager waits for rules in the kernel and a relay behind them. */
+/* The service manager waits for rules in the kernel and a relay behind them, and with it what needs the network. In the
+ * end it would give up and end who still tries. */
+static bool is_ready(const struct gate *gate)
+{
+    struct status_rules rules;
+    keeper_status(gate->keeper, &rules);
+    if (rules.installed || rules.last_resort)
+        return gate->enforcement.relays_ready;
+    return clock_ms() - gate->started_ms >= READY_ANYWAY_MS;
+}
+
 static void tell_manager(struct gate *gate)
 {
     const struct verdict *verdict = &gate->enforcement.verdict;
     const char *warning = gate->foreign.text;
     char text[NOTIFY_STATUS_MAX];
-    struct status_rules rules;
-    keeper_status(gate->keeper, &rules);
-    if ((rules.installed || rules.last_resort) && gate->enforcement.relays_ready)
+    if (is_ready(gate))
         notify_ready(&gate->notify);
     snprintf(text, sizeof text, "%s%s%s%s%s", verdict_status(verdict->kind), verdict->detail[0] != '\0' ? ": " : "",
              verdict->detail, warning[0] != '\0' ? "; warning: " : "", warning);
@@ -245,6 +256,7 @@ static void tell_manager(struct gate *gate)
 static void settle_cb(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct gate *gate = watcher->data;
+    netwatch_watch_rules(gate->netwatch, keeper_portid(gate->keeper));
     state_file_settle(&gate->state_file, &gate->status);
     verbs_settle(gate->verbs);
     tell_manager(gate);
@@ -303,20 +315,23 @@ static int open_control(struct gate *gate)
 static int open_rules(struct gate *gate, const struct event_sink *sink)
 {
     const char *owner = getenv("PENSTOCK_TABLE_OWNER");
-    struct error error;
-    struct table *table = table_new(!owner || strcmp(owner, "no") != 0, &error);
-    if (!table) {
-        log_error("%s", error.text);
-        return error.cause == CAUSE_RULES_NOT_PERMITTED ? EX_NOPERM : EX_UNAVAILABLE;
+    char error[TABLE_ERROR_MAX];
+    struct table *table = table_new(!owner || strcmp(owner, "no") != 0);
+    gate->keeper = table ? keeper_new(gate->loop, table, gate->options->own_uid, sink) : NULL;
+    if (!gate->keeper)
+        return EX_OSERR;
+    /* Without nf_tables the keeper tries again and again, and the verdict says what that means. */
+    if (table_open(table, error) == -EPERM) {
+        log_error("%s", error);
+        return EX_NOPERM;
     }
-    gate->netwatch = netwatch_new(gate->loop, table_portid(table), sink, error.text, sizeof error.text);
+    gate->netwatch = netwatch_new(gate->loop, sink, error, sizeof error);
     if (!gate->netwatch) {
-        log_error("%s", error.text);
-        table_free(table);
+        log_error("%s", error);
         return EX_OSERR;
     }
-    gate->keeper = keeper_new(gate->loop, table, gate->options->own_uid, sink);
-    return gate->keeper ? EX_OK : EX_OSERR;
+    netwatch_watch_rules(gate->netwatch, keeper_portid(gate->keeper));
+    return EX_OK;
 }
 
 /* Nothing of it acts yet. */
@@ -408,6 +423,7 @@ static struct gate *gate_new(const struct gate_options *options)
     if (!gate)
         return NULL;
     gate->options = options;
+    gate->started_ms = clock_ms();
     gate->loop = ev_default_loop(EVFLAG_NOENV);
     ev_prepare_init(&gate->settle, settle_cb);
     gate->settle.data = gate;

@@ -69,9 +69,10 @@ static void watch(const uint8_t *data, size_t size)
     char error[256];
     if (!netwatch) {
         loop = ev_loop_new(EVFLAG_AUTO);
-        netwatch = netwatch_new(loop, 7, &sink, error, sizeof error);
+        netwatch = netwatch_new(loop, &sink, error, sizeof error);
         if (!netwatch)
             abort();
+        netwatch_watch_rules(netwatch, 7);
     }
     input = data;
     left = size;

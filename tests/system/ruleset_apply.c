@@ -116,8 +116,7 @@ static void answer(struct helper *helper, char *command)
 int main(int argc, char *argv[])
 {
     struct helper helper = {0};
-    struct error error;
-    char line[1024];
+    char error[TABLE_ERROR_MAX], line[1024];
     if (argc != 4) {
         fprintf(stderr, "usage: ruleset_apply owned|plain UID CONFIGURATION\n");
         return 64;
@@ -126,9 +125,10 @@ int main(int argc, char *argv[])
     if (!load(&helper, argv[3]))
         return 78;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    helper.netfilter = table_new(strcmp(argv[1], "owned") == 0, &error);
-    printf(helper.netfilter ? "ready\n" : "error %s\n", error.text);
-    while (helper.netfilter && fgets(line, sizeof line, stdin)) {
+    helper.netfilter = table_new(strcmp(argv[1], "owned") == 0);
+    bool ready = table_open(helper.netfilter, error) == 0;
+    printf(ready ? "ready\n" : "error %s\n", error);
+    while (ready && fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
         answer(&helper, line);
     }

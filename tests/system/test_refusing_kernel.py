@@ -5,6 +5,7 @@ the status says what is missing. The kernel is the real one, which is asked for 
 import json
 import os
 import socket
+import time
 
 import lab as labs
 import pytest
@@ -118,6 +119,52 @@ def test_a_kernel_that_takes_nothing_is_said_aloud(lab, daemon, kernel):
     one.wait_status(LOCAL_ERROR)
     lab.reset_counters()
     is_closed(lab)
+
+
+@pytest.mark.parametrize("word", ["nf_tables", "nfnetlink"])
+def test_a_start_without_nf_tables_goes_on_and_closes_as_soon_as_it_can(lab, daemon, kernel, word):
+    kernel.refuse(word)
+    one = daemon(status=NOT_ENFORCED, environment={**kernel.environment, "PENSTOCK_TABLE_OWNER": "no"})
+    page = one.status()
+    assert (page["verdict"], page["mode"], page["cause"]) == ("not-enforced", "open", "kernel-modules")
+    assert "this kernel has no nf_tables" in page["detail"]
+    assert one.cli("status").returncode == 7
+    assert "alert: verdict: none -> Not enforced - Local error" in one.log()
+    assert one.log().count("rules are not installed") == 1
+    assert lab.curl("http://www4.example/")[:2] == (0, 200), "it is open, as it says"
+    kernel.refuse()
+    one.wait_status(SECURE, timeout=30)
+    assert lab.curl("https://www4.example/")[:2] == (0, 200)
+    lab.run("host", ["nft", "flush", "ruleset"], check=True)
+    labs.wait_for(lambda: "web traffic to the relay" in one.table(), 2, "the table once more: what others do is seen, too")
+
+
+def test_nf_tables_that_goes_away_is_said_and_its_return_noticed(lab, daemon, kernel):
+    one = daemon(environment=kernel.environment)
+    kernel.refuse("nf_tables")
+    lab.fault("refuse")
+    one.ask("test")
+    one.wait_status(NOT_ENFORCED)
+    kernel.refuse()
+    one.wait_status("Blocked - Secure channel port not available", timeout=30)
+
+
+def test_the_service_manager_does_not_wait_for_a_kernel_without_nf_tables(lab, daemon, kernel, tmp_path):
+    """It would end what tries again."""
+    path = f"{lab.dir}/notify.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        os.chmod(path, 0o666)
+        sock.settimeout(20)
+        kernel.refuse("nf_tables")
+        one = daemon(status=None, wait=False, environment=kernel.environment, prefix=["env", f"NOTIFY_SOCKET={path}"])
+        said, begin = "", time.monotonic()
+        while "READY=1" not in said:
+            said += sock.recv(4096).decode() + "\n"
+        assert 9 < time.monotonic() - begin < 25, "the network is held back for a while"
+        assert "STATUS=Not enforced - Local error" in said
+        one.wait_status(NOT_ENFORCED)
+    os.unlink(path)
 
 
 def test_a_stop_leaves_it_closed_where_it_should(lab, daemon, kernel):

@@ -104,6 +104,11 @@ bool table_owned(const struct table *table)
     return false;
 }
 
+uint32_t table_portid(const struct table *table)
+{
+    return 0;
+}
+
 void table_free(struct table *table)
 {
     t.freed++;

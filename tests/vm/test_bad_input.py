@@ -117,8 +117,10 @@ def test_no_nf_tables_in_the_kernel(vm):
           "! grep -q ^nf_tables /proc/modules")
     vm.write("/etc/modprobe.d/no-nf-tables.conf", "install nf_tables /bin/false\n")
     try:
-        text = does_not_start(vm, 69)
-        assert "no nf_tables" in text
+        vm.start()
+        vm.until("penstock status | grep -q 'Not enforced - Local error'", 30)
+        status = vm.run("penstock status")
+        assert status.status == 7 and "no nf_tables" in status.output
     finally:
         vm.ok("rm /etc/modprobe.d/no-nf-tables.conf")
-    vm.start()
+    vm.until("penstock status | grep -q 'Connected (Secure Channel)'", 60)

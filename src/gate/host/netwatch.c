@@ -269,9 +269,6 @@ static struct mnl_socket *open_socket(int bus, unsigned int groups)
 
 static const char *open_all(struct netwatch *netwatch)
 {
-    netwatch->rules = open_socket(NETLINK_NETFILTER, 1u << (NFNLGRP_NFTABLES - 1));
-    if (!netwatch->rules)
-        return "listening to nftables events";
     netwatch->network = open_socket(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
                                                        RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE);
     if (!netwatch->network)
@@ -286,7 +283,7 @@ static const char *open_all(struct netwatch *netwatch)
 
 static void start_watchers(struct netwatch *netwatch)
 {
-    ev_io_init(&netwatch->rules_watcher, rules_ready, mnl_socket_get_fd(netwatch->rules), EV_READ);
+    ev_io_init(&netwatch->rules_watcher, rules_ready, -1, EV_READ);
     ev_io_init(&netwatch->network_watcher, network_ready, mnl_socket_get_fd(netwatch->network), EV_READ);
     ev_io_init(&netwatch->clock_watcher, clock_jumped, netwatch->clock_fd, EV_READ);
     ev_timer_init(&netwatch->quiet, network_quiet, QUIET_SECONDS, 0);
@@ -294,7 +291,6 @@ static void start_watchers(struct netwatch *netwatch)
     netwatch->network_watcher.data = netwatch;
     netwatch->clock_watcher.data = netwatch;
     netwatch->quiet.data = netwatch;
-    ev_io_start(netwatch->loop, &netwatch->rules_watcher);
     ev_io_start(netwatch->loop, &netwatch->network_watcher);
     ev_io_start(netwatch->loop, &netwatch->clock_watcher);
 }
@@ -310,8 +306,7 @@ static void close_all(struct netwatch *netwatch)
     free(netwatch);
 }
 
-struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const struct event_sink *sink, char *ret_error,
-                              size_t error_size)
+struct netwatch *netwatch_new(struct ev_loop *loop, const struct event_sink *sink, char *ret_error, size_t error_size)
 {
     struct netwatch *netwatch = calloc(1, sizeof *netwatch);
     const char *failed;
@@ -321,7 +316,6 @@ struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const s
     }
     netwatch->loop = loop;
     netwatch->sink = *sink;
-    netwatch->own_portid = own_portid;
     netwatch->clock_fd = -1;
     netwatch->slept_ms = slept_ms();
     failed = open_all(netwatch);
@@ -332,6 +326,18 @@ struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const s
     }
     start_watchers(netwatch);
     return netwatch;
+}
+
+void netwatch_watch_rules(struct netwatch *netwatch, uint32_t own_portid)
+{
+    if (netwatch->rules || own_portid == 0)
+        return;
+    netwatch->own_portid = own_portid;
+    netwatch->rules = open_socket(NETLINK_NETFILTER, 1u << (NFNLGRP_NFTABLES - 1));
+    if (!netwatch->rules)
+        return;
+    ev_io_set(&netwatch->rules_watcher, mnl_socket_get_fd(netwatch->rules), EV_READ);
+    ev_io_start(netwatch->loop, &netwatch->rules_watcher);
 }
 
 void netwatch_free(struct netwatch *netwatch)

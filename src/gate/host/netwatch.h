@@ -12,10 +12,11 @@
 
 struct netwatch;
 
-/* own_portid: of the netfilter socket, whose events are not reported. sink gets EVENT_TABLES_CHANGED,
- * EVENT_NETWORK_CHANGED and EVENT_RESUMED, and may free netwatch. NULL: error, text filled. */
-struct netwatch *netwatch_new(struct ev_loop *loop, uint32_t own_portid, const struct event_sink *sink, char *ret_error,
-                              size_t error_size);
+/* sink gets EVENT_NETWORK_CHANGED and EVENT_RESUMED, and may free netwatch. NULL: error, text filled. */
+struct netwatch *netwatch_new(struct ev_loop *loop, const struct event_sink *sink, char *ret_error, size_t error_size);
+/* From now on EVENT_TABLES_CHANGED, too, but for what comes from own_portid, our netfilter socket. Nothing is done when
+ * it is watched already, or own_portid is 0: there is no such socket yet. */
+void netwatch_watch_rules(struct netwatch *netwatch, uint32_t own_portid);
 void netwatch_free(struct netwatch *netwatch); /* takes NULL */
 
 #endif

@@ -307,6 +307,11 @@ bool keeper_stop(struct keeper *keeper, bool block)
     return r == 0;
 }
 
+uint32_t keeper_portid(const struct keeper *keeper)
+{
+    return table_portid(keeper->table);
+}
+
 void keeper_status(const struct keeper *keeper, struct status_rules *ret_status)
 {
     *ret_status = keeper->status;

@@ -6,6 +6,7 @@
 
 #include <ev.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "control/json.h"
@@ -35,6 +36,7 @@ bool keeper_set_proxies(struct keeper *keeper, const struct addr *addrs, size_t 
 bool keeper_check(struct keeper *keeper, const char *culprit);
 /* Leaves blocking rules behind, or none. False: the kernel refuses (logged). */
 bool keeper_stop(struct keeper *keeper, bool block);
+uint32_t keeper_portid(const struct keeper *keeper); /* table_portid() */
 void keeper_status(const struct keeper *keeper, struct status_rules *ret_status);
 /* Asks the kernel. */
 struct counters keeper_count(const struct keeper *keeper);

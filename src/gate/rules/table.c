@@ -28,10 +28,10 @@ struct snapshot {
 };
 
 struct table {
-    struct nfsocket *socket;
-    bool owned;  /* claim the table */
-    bool known;  /* known_state is what the kernel had after our last transaction */
-    bool closed; /* by table_close() */
+    struct nfsocket *socket; /* NULL: not open yet */
+    bool owned;              /* claim the table */
+    bool known;              /* known_state is what the kernel had after our last transaction */
+    bool closed;             /* by table_close() */
     struct snapshot known_state;
     uint64_t known_sets; /* digest of the elements that our sets have then */
 };
@@ -175,6 +175,44 @@ static int fail(char ret_error[static TABLE_ERROR_MAX], int error, const char *h
     return error;
 }
 
+void table_explain(int error, const char *what, char ret_error[static TABLE_ERROR_MAX])
+{
+    /* Without nfnetlink there is no such socket, without nf_tables no such subsystem. */
+    bool absent = error == -EPROTONOSUPPORT || error == -EINVAL;
+    fail(ret_error, error,
+         error == -EPERM ? "CAP_NET_ADMIN is missing"
+         : absent        ? "this kernel has no nf_tables; is its module there and may it be loaded?"
+                         : "",
+         "%s", what);
+}
+
+/* -EINVAL: nfnetlink is there, and has no such subsystem. */
+static int open_table(struct table *table)
+{
+    uint32_t generation;
+    int r;
+    table->socket = nfsocket_new();
+    if (!table->socket)
+        return -errno;
+    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
+    r = read_generation(table, &generation);
+    if (r < 0) {
+        nfsocket_free(table->socket);
+        table->socket = NULL;
+    }
+    return r == -EINVAL ? -EPROTONOSUPPORT : r;
+}
+
+int table_open(struct table *table, char ret_error[static TABLE_ERROR_MAX])
+{
+    int r = table->socket ? 0 : open_table(table);
+    if (r < 0)
+        table_explain(r, "opening nf_tables", ret_error);
+    else
+        nfsocket_set_deadline(table->socket, TIMEOUT_MS);
+    return r;
+}
+
 enum outcome {
     OUTCOME_DONE,
     OUTCOME_STALE,     /* the rules are of another generation than expected: look again */
@@ -251,8 +289,9 @@ static int remember(struct table *table, uint32_t before)
 
 int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_error[static TABLE_ERROR_MAX])
 {
-    int tries = 0, error = 0;
-    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
+    int tries = 0, error = table_open(table, ret_error);
+    if (error < 0)
+        return error;
     for (;;) {
         struct snapshot before = {0};
         bool last = tries == TRIES_MAX - 1;
@@ -309,8 +348,9 @@ int table_close(struct table *table, const struct conf *conf, const char *why, c
     struct snapshot before = {0};
     struct closing_spec spec = {.conf = conf, .why = why};
     enum outcome outcome;
-    int error = -EAGAIN, r;
-    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
+    int error = -EAGAIN, r = table_open(table, ret_error);
+    if (r < 0)
+        return r;
     r = read_snapshot(table, &before);
     if (r < 0 && r != -EAGAIN)
         return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
@@ -332,9 +372,9 @@ int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 {
     struct snapshot snapshot = {0};
     int r;
-    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
     if (!table->known)
         return -EAGAIN;
+    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
     r = read_snapshot(table, &snapshot);
     if (r == -EAGAIN)
         return r;
@@ -348,8 +388,11 @@ int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 
 int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 {
-    int error = 0;
-    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
+    int error = table_open(table, ret_error);
+    if (error == -EPROTONOSUPPORT)
+        return 0;
+    if (error < 0)
+        return error;
     for (int tries = 0; tries < TRIES_MAX; tries++) {
         struct snapshot before = {0};
         int r = read_snapshot(table, &before);
@@ -376,40 +419,12 @@ int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 
 /* ---- the object ---- */
 
-void table_explain(int error, const char *what, char ret_error[static TABLE_ERROR_MAX])
-{
-    /* Without nfnetlink there is no such socket, without nf_tables no such subsystem. */
-    bool absent = error == -EPROTONOSUPPORT || error == -EINVAL;
-    fail(ret_error, error,
-         error == -EPERM ? "CAP_NET_ADMIN is missing"
-         : absent        ? "this kernel has no nf_tables; is its module there and may it be loaded?"
-                         : "",
-         "%s", what);
-}
-
-static struct table *not_opened(struct table *table, int error, struct error *ret_error)
-{
-    ret_error->code = error;
-    ret_error->cause = table_cause(error);
-    table_explain(error, "opening nf_tables", ret_error->text);
-    table_free(table);
-    return NULL;
-}
-
-struct table *table_new(bool owned, struct error *ret_error)
+struct table *table_new(bool owned)
 {
     struct table *table = calloc(1, sizeof *table);
-    uint32_t generation;
-    int r;
-    if (!table)
-        return not_opened(NULL, -ENOMEM, ret_error);
-    table->owned = owned;
-    table->socket = nfsocket_new();
-    if (!table->socket)
-        return not_opened(table, -errno, ret_error);
-    nfsocket_set_deadline(table->socket, TIMEOUT_MS);
-    r = read_generation(table, &generation);
-    return r < 0 ? not_opened(table, r, ret_error) : table;
+    if (table)
+        table->owned = owned;
+    return table;
 }
 
 void table_free(struct table *table)
@@ -425,17 +440,23 @@ static void take_counter(const struct nlmsghdr *message, void *data)
     counters_add(data, message);
 }
 
-struct counters table_count(struct table *table)
+static void count(struct table *table, struct counters *counters)
 {
     unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
     struct nlmsghdr *message = nfsocket_request(table->socket, buf, NFT_MSG_GETOBJ, NLM_F_DUMP);
-    struct counters counters = {0};
     struct nfsocket_answer answer = {
-        .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take_counter, .data = &counters};
+        .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take_counter, .data = counters};
     mnl_attr_put_strz(message, NFTA_OBJ_TABLE, RULESET_TABLE);
     nfsocket_set_deadline(table->socket, COUNT_MS);
     if (nfsocket_exchange(table->socket, message, message->nlmsg_len, &answer) < 0)
-        counters.known = false;
+        counters->known = false;
+}
+
+struct counters table_count(struct table *table)
+{
+    struct counters counters = {0};
+    if (table->socket)
+        count(table, &counters);
     return counters;
 }
 
@@ -451,5 +472,5 @@ bool table_owned(const struct table *table)
 
 uint32_t table_portid(const struct table *table)
 {
-    return nfsocket_portid(table->socket);
+    return table->socket ? nfsocket_portid(table->socket) : 0;
 }

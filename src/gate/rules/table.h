@@ -17,8 +17,11 @@
 struct table;
 
 /* owned: claim the table (NFT_TABLE_F_OWNER|PERSIST, kernel 6.9) where the kernel can, so that nobody else flushes it.
- * NULL: error filled (no nf_tables in the kernel, no CAP_NET_ADMIN). Installs nothing yet. */
-struct table *table_new(bool owned, struct error *ret_error);
+ * NULL: out of memory. Installs nothing yet. */
+struct table *table_new(bool owned);
+/* The functions below do it, too, as long as it is not open. 0; or -errno with a sentence: -EPROTONOSUPPORT without
+ * nf_tables in the kernel, whose module may yet come; -EPERM without CAP_NET_ADMIN. */
+int table_open(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
 void table_free(struct table *table); /* takes NULL; leaves the rules in the kernel as they are */
 
 /* A sentence for an error of the first talk to nf_tables, -EPERM, -EPROTONOSUPPORT and -EINVAL explained. */
@@ -27,7 +30,9 @@ void table_explain(int error, const char *what, char ret_error[static TABLE_ERRO
 /* Of an error of any function here. */
 static inline enum cause table_cause(int error)
 {
-    return error == -EPERM ? CAUSE_RULES_NOT_PERMITTED : CAUSE_RULES_REFUSED;
+    return error == -EPERM             ? CAUSE_RULES_NOT_PERMITTED
+           : error == -EPROTONOSUPPORT ? CAUSE_KERNEL_MODULES
+                                       : CAUSE_RULES_REFUSED;
 }
 
 /* Makes the kernel's table what spec says: created when it is missing or was edited by others, else only what differs
@@ -45,7 +50,7 @@ int table_close(struct table *table, const struct conf *conf, const char *why, c
  * not known, as others changed rules at the same moment; another -errno with a sentence. */
 int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
 
-/* Deletes the table. 0 also when it is gone already. */
+/* Deletes the table. 0 also when it is gone already, or nothing is there that could have one. */
 int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX]);
 
 /* What its counters say now; not known also when the kernel cannot be asked. Bounded to a second. */
@@ -54,6 +59,6 @@ struct counters table_count(struct table *table);
 /* False: the table was applied while others changed rules; whether they changed ours just then is not known. */
 bool table_known(const struct table *table);
 bool table_owned(const struct table *table);
-uint32_t table_portid(const struct table *table); /* to tell our own events from others' */
+uint32_t table_portid(const struct table *table); /* to tell our own events from others'; 0: it is not open yet */
 
 #endif
