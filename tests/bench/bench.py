@@ -63,6 +63,7 @@ class Penstock:
         self.secure = secure
         changes = {"Proxy": {"Servers": server}, "Log": {"Sessions": "no", "Level": "warning"},
                    "Test": {"Interval": "1h"}, "Redirect": {"HTTP": "tunnel"},  # as the peers do
+                   "Limits": {"SessionsPerUser": 100000},
                    "SecureChannel": {"Enabled": "yes" if secure else "no", "AllowFallback": fallback}}
         self.daemon = lab.daemon(changes).start()
         self.daemon.wait_status(SECURE if secure else PLAIN)
