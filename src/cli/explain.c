@@ -28,6 +28,7 @@ struct question {
     const struct conf *conf;
     const json_t *status; /* NULL: the daemon does not answer */
     char host[HOSTNAME_SIZE];
+    char name[HOSTNAME_SIZE]; /* the same, as names are compared; empty: it is an address */
     uint16_t port;
     struct addr addrs[ADDRESSES_MAX];
     size_t n_addrs;
@@ -53,6 +54,7 @@ static bool take_target(struct question *question, const char *text)
     }
     memcpy(question->host, host, length);
     question->host[length] = '\0';
+    (void)hostname_parse(host, length, question->name);
     return true;
 }
 
@@ -165,6 +167,7 @@ static struct subject subject_of(const struct question *question, const struct a
     enum verdict_mode mode;
     return (struct subject){
         .destination = *addr,
+        .name = question->name[0] ? question->name : NULL,
         .protocol = IPPROTO_TCP,
         .has_uid = question->has_uid,
         .uid = question->uid,
@@ -193,12 +196,14 @@ static const char *decision_word(enum policy_decision decision)
 }
 
 /* NULL: not known. */
-static const char *route_word(const struct question *question, enum policy_decision decision)
+static const char *route_word(const struct question *question, enum policy_decision decision, bool by_relay)
 {
     enum verdict_mode mode;
     bool known = mode_of(question->status, &mode);
     if (known && mode == VERDICT_MODE_OPEN)
         return "direct"; /* there are no rules */
+    if (known && mode == VERDICT_MODE_DIRECT && by_relay)
+        return "direct"; /* which no relay sees */
     if (decision == POLICY_REFUSED)
         return "none";
     if (decision != POLICY_PROXY)
@@ -236,9 +241,10 @@ static json_t *explain_address(const struct question *question, const struct add
     const struct subject subject = subject_of(question, addr);
     struct policy_rule rule;
     const enum policy_decision decision = policy_decide(question->conf, &subject, &rule);
-    const char *route = route_word(question, decision);
+    const bool by_relay = rule.row != POLICY_ROW_DEFAULT && !policy_row_is_kernels(rule.row);
+    const char *route = route_word(question, decision, by_relay);
+    const char *by = by_relay ? "relay" : rule.row == POLICY_ROW_DEFAULT ? "default" : "kernel";
     char host[ADDR_TEXT_MAX];
-    const char *by = rule.row == POLICY_ROW_DEFAULT ? "default" : policy_row_is_kernels(rule.row) ? "kernel" : "relay";
     json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:o}", "address", addr_host_text(addr, host), "decision",
                                decision_word(decision), "by", by, "lost", losers_of(question->conf, &subject, rule),
                                "route", route ? json_string(route) : json_null());

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- matches: true, with the first entry of the list from *entry on that does it ---- */
 
@@ -143,6 +144,35 @@ static bool match_ports(const struct conf *conf, const struct subject *subject, 
     return subject->protocol == IPPROTO_TCP && in_ports(conf->ports, conf->n_ports, &subject->destination, entry);
 }
 
+/* The domain itself, or what is under it. */
+static bool is_in_domain(const char *name, size_t length, const char *domain)
+{
+    size_t tail = strlen(domain);
+    return length >= tail && memcmp(name + length - tail, domain, tail) == 0 &&
+           (length == tail || name[length - tail - 1] == '.');
+}
+
+/* Of those shorter than limit the longest. */
+static bool find_domain(const struct conf *conf, const struct subject *subject, size_t limit, size_t *entry)
+{
+    const size_t length = strlen(subject->name);
+    size_t best = 0;
+    for (size_t i = 0; i < conf->n_block_domains; i++) {
+        const size_t tail = strlen(conf->block_domains[i]);
+        if (tail > best && tail < limit && is_in_domain(subject->name, length, conf->block_domains[i])) {
+            best = tail;
+            *entry = i;
+        }
+    }
+    return best > 0;
+}
+
+static bool match_block_domains(const struct conf *conf, const struct subject *subject, size_t *entry)
+{
+    size_t port = 0;
+    return subject->name && match_ports(conf, subject, &port) && find_domain(conf, subject, SIZE_MAX, entry);
+}
+
 static bool match_quic(const struct conf *conf, const struct subject *subject, size_t *entry)
 {
     bool passes = subject->protocol == IPPROTO_UDP && conf->quic == CONF_QUIC_PASS;
@@ -177,6 +207,7 @@ static const struct row {
     [POLICY_ROW_BLOCK_NETWORKS] = {POLICY_REFUSED, true, match_block_networks, "Block", "Networks", NULL},
     [POLICY_ROW_BLOCK_PORTS] = {POLICY_REFUSED, true, match_block_ports, "Block", "Ports", NULL},
     [POLICY_ROW_LOCAL_NETWORKS] = {POLICY_DIRECT, true, match_local_networks, "Bypass", "LocalNetworks", "yes"},
+    [POLICY_ROW_BLOCK_DOMAINS] = {POLICY_REFUSED, false, match_block_domains, "Block", "Domains", NULL},
     [POLICY_ROW_PORTS] = {POLICY_PROXY, true, match_ports, "Redirect", "Ports", NULL},
     [POLICY_ROW_QUIC] = {POLICY_REFUSED, true, match_quic, "Redirect", "QUIC", "reject"},
     [POLICY_ROW_DEFAULT] = {POLICY_UNTOUCHED, false, match_all, NULL, NULL, "no redirected port"},
@@ -203,7 +234,10 @@ enum policy_decision policy_decide_without(const struct conf *conf, const struct
                                            struct policy_rule *rule)
 {
     assert(rule->row < POLICY_ROW_DEFAULT);
-    if (rows[rule->row].value)
+    if (rule->row == POLICY_ROW_BLOCK_DOMAINS &&
+        find_domain(conf, subject, strlen(conf->block_domains[rule->entry]), &rule->entry))
+        return rows[rule->row].decision;
+    if (rows[rule->row].value || rule->row == POLICY_ROW_BLOCK_DOMAINS)
         *rule = (struct policy_rule){.row = rule->row + 1};
     else
         rule->entry++;
@@ -239,6 +273,8 @@ static const char *entry_text(const struct conf *conf, const struct policy_rule 
         return prefix_text(&conf->block_networks[rule->entry], buf);
     case POLICY_ROW_BLOCK_PORTS:
         return port_text(conf->block_ports[rule->entry], buf);
+    case POLICY_ROW_BLOCK_DOMAINS:
+        return conf->block_domains[rule->entry];
     case POLICY_ROW_PORTS:
         return port_text(conf->ports[rule->entry], buf);
     case POLICY_ROW_NOT_REDIRECTED:

@@ -35,6 +35,7 @@ enum policy_row {
     POLICY_ROW_BLOCK_NETWORKS,
     POLICY_ROW_BLOCK_PORTS,
     POLICY_ROW_LOCAL_NETWORKS,
+    POLICY_ROW_BLOCK_DOMAINS, /* of what is redirected: only a relay hears names */
     POLICY_ROW_PORTS,
     POLICY_ROW_QUIC, /* what is not TCP cannot go through the proxy */
     POLICY_ROW_DEFAULT,
@@ -44,6 +45,7 @@ enum policy_row {
 /* What is known about a connection; zero: not known. */
 struct subject {
     struct addr destination; /* the original one */
+    const char *name;        /* that the client said, as hostname_parse() gives it; NULL: none */
     struct addr acceptor;    /* the relay's address that accepted it; family 0: no relay did */
     struct addr proxy;       /* where the relay would go with it; family 0: nowhere */
     uint8_t protocol;        /* IPPROTO_TCP, … */

@@ -246,3 +246,19 @@ def test_files_that_differ_from_what_is_in_force_are_told(world):
         assert "goes to the proxy" in done.stdout and "the files differ from the configuration in force" in done.stderr
     with answering(path, {"error": "permission denied"}):
         assert world.host.run(*words).stderr == ""
+
+
+def test_a_blocked_domain_is_the_relays(world, tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("203.0.113.2 www.two.example\n")
+    with open(f"{world.directory}/penstock.conf", "w", encoding="ascii") as file:
+        file.write(CONF + "Domains=example\nDomains=two.example\n")
+    path = f"{world.directory}/control.sock"
+    words = ["unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh", world.penstock, "-S",
+             path, "explain", "--json", "-c", f"{world.directory}/penstock.conf", "WWW.two.example"]
+    for mode, route in (("secure", "none"), ("direct", "direct")):
+        with answering(path, {"mode": mode}):
+            answer = json.loads(world.host.run(*words).stdout)
+        assert (answer["decision"], answer["by"], answer["route"]) == ("block", "relay", route)
+        assert (answer["rule"], answer["line"]) == ("[Block] Domains=two.example", 8)
+        assert [one["rule"] for one in answer["lost"]] == ["[Block] Domains=example", "[Redirect] Ports=443"]

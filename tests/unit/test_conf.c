@@ -111,7 +111,7 @@ START_TEST(every_key_is_taken)
         "[Test]\nInterval=2min\nConnectTimeout=500ms\nHandshakeTimeout=7\nRetryMax=1min 30s\n"
         "[Redirect]\nPorts=80 443 8000\nIntercept=local\nHTTP=tunnel\nQUIC=pass\nListenPort=1024\nProtectProxies=no\n"
         "[Bypass]\nNetworks=192.0.2.0/24 2001:db8::/32\nLocalNetworks=no\nPorts=22\nUsers=root 4242\n"
-        "[Block]\nNetworks=198.51.100.0/24\nPorts=25 465\nUsers=daemon\n"
+        "[Block]\nNetworks=198.51.100.0/24\nPorts=25 465\nUsers=daemon\nDomains=A.Example. b.example a.example\n"
         "[Failure]\nOnUnavailable=direct\nOnStop=block\nOnError=open\n[Log]\nLevel=debug\nSessions=no\n[Relay]"
         "\nProcesses=64\n");
     ck_assert_uint_eq(conf->n_servers, 4);
@@ -150,6 +150,8 @@ START_TEST(every_key_is_taken)
     ck_assert_uint_eq(conf->n_block_networks, 1);
     ck_assert_uint_eq(conf->block_networks[0].length, 24);
     ck_assert(conf->n_block_ports == 2 && conf->block_ports[1] == 465);
+    ck_assert_uint_eq(conf->n_block_domains, 2);
+    ck_assert_str_eq(conf->block_domains[0], "a.example");
     ck_assert(conf->n_block_users == 1 && conf->block_users[0].uid == 1);
     ck_assert_int_eq(conf->on_unavailable, CONF_UNAVAILABLE_DIRECT);
     ck_assert_int_eq(conf->on_stop, CONF_STOP_BLOCK);
@@ -338,7 +340,19 @@ static const struct {
     {"Block", "Ports=0", "Ports=0: expected a port from 1 to 65535"},
     {"Block", "Users=root a:b", "Users=a:b: expected a user's name or number"},
     {"Block", "Units=", "Units= is not supported by this version"},
-    {"Block", "Domains=", "Domains= is not supported by this version"},
+    {"Block", "Domains=a..b", "Domains=a..b: expected a domain, such as example.com"},
+    {"Block", "Domains=*.example.com",
+     "Domains=*.example.com: expected a domain without a star or a dot before it; it stands for all that is under it, "
+     "too"},
+    {"Block", "Domains=192.0.2.0/24",
+     "Domains=192.0.2.0/24: expected a domain; addresses and networks belong to Networks="},
+    {"Block", "Domains=::1", "Domains=::1: expected a domain; addresses and networks belong to Networks="},
+    {"Block",
+     "Domains=b\xc3\xbc"
+     "cher.example",
+     "Domains=b\xc3\xbc"
+     "cher.example: an internationalized domain must be written as its A-labels, xn--...; idn2(1) "
+     "gives them"},
     {"Failure", "OnUnavailable=open", "OnUnavailable=open: expected block or direct"},
     {"Failure", "OnStop=stop", "OnStop=stop: expected open or block"},
     {"Failure", "OnError=direct", "OnError=direct: expected block or open"},
@@ -729,6 +743,9 @@ static void assert_equal(const struct conf *a, const struct conf *b)
     ck_assert_mem_eq(a->block_ports, b->block_ports, sizeof a->block_ports[0] * a->n_block_ports);
     assert_networks(a->bypass_networks, a->n_bypass_networks, b->bypass_networks, b->n_bypass_networks);
     assert_networks(a->block_networks, a->n_block_networks, b->block_networks, b->n_block_networks);
+    ck_assert_uint_eq(a->n_block_domains, b->n_block_domains);
+    for (size_t i = 0; i < a->n_block_domains; i++)
+        ck_assert_str_eq(a->block_domains[i], b->block_domains[i]);
     assert_users(a->bypass_users, a->n_bypass_users, b->bypass_users, b->n_bypass_users);
     assert_users(a->block_users, a->n_block_users, b->block_users, b->n_block_users);
     ck_assert(a->local_networks == b->local_networks && a->log_sessions == b->log_sessions);
@@ -775,6 +792,7 @@ static const struct choices choices[] = {
     {"Bypass", "Ports", {"", "1 2 3", "8080"}},
     {"Block", "Networks", {"", "0.0.0.0/0", "192.0.2.7 2001:db8::/29", "::/0"}},
     {"Block", "Ports", {"", "1 2 3", "8080"}},
+    {"Block", "Domains", {"", "Example.COM.", "a.b c _d.e-f.example", "xn--bcher-kva.example com"}},
     {"Block", "Users", {"", "0", "root 4294967294", "12 34"}},
     {"Bypass", "Users", {"", "0", "root 4294967294", "12 34", "0 later", "EXAMPLE\\\\x y@example.com"}},
     {"Failure", "OnUnavailable", {"block", "direct"}},
@@ -845,7 +863,7 @@ START_TEST(every_key_is_printed)
         "MinimumVersion=1.2\n\n[Test]\nInterval=30s\nConnectTimeout=3s\nHandshakeTimeout=5s\n"
         "RetryMax=30s\nTarget=\n\n[Redirect]\nPorts=80 443\nIntercept=local\nHTTP=request\nNames=prefer\nQUIC=reject\n"
         "ListenPort=15443\nProtectProxies=yes\n\n[Bypass]\nNetworks=\nLocalNetworks=yes\nPorts=\n"
-        "Users=0   # root\n\n[Block]\nNetworks=\nPorts=\nUsers=\n\n"
+        "Users=0   # root\n\n[Block]\nNetworks=\nPorts=\nUsers=\nDomains=\n\n"
         "[Failure]\nOnUnavailable=block\nOnStop=open\nOnError=block\n\n[Limits]\nSessionsPerUser=4096\nLogRate=50\n\n["
         "Log]\nLevel="
         "info\nSessions=yes\n\n"

@@ -30,8 +30,10 @@ static const struct conf *conf(void)
 /* "proxy", or why not. */
 static const char *judge(const struct addr *destination, const struct addr *own, const struct addr *proxy)
 {
+    const struct destination_question question = {.destination = destination, .own = own, .proxy = proxy};
+    struct policy_rule rule;
     enum reason reason;
-    return destination_judge(conf(), destination, own, proxy, &reason) ? "proxy" : reason_slug(reason);
+    return destination_judge(conf(), &question, &rule, &reason) ? "proxy" : reason_slug(reason);
 }
 
 static const char *decide(const char *host, uint16_t port)

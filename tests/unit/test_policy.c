@@ -126,6 +126,35 @@ START_TEST(block_stands_between_bypass_and_local_networks)
 }
 END_TEST
 
+static void decides_name(const char *host, const char *name, enum policy_decision decision, const char *rule_text)
+{
+    struct subject subject = to(host, 443);
+    subject.name = name;
+    decides(&subject, decision, rule_text);
+}
+
+START_TEST(blocked_domains_are_themselves_and_all_under_them)
+{
+    struct subject subject = to("203.0.113.7", 25);
+    read_conf("[Block]\nDomains=Example.COM. sub.example.com other.example xn--bcher-kva.example\n");
+    decides_name("203.0.113.7", "example.com", POLICY_REFUSED, "[Block] Domains=example.com");
+    decides_name("203.0.113.7", "www.example.com", POLICY_REFUSED, "[Block] Domains=example.com");
+    decides_name("2001:db8::1", "a.sub.example.com", POLICY_REFUSED, "[Block] Domains=sub.example.com");
+    decides_name("203.0.113.7", "xn--bcher-kva.example", POLICY_REFUSED, "[Block] Domains=xn--bcher-kva.example");
+    decides_name("203.0.113.7", "notexample.com", POLICY_PROXY, "[Redirect] Ports=443");
+    decides_name("203.0.113.7", "com", POLICY_PROXY, "[Redirect] Ports=443");
+    decides_name("203.0.113.7", "example.com.evil", POLICY_PROXY, "[Redirect] Ports=443");
+    decides_name("203.0.113.7", NULL, POLICY_PROXY, "[Redirect] Ports=443");
+    decides_name("10.0.0.1", "example.com", POLICY_DIRECT, "[Bypass] LocalNetworks=yes");
+    subject.name = "example.com"; /* no relay hears it */
+    decides(&subject, POLICY_UNTOUCHED, "no redirected port");
+    subject = to("203.0.113.7", 443);
+    subject.name = "example.com";
+    subject.protocol = IPPROTO_UDP;
+    decides(&subject, POLICY_REFUSED, "[Redirect] QUIC=reject");
+}
+END_TEST
+
 START_TEST(local_networks_can_be_sent_to_the_proxy)
 {
     struct subject subject = to("10.1.2.3", 443);
@@ -283,6 +312,7 @@ int main(void)
     tcase_add_test(tcase, bypass_goes_past_the_proxy);
     tcase_add_test(tcase, block_refuses_on_every_port_and_protocol);
     tcase_add_test(tcase, block_stands_between_bypass_and_local_networks);
+    tcase_add_test(tcase, blocked_domains_are_themselves_and_all_under_them);
     tcase_add_test(tcase, local_networks_can_be_sent_to_the_proxy);
     tcase_add_test(tcase, the_first_of_several_wins);
     tcase_add_test(tcase, penstocks_user_reaches_no_web_port_but_the_proxies);

@@ -29,6 +29,9 @@ static const char *const addresses[] = {
     "2001:db8:1::1", "2001:db8:2::1",   "2001:db9::1",     "::1",         "ff02::5"};
 static const char *const ports[] = {"22", "25", "53", "80", "443", "8080", "8081", "8443"};
 static const char *const users[] = {"0", "1000", "1001", "65534"};
+static const char *const names[] = {"example.com", "www.example.com", "a.b.example.com", "example.org",
+                                    "com",         "xample.com"};
+static const char *const domains[] = {"example.com", "b.example.com", "org", "ample.com"};
 static const char *const near[] = {"127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4",    "255.255.255.255/32",
                                    "10.0.0.0/8",  "172.16.0.0/12",  "192.168.0.0/16", "168.63.129.16/32",
                                    "::1/128",     "fe80::/10",      "ff00::/8",       "fc00::/7"};
@@ -39,12 +42,13 @@ struct choice {
 };
 
 struct written {
-    struct choice bypass_users, bypass_networks, bypass_ports, block_users, block_networks, block_ports, ports;
+    struct choice bypass_users, bypass_networks, bypass_ports, block_users, block_networks, block_ports, block_domains,
+        ports;
     bool local_networks, quic_passes, protect_proxies;
 };
 
 struct connection {
-    const char *address, *port, *user; /* user NULL: not known */
+    const char *address, *port, *user, *name; /* NULL: not known */
     uint8_t protocol;
     bool own, own_user, local, source_routed, plain_proxy;
 };
@@ -93,6 +97,19 @@ static bool any(const struct choice *list, const char *item)
     return false;
 }
 
+/* "example.com = it and everything under it" */
+static bool any_domain(const struct choice *list, const char *name)
+{
+    char dotted[64], under[64];
+    for (size_t i = 0; name && i < list->n; i++) {
+        snprintf(dotted, sizeof dotted, ".%s", name);
+        snprintf(under, sizeof under, ".%s", list->items[i]);
+        if (strlen(dotted) >= strlen(under) && strcmp(dotted + strlen(dotted) - strlen(under), under) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool is_near(const char *address)
 {
     for (size_t i = 0; i < COUNT_OF(near); i++)
@@ -126,7 +143,7 @@ static enum policy_decision read_again(const struct written *w, const struct con
     if (!redirected)
         return POLICY_UNTOUCHED;
     if (c->protocol == IPPROTO_TCP)
-        return POLICY_PROXY;
+        return any_domain(&w->block_domains, c->name) ? POLICY_REFUSED : POLICY_PROXY;
     return c->protocol == IPPROTO_UDP && w->quic_passes ? POLICY_UNTOUCHED : POLICY_REFUSED;
 }
 
@@ -159,6 +176,7 @@ static struct conf *conf_of(const struct written *w)
     at += put_list(text + at, sizeof text - at, "Users", &w->block_users);
     at += put_list(text + at, sizeof text - at, "Networks", &w->block_networks);
     at += put_list(text + at, sizeof text - at, "Ports", &w->block_ports);
+    at += put_list(text + at, sizeof text - at, "Domains", &w->block_domains);
     stream = fmemopen(text, at, "r");
     ck_assert_int_eq(conf_read(stream, "test", NULL, NULL, &conf), 0);
     fclose(stream);
@@ -173,6 +191,7 @@ static struct subject subject_of(const struct connection *c)
                               .local = c->local,
                               .source_routed = c->source_routed,
                               .plain_proxy = c->plain_proxy,
+                              .name = c->name,
                               .has_uid = c->user};
     if (c->user)
         subject.uid = (uid_t)atoi(c->user);
@@ -188,6 +207,7 @@ static struct written some_configuration(void)
                         .block_users = choose(users, COUNT_OF(users), 2),
                         .block_networks = choose(networks, COUNT_OF(networks), 3),
                         .block_ports = choose(ports, COUNT_OF(ports), 2),
+                        .block_domains = choose(domains, COUNT_OF(domains), 2),
                         .local_networks = rand() % 2,
                         .quic_passes = rand() % 2,
                         .protect_proxies = rand() % 2};
@@ -203,6 +223,7 @@ static struct connection some_connection(void)
     struct connection c = {.address = ONE_OF(addresses),
                            .port = ONE_OF(ports),
                            .user = rand() % 3 ? ONE_OF(users) : NULL,
+                           .name = rand() % 2 ? ONE_OF(names) : NULL,
                            .protocol = ONE_OF(protocols),
                            .own_user = rand() % 8 == 0,
                            .local = rand() % 8 == 0,

@@ -1169,6 +1169,131 @@ START_TEST(where_names_are_ignored_the_address_is_asked_for)
 }
 END_TEST
 
+/* ---- rules about names ---- */
+
+#define RULE_PAGE "penstock: refused by a rule of the configuration ([Block] Domains=example)\n"
+
+static void block_example(void)
+{
+    struct conf *conf = rig.worker->settings->conf;
+    conf->block_domains[conf->n_block_domains++] = strdup("example");
+}
+
+START_TEST(a_blocked_name_is_refused_with_the_rule)
+{
+    struct steps steps = {.answers = {OK}};
+    struct peer peer = start_steps(&steps);
+    block_example();
+    begin_http();
+    run_until(app.ended);
+    ck_assert_int_eq(app.error, 0);
+    ck_assert(strncmp(app.got, "HTTP/1.1 403 Forbidden\r\n", 24) == 0 && strstr(app.got, RULE_PAGE));
+    ck_assert_uint_eq(*peer.accepted, 0);
+    settle();
+    ck_assert_uint_eq(rig.stats.sessions_refused, 1);
+    assert_log("refused by a rule of the configuration ([Block] Domains=example)");
+    end_test(&peer);
+}
+END_TEST
+
+/* The name of a ClientHello: its last extension. */
+static size_t hello_with_name(const char *name, unsigned char buf[static 256])
+{
+    const size_t length = strlen(name), total = sizeof tls_hello + 9 + length;
+    memcpy(buf, tls_hello, sizeof tls_hello);
+    buf[4] = (unsigned char)(total - 5);
+    buf[8] = (unsigned char)(total - 9);
+    buf[sizeof tls_hello - 1] = (unsigned char)(9 + length); /* of all extensions */
+    const unsigned char extension[] = {
+        0, 0, 0, (unsigned char)(5 + length), 0, (unsigned char)(3 + length), 0, 0, (unsigned char)length};
+    memcpy(buf + sizeof tls_hello, extension, sizeof extension);
+    memcpy(buf + sizeof tls_hello + sizeof extension, name, length);
+    return total;
+}
+
+START_TEST(a_blocked_name_of_tls_gets_an_alert)
+{
+    static const unsigned char alert[] = {21, 3, 1, 0, 2, 2, 49}; /* access_denied */
+    struct steps steps = {.answers = {OK}};
+    struct peer peer = start_steps(&steps);
+    unsigned char hello[256];
+    block_example();
+    begin(hello, hello_with_name("WWW.Example", hello));
+    run_until(app.ended);
+    ck_assert_uint_eq(app.n, sizeof alert);
+    ck_assert_mem_eq(app.got, alert, sizeof alert);
+    ck_assert_uint_eq(*peer.accepted, 0);
+    end_test(&peer);
+    assert_log("(www.example) via none");
+}
+END_TEST
+
+/* _i: there is a tunnel to the address; the proxy has refused it; it has not answered yet. Whatever Names= says. */
+START_TEST(a_blocked_name_that_comes_late_goes_nowhere)
+{
+    static const char *const answers[] = {OK, REFUSED("403"), NULL, OK};
+    static const char *const states[] = {"ready", "refused", "dial", "ready"};
+    struct steps steps = {.answers = {answers[_i]}};
+    struct peer peer = start_steps(&steps);
+    block_example();
+    if (_i == 3)
+        rig.worker->settings->conf->names = CONF_NAMES_IGNORE;
+    begin(NULL, 0);
+    run_until(steps.seen->begun == 1 && only_session_is(states[_i]));
+    app_send(HTTP_HELLO, sizeof HTTP_HELLO - 1);
+    run_until(app.ended);
+    ck_assert(strstr(app.got, RULE_PAGE));
+    ck_assert_str_eq(steps.seen->after[0], "");
+    end_test(&peer);
+}
+END_TEST
+
+START_TEST(each_plain_request_is_judged_by_its_own_host)
+{
+    static const char second[] = "GET / HTTP/1.1\r\nHost: WWW.EXAMPLE.:80\r\n\r\n";
+    struct script script = {.answer = HTTP_OK, .drain = true};
+    struct peer peer;
+    take_requests();
+    block_example();
+    peer = start_proxy(&script);
+    set_route(ROUTE_PLAIN, 1, &peer.address, "gw.example");
+    static const char first[] = "GET / HTTP/1.1\r\nHost: www.other\r\n\r\n";
+    begin_to("198.51.100.7", 80, first, sizeof first - 1);
+    run_until(app.n == strlen(HTTP_OK));
+    app_send(second, sizeof second - 1);
+    run_until(app.ended);
+    ck_assert(strncmp(app.got + strlen(HTTP_OK), "HTTP/1.1 403 Forbidden\r\n", 24) == 0);
+    ck_assert(strstr(app.got, RULE_PAGE));
+    app_close();
+    settle();
+    ck_assert_ptr_null(strstr(script.seen->after, "EXAMPLE"));
+    assert_log("1 request, ");
+    peer_stop(&peer);
+}
+END_TEST
+
+/* The proxy would go there in the client's place. */
+START_TEST(a_request_for_a_blocked_address_is_refused)
+{
+    static const char *const hosts[] = {"192.0.2.9", "[2001:db8::9]:80"};
+    static const char *const rules[] = {"[Block] Networks=192.0.2.0/24", "[Block] Networks=2001:db8::/32"};
+    struct steps steps = {.answers = {OK}};
+    struct peer peer = start_steps(&steps);
+    struct conf *conf = rig.worker->settings->conf;
+    char request[100];
+    conf->http = CONF_HTTP_REQUEST;
+    ck_assert(prefix_parse("192.0.2.0/24", &conf->block_networks[0]));
+    ck_assert(prefix_parse("2001:db8::/32", &conf->block_networks[1]));
+    conf->n_block_networks = 2;
+    snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", hosts[_i]);
+    begin_to("198.51.100.7", 80, request, strlen(request));
+    run_until(app.ended);
+    ck_assert_msg(strstr(app.got, "403 Forbidden") && strstr(app.got, rules[_i]), "%s", app.got);
+    ck_assert_uint_eq(*peer.accepted, 0);
+    end_test(&peer);
+}
+END_TEST
+
 /* ---- what the gate is told of answers ---- */
 
 static struct answers told;
@@ -2083,6 +2208,16 @@ static TCase *who_case(void)
     return tcase;
 }
 
+static void add_tests_of_names(TCase *tcase)
+{
+    tcase_add_loop_test(tcase, where_names_are_ignored_the_address_is_asked_for, 0, 3);
+    tcase_add_test(tcase, a_blocked_name_is_refused_with_the_rule);
+    tcase_add_test(tcase, a_blocked_name_of_tls_gets_an_alert);
+    tcase_add_loop_test(tcase, a_blocked_name_that_comes_late_goes_nowhere, 0, 4);
+    tcase_add_test(tcase, each_plain_request_is_judged_by_its_own_host);
+    tcase_add_loop_test(tcase, a_request_for_a_blocked_address_is_refused, 0, 2);
+}
+
 static Suite *session_suite(void)
 {
     Suite *suite = suite_create("session");
@@ -2116,7 +2251,7 @@ static Suite *session_suite(void)
     tcase_add_loop_test(tcase, a_tunnel_that_waits_for_a_name_is_cut_and_drained_as_any_other, 0, 2);
     tcase_add_loop_test(tcase, where_names_are_required_an_address_is_not_asked_for, 0, 4);
     tcase_add_test(tcase, where_names_are_required_a_late_one_and_no_address_is_asked_for);
-    tcase_add_loop_test(tcase, where_names_are_ignored_the_address_is_asked_for, 0, 3);
+    add_tests_of_names(tcase);
     tcase_add_test(tcase, the_last_answer_of_each_session_is_told_soon);
     tcase_add_loop_test(tcase, refused_at_the_door, 0, 4);
     tcase_add_loop_test(tcase, a_direct_connection_to_the_relay_port_is_refused, 0, 2);

@@ -24,6 +24,7 @@
 #define CONF_UNKNOWN_USERS_MAX (2 * CONF_USERS_MAX) /* of all lists together */
 #define CONF_USER_NAME_SIZE    256
 #define CONF_NETWORKS_MAX      1024
+#define CONF_DOMAINS_MAX       1024
 #define CONF_CA_PATHS_MAX      16
 #define CONF_RELAYS_MAX        64
 #define CONF_HOST_NAME_SIZE    65
@@ -108,6 +109,8 @@ struct conf {
     size_t n_block_ports;
     struct conf_user block_users[CONF_USERS_MAX];
     size_t n_block_users;
+    char *block_domains[CONF_DOMAINS_MAX]; /* as hostname_parse() gives them */
+    size_t n_block_domains;
 
     /* [Failure] */
     enum conf_unavailable on_unavailable;

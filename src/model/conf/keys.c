@@ -11,6 +11,7 @@
 
 #include "model/conf/header.h"
 #include "model/conf/value.h"
+#include "model/hostname.h"
 
 #define SECOND 1000u
 #define MINUTE (60 * SECOND)
@@ -89,7 +90,7 @@ static const struct conf_key keys[] = {
     KEY("Block", "Ports", PORTS, LIST(block_ports, CONF_PORTS_MAX)),
     KEY("Block", "Users", USERS, LIST(block_users, CONF_USERS_MAX)),
     KEY("Block", "Units", REFUSED, .high = 0),
-    KEY("Block", "Domains", REFUSED, .high = 0),
+    KEY("Block", "Domains", DOMAINS, LIST(block_domains, CONF_DOMAINS_MAX)),
     KEY("Failure", "OnUnavailable", WORD, FIELD(on_unavailable), .words = unavailable, .expected = "block or direct",
         .initial = "block"),
     KEY("Failure", "OnStop", WORD, FIELD(on_stop), .words = stop, .expected = "open or block", .initial = "open"),
@@ -274,6 +275,15 @@ static bool add_host(const struct conf_key *key, struct conf *conf, const char *
     return add_string(key, conf, word, length, why);
 }
 
+static bool add_domain(const struct conf_key *key, struct conf *conf, const char *word, char why[static CONF_WHY_MAX])
+{
+    char name[HOSTNAME_SIZE];
+    const char *problem_text = conf_value_domain_problem(word, name);
+    if (problem_text)
+        return problem(why, word, "%s", problem_text);
+    return add_string(key, conf, name, strlen(name), why);
+}
+
 static bool add_header(const struct conf_key *key, struct conf *conf, const char *value, char why[static CONF_WHY_MAX])
 {
     const char *text = header_problem(value);
@@ -370,7 +380,7 @@ static void wipe(char *text)
 
 bool conf_key_is_list(const struct conf_key *key)
 {
-    return key->kind >= CONF_KIND_HOSTS && key->kind <= CONF_KIND_USERS;
+    return key->kind >= CONF_KIND_HOSTS && key->kind <= CONF_KIND_DOMAINS;
 }
 
 size_t conf_key_entries(const struct conf_key *key, const struct conf *conf)
@@ -389,7 +399,7 @@ void conf_key_clear(const struct conf_key *key, struct conf *conf)
     for (size_t i = 0; i < *count; i++) {
         if (key->kind == CONF_KIND_HEADERS)
             wipe(strings[i]);
-        else if (key->kind == CONF_KIND_HOSTS || key->kind == CONF_KIND_TRUST)
+        else if (key->kind == CONF_KIND_HOSTS || key->kind == CONF_KIND_TRUST || key->kind == CONF_KIND_DOMAINS)
             free(strings[i]);
         else if (key->kind == CONF_KIND_USERS)
             free(users[i].name);
@@ -447,6 +457,8 @@ bool conf_key_set(const struct conf_key *key, struct conf *conf, const char *val
         return set_list(key, conf, value, fresh, add_network, why);
     case CONF_KIND_USERS:
         return set_list(key, conf, value, fresh, add_user, why);
+    case CONF_KIND_DOMAINS:
+        return set_list(key, conf, value, fresh, add_domain, why);
     case CONF_KIND_INTERCEPT:
         if (strcmp(value, "local") == 0)
             return true;

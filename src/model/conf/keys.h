@@ -23,6 +23,7 @@ enum conf_kind {
     CONF_KIND_PORTS,
     CONF_KIND_NETWORKS,
     CONF_KIND_USERS,
+    CONF_KIND_DOMAINS,
     /* keys without a field */
     CONF_KIND_INTERCEPT, /* only "local" is built */
     CONF_KIND_REFUSED,   /* documented, not built */

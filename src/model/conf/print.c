@@ -56,7 +56,7 @@ static void print_list(const struct conf_key *key, const struct conf *conf, FILE
             fputc(' ', stream);
         if (key->kind == CONF_KIND_HOSTS)
             print_host(((char *const *)list)[i], stream);
-        else if (key->kind == CONF_KIND_TRUST)
+        else if (key->kind == CONF_KIND_TRUST || key->kind == CONF_KIND_DOMAINS)
             fputs(((char *const *)list)[i], stream);
         else if (key->kind == CONF_KIND_PORTS)
             fprintf(stream, "%u", ((const uint16_t *)list)[i]);
@@ -122,6 +122,7 @@ static void print_value(const struct conf_key *key, const struct conf *conf, boo
     case CONF_KIND_TRUST:
     case CONF_KIND_PORTS:
     case CONF_KIND_NETWORKS:
+    case CONF_KIND_DOMAINS:
         print_list(key, conf, stream);
         break;
     case CONF_KIND_INTERCEPT:

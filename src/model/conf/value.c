@@ -214,6 +214,19 @@ bool conf_value_target(const char *text, const char **ret_host, size_t *ret_leng
     return true;
 }
 
+const char *conf_value_domain_problem(const char *text, char ret_name[static HOSTNAME_SIZE])
+{
+    struct prefix prefix;
+    if (prefix_parse(text, &prefix))
+        return "expected a domain; addresses and networks belong to Networks=";
+    if (text[0] == '*' || text[0] == '.')
+        return "expected a domain without a star or a dot before it; it stands for all that is under it, too";
+    for (const char *c = text; *c != '\0'; c++)
+        if (*c & 0x80)
+            return "an internationalized domain must be written as its A-labels, xn--...; idn2(1) gives them";
+    return hostname_parse(text, strlen(text), ret_name) ? NULL : "expected a domain, such as example.com";
+}
+
 /* ---- users, names alike ---- */
 
 static uid_t local_uid(const char *name)

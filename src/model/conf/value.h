@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "model/hostname.h"
+
 /* yes, no and what systemd takes besides: true false on off 1 0, in any case. */
 bool conf_value_bool(const char *text, bool *ret_value);
 
@@ -30,6 +32,9 @@ bool conf_value_https_url(const char *text, const char **ret_host, size_t *ret_l
 
 /* HOST:PORT, IPv6 in brackets; the same. */
 bool conf_value_target(const char *text, const char **ret_host, size_t *ret_length, uint16_t *ret_port);
+
+/* A name that stands for itself and all under it, as hostname_parse() gives it; NULL, or what is wrong with it. */
+const char *conf_value_domain_problem(const char *text, char ret_name[static HOSTNAME_SIZE]);
 
 /* A number, or what can be the name of a user. Its uid is taken from /etc/passwd alone and is CONF_UID_UNKNOWN when it
  * is not there: to ask further (NSS) can take long and reads the network. */

@@ -14,7 +14,8 @@ static unsigned char alert_of(enum reason reason, int http_status)
 {
     if (reason == REASON_NAME_REQUIRED)
         return ALERT_NO_EXTENSION;
-    return http_status == 403 || http_status == 407 ? ALERT_ACCESS_DENIED : ALERT_INTERNAL_ERROR;
+    return reason == REASON_RULE || http_status == 403 || http_status == 407 ? ALERT_ACCESS_DENIED
+                                                                             : ALERT_INTERNAL_ERROR;
 }
 
 static size_t write_alert(enum reason reason, int http_status, char *buf)
@@ -34,7 +35,7 @@ static const char *status_line(enum reason reason, int http_status)
 {
     if (reason == REASON_NAME_REQUIRED)
         return "400 Bad Request";
-    if (http_status == 403)
+    if (reason == REASON_RULE || http_status == 403)
         return "403 Forbidden";
     if (reason == REASON_BAD_REQUEST)
         return http_status == 431   ? "431 Request Header Fields Too Large"

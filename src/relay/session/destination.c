@@ -6,14 +6,16 @@
 #include <assert.h>
 
 #include "model/answers.h"
-#include "model/policy.h"
 
-bool destination_judge(const struct conf *conf, const struct addr *destination, const struct addr *own,
-                       const struct addr *proxy, enum reason *ret_reason)
+bool destination_judge(const struct conf *conf, const struct destination_question *question,
+                       struct policy_rule *ret_rule, enum reason *ret_reason)
 {
-    struct subject subject = {.destination = *destination, .acceptor = *own, .proxy = *proxy, .protocol = IPPROTO_TCP};
-    struct policy_rule rule;
-    switch (policy_decide(conf, &subject, &rule)) {
+    struct subject subject = {.destination = *question->destination,
+                              .name = question->name,
+                              .acceptor = *question->own,
+                              .proxy = *question->proxy,
+                              .protocol = IPPROTO_TCP};
+    switch (policy_decide(conf, &subject, ret_rule)) {
     case POLICY_PROXY:
         return true;
     case POLICY_DIRECT: /* the kernel redirected it all the same, by older rules: the proxy is the way that is there */
@@ -25,9 +27,9 @@ bool destination_judge(const struct conf *conf, const struct addr *destination, 
         *ret_reason = REASON_PORT;
         return false;
     case POLICY_REFUSED:
-        *ret_reason = rule.row == POLICY_ROW_NOT_REDIRECTED ? REASON_NOT_REDIRECTED
-                      : rule.row == POLICY_ROW_LOOP         ? REASON_LOOP
-                                                            : REASON_RULE;
+        *ret_reason = ret_rule->row == POLICY_ROW_NOT_REDIRECTED ? REASON_NOT_REDIRECTED
+                      : ret_rule->row == POLICY_ROW_LOOP         ? REASON_LOOP
+                                                                 : REASON_RULE;
         return false;
     }
     assert(!"a decision of the policy");

@@ -5,13 +5,20 @@
 
 #include "model/addr.h"
 #include "model/conf/conf.h"
+#include "model/policy.h"
 #include "model/reason.h"
 #include "model/target.h"
 
-/* May it go to the proxy? destination: the original one, family 0 when the kernel knows none. own: the address that
- * accepted the connection. proxy: of the current route, family 0 when there is none. False: ret_reason says why not. */
-bool destination_judge(const struct conf *conf, const struct addr *destination, const struct addr *own,
-                       const struct addr *proxy, enum reason *ret_reason);
+struct destination_question {
+    const struct addr *destination; /* the original one, family 0 when the kernel knows none */
+    const struct addr *own;         /* that accepted the connection */
+    const struct addr *proxy;       /* of the current route, family 0 when there is none */
+    const char *name;               /* that the client said; NULL: none */
+};
+
+/* May it go to the proxy? False: ret_reason says why not. ret_rule decided in either case. */
+bool destination_judge(const struct conf *conf, const struct destination_question *question,
+                       struct policy_rule *ret_rule, enum reason *ret_reason);
 
 /* What has happened to a session so far. */
 struct destination_facts {

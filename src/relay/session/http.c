@@ -29,6 +29,18 @@ uint64_t session_down(const struct session *session)
 
 /* ---- a link ---- */
 
+void session_request_host(const struct session *session, char ret_name[static HOSTNAME_SIZE], struct addr *ret_addr)
+{
+    char text[ADDR_TEXT_MAX];
+    struct span host = session->requests->head.host;
+    ret_name[0] = '\0';
+    if (hostname_parse(host.text, host.length, ret_name) || host.length >= sizeof text)
+        return;
+    memcpy(text, host.text, host.length);
+    text[host.length] = '\0';
+    (void)addr_parse(text, addr_port(&session->destination), ret_addr);
+}
+
 bool session_request_has_name(const struct session *session)
 {
     char name[HOSTNAME_SIZE];

@@ -68,6 +68,47 @@ void session_way_failed(struct session *session, const struct link_failure *fail
         session_close_refused(session, failure);
 }
 
+/* ---- the policy ---- */
+
+static bool session_close_by_rule(struct session *session, enum reason reason)
+{
+    char text[POLICY_RULE_TEXT_MAX];
+    const struct conf *conf = session->settings->conf;
+    session_close(session, reason, reason == REASON_RULE ? policy_rule_text(conf, &session->rule, text) : NULL);
+    return false;
+}
+
+/* A request is judged by the host that it names itself: by that the proxy is asked for it, also where it is an address.
+ */
+bool session_judge(struct session *session)
+{
+    const struct conf *conf = session->settings->conf;
+    struct addr host = session->destination;
+    struct destination_question question = {.destination = &session->destination,
+                                            .own = &session->own,
+                                            .proxy = &session->worker->route.address,
+                                            .name = session->name};
+    char name[HOSTNAME_SIZE];
+    enum reason reason;
+    if (session->requests) {
+        session_request_host(session, name, &host);
+        question.name = name[0] ? name : NULL;
+    }
+    if (!destination_judge(conf, &question, &session->rule, &reason))
+        return session_close_by_rule(session, reason);
+    question.destination = &host;
+    if (!addr_equal_host(&host, &session->destination) && !destination_judge(conf, &question, &session->rule, &reason))
+        return session_close_by_rule(session, reason);
+    return true;
+}
+
+/* A name that comes late may still be one that is refused. */
+static bool session_awaits_late_name(const struct session *session)
+{
+    const struct conf *conf = session->settings->conf;
+    return conf->names == CONF_NAMES_PREFER || conf->n_block_domains > 0;
+}
+
 /* ---- by name, by address ---- */
 
 static enum conf_names session_names(const struct session *session)
@@ -160,7 +201,7 @@ static void session_tunnel_up(struct session *session)
     }
     session_enter(session, SESSION_READY);
     session->ready_at = ev_now(session->worker->loop);
-    if (session_names(session) != CONF_NAMES_PREFER || stream_pending(session->proxy)) {
+    if (!session_awaits_late_name(session) || stream_pending(session->proxy)) {
         session_hear_no_more(session);
         return;
     }
@@ -172,6 +213,8 @@ void session_reconsider(struct session *session)
 {
     bool otherwise =
         target_is_name(destination_choose(session_names(session), &session->facts)) && !target_is_name(session->target);
+    if (!session_judge(session))
+        return;
     switch (session->state) {
     case SESSION_DIAL: /* before CONNECT, session_link_cb() will see it */
         if (otherwise && session->tunnel)
@@ -284,6 +327,8 @@ void session_dial(struct session *session)
     session_drop_way(session);
     settings_unref(session->settings);
     session->settings = settings_ref(worker->settings);
+    if (!session_judge(session))
+        return;
     session->mode = route->mode;
     session->cause = CAUSE_NONE;
     session->generation = route->generation;
@@ -291,10 +336,7 @@ void session_dial(struct session *session)
         requests_drop_link(session->requests);
     session->way = worker->way;
     session->proxy_address = route->address;
-    enum reason reason;
-    if (!destination_judge(session->settings->conf, &session->destination, &session->own, &route->address, &reason))
-        session_close(session, reason, NULL);
-    else if (!session_has_target(session))
+    if (!session_has_target(session))
         session_close(session, REASON_NAME_REQUIRED, NULL);
     else if (route->mode == ROUTE_SECURE && !session->settings->tls)
         session_close(session, REASON_TLS_FAILED, session->settings->tls_error.text);

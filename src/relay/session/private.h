@@ -33,7 +33,7 @@ enum session_state {
 struct session {
     struct worker *worker;
     TAILQ_ENTRY(session) among; /* the worker's sessions */
-    struct settings *settings;  /* of the last dial; NULL: none yet */
+    struct settings *settings;  /* in force at its begin, then at the last dial; NULL: none were */
     struct stream *client;      /* the proxy's is in link, then in tunnel, then here, later both are in pump */
     struct stream *proxy;       /* of SESSION_READY; NULL: none */
     struct link *link;          /* NULL: none, or in the tunnel */
@@ -57,9 +57,10 @@ struct session {
     struct identity identity;       /* what is told to the proxy, of those three */
     ev_tstamp named_until;          /* 0: SESSION_UNNAMED was not entered; all of them have one limit */
     struct addr client_address, destination, own, proxy_address;
-    char *name;        /* NULL: none */
-    char *held_detail; /* why the last dial failed; NULL: none */
-    char *name_detail; /* why the proxy could not reach the name; NULL: none */
+    struct policy_rule rule; /* that decided last, of the settings' configuration */
+    char *name;              /* NULL: none */
+    char *held_detail;       /* why the last dial failed; NULL: none */
+    char *name_detail;       /* why the proxy could not reach the name; NULL: none */
     struct first_bytes head;
     int http_status, name_status; /* of the last CONNECT, of the one for a name that could not be reached; 0: none */
     struct pump pump;
@@ -96,6 +97,9 @@ void session_ask(struct session *session, struct link *link, bool idled);
 /* The same over a link that is there already. False: there is none. */
 bool session_ask_over_kept(struct session *session);
 bool session_request_has_name(const struct session *session);
+/* The host that the request at hand names: its name, or else its address with the port of the connection; neither:
+ * *ret_name is empty and ret_addr untouched. */
+void session_request_host(const struct session *session, char ret_name[static HOSTNAME_SIZE], struct addr *ret_addr);
 void session_check_requests(struct session *session); /* the timer of SESSION_REQUESTS */
 /* Closes the client's side as the requests have ended. */
 void session_close_requests(struct session *session, enum reason reason, const char *detail);
@@ -114,6 +118,8 @@ bool session_await_names(struct session *session);
 struct warm_key session_warm_key(const struct session *session);
 
 /* ---- opening.c ---- */
+/* May it go to the proxy, by what is known of it and the settings? False: it has ended. */
+bool session_judge(struct session *session);
 /* The client has been heard while a way was being opened, or after that. The session may have ended when it returns. */
 void session_reconsider(struct session *session);
 /* There is no way through the proxy. */

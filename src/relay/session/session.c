@@ -64,7 +64,8 @@ void session_enter(struct session *session, enum session_state state)
 static void session_write_log(const struct session *session, enum reason reason, const char *detail)
 {
     struct worker *worker = session->worker;
-    char uid[16] = "";
+    char uid[16] = "", rule[POLICY_RULE_TEXT_MAX];
+    const struct conf *conf = session->settings ? session->settings->conf : NULL;
     if (session->uid != SHARES_UNKNOWN)
         snprintf(uid, sizeof uid, "%u", (unsigned)session->uid);
     if ((worker->settings && !worker->settings->conf->log_sessions) || !worker_may_log(worker))
@@ -75,6 +76,7 @@ static void session_write_log(const struct session *session, enum reason reason,
                                             .destination = &session->destination,
                                             .proxy = &session->proxy_address,
                                             .name = session->name,
+                                            .rule = conf ? policy_rule_text(conf, &session->rule, rule) : NULL,
                                             .ech = session->ech,
                                             .target = session->target,
                                             .mode = session->mode,
@@ -318,12 +320,9 @@ void session_begin(struct worker *worker, int fd, const struct addr *client, con
         return;
     }
     worker_add(worker, session);
-    enum reason reason;
-    if (worker->settings &&
-        !destination_judge(worker->settings->conf, destination, own, &worker->route.address, &reason)) {
-        session_close(session, reason, NULL);
+    session->settings = worker->settings ? settings_ref(worker->settings) : NULL;
+    if (session->settings && !session_judge(session))
         return;
-    }
     if (worker->route.mode == ROUTE_CLOSED || !worker->settings) {
         session_close(session, REASON_BLOCKED, worker->route.status);
         return;

@@ -84,6 +84,7 @@ void session_log_write(const struct session_log *record)
                                        {"PENSTOCK_UNIT", record->unit},
                                        {"PENSTOCK_DESTINATION", destination},
                                        {"PENSTOCK_NAME", record->name},
+                                       {"PENSTOCK_RULE", record->rule},
                                        {"PENSTOCK_TARGET", target_slug(record->target)},
                                        {"PENSTOCK_ECH", record->ech ? "yes" : NULL},
                                        {"PENSTOCK_ROUTE", route ? route : "none"},

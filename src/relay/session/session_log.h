@@ -16,6 +16,7 @@ struct session_log {
     const struct addr *client, *destination, *proxy;
     const char *uid, *unit; /* of who made the connection; NULL: not known */
     const char *name;       /* NULL: none */
+    const char *rule;       /* that decided; NULL: none was asked */
     bool ech;               /* the name is one that many share */
     enum target target;
     enum route_mode mode;
