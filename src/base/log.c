@@ -16,7 +16,7 @@
 #include <systemd/sd-journal.h>
 
 #define LINE_MAX_BYTES 2048
-#define FIELDS_MAX     16
+#define FIELDS_MAX     24
 #define IDENTIFIER     "penstockd"
 
 static struct {

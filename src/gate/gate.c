@@ -37,6 +37,7 @@
 #include "gate/rules/keeper.h"
 #include "gate/rules/table.h"
 #include "gate/rules/trial.h"
+#include "model/message_id.h"
 
 #define OWN_PROGRAM     "/proc/self/exe" /* runs as a child, too: users_main() */
 #define READY_ANYWAY_MS 10000            /* well below the unit's TimeoutStartSec= */
@@ -398,10 +399,12 @@ static int start(struct gate *gate, const struct event_sink *sink, struct conf *
 /* Blocking: rules first. OnStop=open: the redirect stays until nobody listens behind it. */
 static void stop(struct gate *gate)
 {
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_STOPPING}, {NULL, NULL}};
     bool block = gate->keep_closed || gate->reload.conf->on_stop == CONF_STOP_BLOCK;
-    log_notice("stopping; web traffic will be %s", gate->keep_closed ? "blocked until the next start"
-                                                   : block           ? "blocked (OnStop=block)"
-                                                                     : "open (OnStop=open)");
+    log_event(LOG_LEVEL_NOTICE, fields, "stopping; web traffic will be %s",
+              gate->keep_closed ? "blocked until the next start"
+              : block           ? "blocked (OnStop=block)"
+                                : "open (OnStop=open)");
     const struct status_end end = {.at = time(NULL), .why = "stopped", .web_traffic = block ? "refused" : "open"};
     notify_stopping();
     state_file_end(&gate->state_file, &gate->status, &end);

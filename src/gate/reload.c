@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "model/conflicts.h"
+#include "model/message_id.h"
 
 #define TAKING_SECONDS 12. /* then it is over without waiting for the relays any longer; a prober has 10 */
 
@@ -36,9 +37,10 @@ static void error_cb(const char *text, void *data)
 /* why NULL: that was told already. */
 static void refuse(struct reload *reload, const char *why)
 {
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_NOT_RELOADED}, {NULL, NULL}};
     if (why)
         error_cb(why, &reload->told);
-    log_error("configuration is not reloaded, the old one stays in force");
+    log_event(LOG_LEVEL_ERROR, fields, "configuration is not reloaded, the old one stays in force");
     reload->refused = true;
     end(reload);
 }
@@ -89,6 +91,7 @@ static void find_conflicts(struct reload *reload)
 /* Everywhere. Takes conf over. */
 static void put_in_force(struct reload *reload, struct conf *conf)
 {
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_RELOADED}, {NULL, NULL}};
     int r = children_configure(reload->children, conf);
     if (r < 0) {
         conf_free(conf);
@@ -97,7 +100,7 @@ static void put_in_force(struct reload *reload, struct conf *conf)
     }
     take_conf(reload, conf);
     find_conflicts(reload);
-    log_notice("configuration is reloaded");
+    log_event(LOG_LEVEL_NOTICE, fields, "configuration is reloaded");
     reload->state = RELOAD_TAKING;
     arm(reload, TAKING_SECONDS);
 }

@@ -379,7 +379,7 @@ def test_the_log_line_of_a_session_says_it_all(lab, daemon):
     one = daemon()
     assert lab.curl("https://www4.example/")[:2] == (0, 200)
     line = one.wait_log(f"-> {labs.WWW4}:443")
-    assert re.search(rf"session {labs.HOST4}:\d+ of uid 0( \(\S+\))? -> {labs.WWW4}:443 \(www4\.example\) via secure \S+:8081: "
+    assert re.search(rf"session \d+, {labs.HOST4}:\d+ of uid 0( \(\S+\))? -> {labs.WWW4}:443 \(www4\.example\) via secure \S+:8081: "
                      r"\d+ up, \d+ down, \d+\.\d+ s, finished", line), line
 
 
@@ -390,7 +390,7 @@ def test_the_log_line_of_a_session_says_who_made_it(lab, daemon):
                        preexec_fn=enter)
         assert done.returncode == 0, done.stderr
         line = one.wait_log(f"-> {labs.WWW4}:443")
-    assert re.search(rf"session {labs.HOST4}:\d+ of uid 65534 \(backup\.service\) -> ", line), line
+    assert re.search(rf"session \d+, {labs.HOST4}:\d+ of uid 65534 \(backup\.service\) -> ", line), line
 
 
 def test_headers_of_the_configuration_are_sent(lab, daemon, proxy):
@@ -506,10 +506,10 @@ def test_many_short_sessions_are_few_lines(lab, daemon):
 
     def told():
         log = one.log()
-        return log.count("session 192.0.2.100") + sum(int(n) for n in re.findall(r"(\d+) more sessions ended", log))
+        return log.count(", 192.0.2.100:") + sum(int(n) for n in re.findall(r"(\d+) more sessions ended", log))
 
     labs.wait_for(lambda: told() == 100, what="every session in a count")
-    assert one.log().count("session 192.0.2.100") <= 5 * (time.monotonic() - begin + 1)
+    assert one.log().count(", 192.0.2.100:") <= 5 * (time.monotonic() - begin + 1)
     lab.fault("reject")
     one.ask("test")
     one.wait_log("-> Blocked - Secure channel port not available")

@@ -5,18 +5,38 @@
 #include "gate/decide/servers.h"
 
 #include <check.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "model/message_id.h"
 
 static struct servers servers;
 static struct conf *conf;
 static struct test_report report;
 static struct verdict verdict;
-static int logged, saved_stderr;
+static char logged[4096], last_fields[2048];
+
+void __wrap_log_event(enum log_level level, const struct log_field *fields, const char *format, ...);
+
+/* Lines with their level in front, and the fields of the last one. */
+void __wrap_log_event(enum log_level level, const struct log_field *fields, const char *format, ...)
+{
+    size_t at = strlen(logged);
+    va_list args;
+    at += (size_t)snprintf(logged + at, sizeof logged - at, "<%d>", level);
+    va_start(args, format);
+    at += (size_t)vsnprintf(logged + at, sizeof logged - at, format, args);
+    va_end(args);
+    snprintf(logged + at, sizeof logged - at, "\n");
+    last_fields[0] = '\0';
+    for (; fields->name; fields++)
+        if (fields->value)
+            snprintf(last_fields + strlen(last_fields), sizeof last_fields - strlen(last_fields), "%s=%s\n",
+                     fields->name, fields->value);
+}
 
 static void read_conf(const char *names, const char *more)
 {
@@ -38,13 +58,7 @@ static void read_conf(const char *names, const char *more)
 
 static void set_up(void)
 {
-    FILE *file = tmpfile();
-    saved_stderr = dup(STDERR_FILENO);
-    logged = dup(fileno(file));
-    fclose(file);
-    dup2(logged, STDERR_FILENO);
-    setenv("SYSTEMD_EXEC_PID", "1", 1); /* lines begin with their level */
-    log_init("gate", LOG_LEVEL_DEBUG);
+    logged[0] = last_fields[0] = '\0';
     memset(&servers, 0, sizeof servers);
     verdict = (struct verdict){.kind = VERDICT_SECURE};
     read_conf("gw1.example gw2.example", "");
@@ -52,9 +66,6 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    dup2(saved_stderr, STDERR_FILENO);
-    close(saved_stderr);
-    close(logged);
     conf_free(conf);
     conf = NULL;
 }
@@ -62,12 +73,9 @@ static void tear_down(void)
 /* Since the last time; static. */
 static const char *log_text(void)
 {
-    static char text[4096];
-    ssize_t n = pread(logged, text, sizeof text - 1, 0);
-    ck_assert_int_ge(n, 0);
-    text[n] = '\0';
-    ck_assert_int_eq(ftruncate(logged, 0), 0);
-    lseek(logged, 0, SEEK_SET);
+    static char text[sizeof logged];
+    memcpy(text, logged, sizeof text);
+    logged[0] = '\0';
     return text;
 }
 
@@ -110,8 +118,11 @@ START_TEST(a_mistrusted_server_is_a_warning_also_while_another_works)
     ck_assert_int_eq(servers.list[1].state, SERVER_TRUSTED);
     ck_assert_int_gt(servers.list[0].tested_at, 0);
     ck_assert_str_eq(log_text(),
-                     "<4>gate: server gw1.example at 192.0.2.1:8081: untested -> mistrusted: of certificate-name\n"
-                     "<5>gate: server gw2.example at 192.0.2.1:8081: untested -> trusted\n");
+                     "<4>server gw1.example at 192.0.2.1:8081: untested -> mistrusted: of certificate-name\n"
+                     "<5>server gw2.example at 192.0.2.1:8081: untested -> trusted\n");
+    ck_assert_str_eq(last_fields, "MESSAGE_ID=" MESSAGE_ID_SERVER "\nPENSTOCK_STATUS=Connected (Secure Channel)\n"
+                                  "PENSTOCK_REASON=\nPENSTOCK_SERVER=gw2.example\nPENSTOCK_SERVER_STATE=trusted\n"
+                                  "PENSTOCK_ADDRESS=192.0.2.1:8081\n");
     servers_warnings(&servers, &verdict, &warnings);
     ck_assert_uint_eq(warnings.n, 1);
     ck_assert_str_eq(warnings.lines[0], "gw1.example is mistrusted: of certificate-name");
@@ -131,7 +142,8 @@ START_TEST(the_same_again_is_no_news_and_another_cause_is)
     ck_assert_str_eq(log_text(), "");
     set(0, STAGE_SECURE_TCP, TEST_FAILED, CAUSE_TCP_TIMEOUT);
     take(true);
-    ck_assert_str_eq(log_text(), "<5>gate: server gw1.example at 192.0.2.1:8081: still unreachable: of tcp-timeout\n");
+    ck_assert_str_eq(log_text(), "<5>server gw1.example at 192.0.2.1:8081: still unreachable: of tcp-timeout\n");
+    ck_assert_ptr_nonnull(strstr(last_fields, "PENSTOCK_CAUSE=tcp-timeout\n"));
 }
 END_TEST
 
@@ -185,7 +197,7 @@ START_TEST(a_name_without_an_address_is_unresolved)
     set(0, STAGE_SECURE_TCP, TEST_FAILED, CAUSE_NAME_NOT_FOUND);
     take(true);
     ck_assert_int_eq(servers.list[0].state, SERVER_UNRESOLVED);
-    ck_assert_str_eq(log_text(), "<5>gate: server gw1.example: untested -> unresolved: of name-not-found\n");
+    ck_assert_str_eq(log_text(), "<5>server gw1.example: untested -> unresolved: of name-not-found\n");
 }
 END_TEST
 
@@ -195,7 +207,7 @@ START_TEST(a_fault_of_this_host_is_no_mistrust)
     set(0, STAGE_MUTUAL_AUTH, TEST_FAILED, CAUSE_FILE_PERMISSION);
     take(true);
     ck_assert_int_eq(servers.list[0].state, SERVER_UNTESTED);
-    ck_assert_str_eq(log_text(), "<6>gate: server gw1.example at 192.0.2.1:8081: still untested: of file-permission\n");
+    ck_assert_str_eq(log_text(), "<6>server gw1.example at 192.0.2.1:8081: still untested: of file-permission\n");
 }
 END_TEST
 

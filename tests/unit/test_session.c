@@ -336,7 +336,7 @@ START_TEST(a_session_goes_through_by_name_and_is_logged)
     ck_assert_str_eq(script.seen->after, HTTP_HELLO);
     ck_assert_int_eq(script.seen->end, 0);
     snprintf(expected, sizeof expected,
-             "session 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, 23 down, ",
+             "session 1, 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, 23 down, ",
              addr_text(&peer.address, proxy), sizeof HTTP_HELLO - 1);
     assert_log(expected);
     assert_log(" s, finished\n");
@@ -360,7 +360,7 @@ START_TEST(lines_over_the_rate_are_counted_and_said_in_one)
     ck_assert(worker_may_log(rig.worker));
     app_reset();
     run_until(rig.worker->n == 0);
-    ck_assert_ptr_null(strstr(log_text(), "session 10.0.0.1"));
+    ck_assert_ptr_null(strstr(log_text(), ", 10.0.0.1"));
     ck_assert(!worker_may_log(rig.worker));
     run_until(strstr(log_text(), "more sessions ended"));
     assert_log("2 more sessions ended, without a line each");
@@ -461,7 +461,7 @@ START_TEST(plain_http_goes_request_by_request)
     ck_assert_int_eq(app.error, 0);
     settle();
     snprintf(expected, sizeof expected,
-             "session 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, %zu down, 1 request, ",
+             "session 1, 10.0.0.1:4242 -> 198.51.100.7:443 (www.example) via plain %s: %zu up, %zu down, 1 request, ",
              addr_text(&peer.address, proxy), sizeof HTTP_SENT - 1, strlen(HTTP_OK));
     assert_log(expected);
     assert_log(" s, finished\n");

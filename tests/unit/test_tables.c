@@ -169,6 +169,37 @@ START_TEST(a_manual_lists_the_whole_table)
 }
 END_TEST
 
+/* ---- the journal ---- */
+
+/* Each word that command prints is in page. */
+static void check_words(const char *command, const char *page, unsigned at_least)
+{
+    FILE *words = popen(command, "r");
+    char word[128];
+    unsigned n = 0;
+    ck_assert_ptr_nonnull(words);
+    for (; fgets(word, sizeof word, words); n++) {
+        word[strcspn(word, "\n")] = '\0';
+        check_named(page, word);
+    }
+    ck_assert_int_eq(pclose(words), 0);
+    ck_assert_uint_ge(n, at_least);
+}
+
+START_TEST(every_message_id_has_an_entry_in_the_catalog)
+{
+    check_words("sed -n 's/.*\"\\([0-9a-f]\\{32\\}\\)\"$/\\1/p' " TOP_DIR "/src/model/message_id.h",
+                "systemd/penstock.catalog", 15);
+}
+END_TEST
+
+START_TEST(every_field_of_the_journal_is_documented)
+{
+    check_words("cd " TOP_DIR "/src && grep -rhoE '[{]\"PENSTOCK_[A-Z_]+\",' . | tr -d '{\",' | sort -u",
+                "man/penstockd.8", 15);
+}
+END_TEST
+
 /* ---- verdicts, stages, reasons, targets ---- */
 
 START_TEST(a_target_has_a_slug_and_a_text_of_its_own)
@@ -289,6 +320,8 @@ int main(void)
     suite_add_tcase(suite, causes);
     tcase_add_loop_test(others, a_verdict_has_a_slug_of_its_own, 0, VERDICT_COUNT);
     tcase_add_loop_test(others, a_target_has_a_slug_and_a_text_of_its_own, TARGET_NONE + 1, TARGET_COUNT);
+    tcase_add_test(others, every_message_id_has_an_entry_in_the_catalog);
+    tcase_add_test(others, every_field_of_the_journal_is_documented);
     tcase_add_test(others, what_is_no_verdict_is_none);
     tcase_add_test(others, only_connected_verdicts_redirect);
     tcase_add_loop_test(others, a_stage_has_a_key_of_its_own, 0, STAGE_COUNT);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "gate/host/message_id.h"
+#include "model/message_id.h"
 
 /* ---- log ---- */
 
@@ -44,6 +44,12 @@ static enum log_level level_of(enum verdict_kind kind)
     return LOG_LEVEL_ERROR;
 }
 
+/* Another reason for the same state. */
+static enum log_level level_of_cause(enum verdict_kind kind)
+{
+    return kind == VERDICT_TESTING ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE;
+}
+
 /* The detail, or who is connected to. */
 static void describe(const struct verdict *verdict, char *ret_text, size_t size)
 {
@@ -67,6 +73,7 @@ static void log_change(const struct enforcement *enforcement, const struct verdi
                                        {"PENSTOCK_STATUS", verdict_status(verdict->kind)},
                                        {"PENSTOCK_REASON", reason ? reason : ""},
                                        {"PENSTOCK_CAUSE", cause},
+                                       {"PENSTOCK_SERVER", verdict->server[0] != '\0' ? verdict->server : NULL},
                                        {NULL, NULL}};
     describe(verdict, text, sizeof text);
     if (!enforcement->entered || enforcement->verdict.kind != verdict->kind)
@@ -74,9 +81,12 @@ static void log_change(const struct enforcement *enforcement, const struct verdi
                   text[0] != '\0' ? ": " : "", text);
     else if (verdict_redirects(verdict->kind) && (!addr_equal(&enforcement->verdict.address, &verdict->address) ||
                                                   strcmp(enforcement->verdict.server, verdict->server) != 0))
-        log_notice("verdict: still %s, now %s", verdict_status(verdict->kind), text);
+        log_event(LOG_LEVEL_NOTICE, fields, "verdict: still %s, now %s", verdict_status(verdict->kind), text);
+    else if (enforcement->verdict.cause != verdict->cause ||
+             enforcement->verdict.fallback_cause != verdict->fallback_cause)
+        log_event(level_of_cause(verdict->kind), fields, "verdict: still %s: %s", verdict_status(verdict->kind), text);
     else if (strcmp(enforcement->verdict.detail, verdict->detail) != 0)
-        log_info("verdict: still %s: %s", verdict_status(verdict->kind), text);
+        log_event(LOG_LEVEL_INFO, fields, "verdict: still %s: %s", verdict_status(verdict->kind), text);
 }
 
 /* ---- the door ---- */
@@ -197,23 +207,28 @@ void enforce_rules_lost(struct enforcement *enforcement)
 
 void enforce_relays_ready(struct enforcement *enforcement, bool ready)
 {
+    const struct log_field fields[] = {
+        {"MESSAGE_ID", MESSAGE_ID_RELAYS}, {"PENSTOCK_CAUSE", ready ? NULL : cause_slug(CAUSE_NO_RELAY)}, {NULL, NULL}};
     if (ready == enforcement->relays_ready)
         return;
+    if (ready && enforcement->had_relays)
+        log_event(LOG_LEVEL_NOTICE, fields, "a relay is listening again");
     enforcement->relays_ready = ready;
     enforcement->had_relays = enforcement->had_relays || ready;
     if (!ready)
-        log_error("no relay is listening any more; web traffic is refused until one is back");
+        log_event(LOG_LEVEL_ERROR, fields, "no relay is listening any more; web traffic is refused until one is back");
     if (ready ? enforcement->verdict.kind != enforcement->wanted.kind : verdict_redirects(enforcement->verdict.kind))
         enforce_pursue(enforcement, &enforcement->wanted);
 }
 
 void enforce_redirect_tried(struct enforcement *enforcement, const char *why_lost)
 {
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_REDIRECT}, {NULL, NULL}};
     if (strcmp(enforcement->redirect_lost, why_lost) == 0)
         return;
     snprintf(enforcement->redirect_lost, sizeof enforcement->redirect_lost, "%s", why_lost);
     if (why_lost[0] == '\0')
-        log_notice("redirected connections arrive again");
+        log_event(LOG_LEVEL_NOTICE, fields, "redirected connections arrive again");
     if (verdict_redirects(enforcement->wanted.kind))
         enforce_pursue(enforcement, &enforcement->wanted);
 }

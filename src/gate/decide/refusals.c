@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/message_id.h"
 
 static int64_t this_period(void)
 {
@@ -43,7 +44,8 @@ static void tell(struct refusals *refusals)
         told.counts[told.n++] = sum.counts[i];
         if (known)
             continue;
-        const struct log_field fields[] = {{"PENSTOCK_CAUSE", cause_slug(answers_cause(&sum, i))}, {NULL, NULL}};
+        const struct log_field fields[] = {
+            {"MESSAGE_ID", MESSAGE_ID_REFUSALS}, {"PENSTOCK_CAUSE", cause_slug(answers_cause(&sum, i))}, {NULL, NULL}};
         log_event(LOG_LEVEL_WARNING, fields, "%s", answers_text(&sum, i, REFUSALS_WHEN, text));
     }
     refusals->told = told;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "gate/host/message_id.h"
+#include "model/message_id.h"
 
 /* ---- log ---- */
 

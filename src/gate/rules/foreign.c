@@ -19,9 +19,9 @@
 
 #include "base/log.h"
 #include "base/timer.h"
-#include "gate/host/message_id.h"
 #include "gate/rules/nfsocket.h"
 #include "model/conf/conf.h"
+#include "model/message_id.h"
 
 #define TIMEOUT_MS    5000
 #define BASES_MAX     64 /* with more of them the first ones must do */
@@ -223,6 +223,7 @@ static void arm(struct foreign *foreign, double seconds)
 static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
     static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_OTHERS}, {NULL, NULL}};
+    static const struct log_field gone[] = {{"MESSAGE_ID", MESSAGE_ID_OTHERS_GONE}, {NULL, NULL}};
     struct foreign *foreign = watcher->data;
     char text[TABLE_ERROR_MAX] = "";
     int r;
@@ -235,7 +236,7 @@ static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     if (text[0] != '\0')
         log_event(LOG_LEVEL_WARNING, fields, "%s", text);
     else
-        log_notice("no other table redirects web connections any more");
+        log_event(LOG_LEVEL_NOTICE, gone, "no other table redirects web connections any more");
     memcpy(foreign->text, text, sizeof text);
 }
 

@@ -12,9 +12,9 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/timer.h"
-#include "gate/host/message_id.h"
 #include "gate/rules/modules.h"
 #include "gate/rules/proxies.h"
+#include "model/message_id.h"
 
 /* More repairs in a shorter time are a fight with another manager, in which haste only burns the processor. */
 #define REPAIRS_MAX    5
@@ -89,6 +89,13 @@ static void fall_back(struct keeper *keeper, int code, const char *why)
         log_error("web traffic is refused by a table of last resort");
 }
 
+static void log_refusal(const struct status_rules *status)
+{
+    const struct log_field fields[] = {
+        {"MESSAGE_ID", MESSAGE_ID_RULES_REFUSED}, {"PENSTOCK_CAUSE", cause_slug(status->cause)}, {NULL, NULL}};
+    log_event(LOG_LEVEL_ERROR, fields, "rules are not installed: %s", status->error);
+}
+
 /* The same refusal again and again is logged once. */
 static void note_refusal(struct keeper *keeper, int code, const char *error)
 {
@@ -107,15 +114,16 @@ static void note_refusal(struct keeper *keeper, int code, const char *error)
     memcpy(status->error, why, sizeof why);
     status->installed = false;
     if (was_installed || strcmp(before, status->error) != 0)
-        log_error("rules are not installed: %s", status->error);
+        log_refusal(status);
     fall_back(keeper, code, status->error);
     schedule_retry(keeper);
 }
 
 static void note_installed(struct keeper *keeper)
 {
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_RULES_INSTALLED}, {NULL, NULL}};
     if (keeper->status.error[0] != '\0')
-        log_notice("rules are installed again");
+        log_event(LOG_LEVEL_NOTICE, fields, "rules are installed again");
     /* The pauses of a fight stay long until it is over. */
     if (keeper->damaged)
         keeper->status.repaired++;

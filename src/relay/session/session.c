@@ -70,7 +70,9 @@ static void session_write_log(const struct session *session, enum reason reason,
         snprintf(uid, sizeof uid, "%u", (unsigned)session->uid);
     if ((worker->settings && !worker->settings->conf->log_sessions) || !worker_may_log(worker))
         return;
-    session_log_write(&(struct session_log){.client = &session->client_address,
+    session_log_write(&(struct session_log){.id = session->id,
+                                            .http_status = session->http_status,
+                                            .client = &session->client_address,
                                             .uid = uid[0] ? uid : NULL,
                                             .unit = session_unit(session),
                                             .destination = &session->destination,

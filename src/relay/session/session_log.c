@@ -7,6 +7,7 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "model/message_id.h"
 
 #define VIA_MAX      (ADDR_TEXT_MAX + 16)
 #define WHO_MAX      (IPC_UNIT_MAX + 48)
@@ -71,14 +72,23 @@ static const char *who_text(const struct session_log *record, char buf[static WH
 void session_log_write(const struct session_log *record)
 {
     char client[ADDR_TEXT_MAX], destination[ADDR_TEXT_MAX], via[VIA_MAX], up[24], down[24], requests[24];
+    char id[24], ms[32], status[16], proxy[ADDR_TEXT_MAX];
     char who[WHO_MAX], asked[ASKED_MAX], name[ASKED_MAX + 8], detail[DETAIL_MAX + 8], words[REQUESTS_MAX];
     via_text(record, via);
     snprintf(up, sizeof up, "%" PRIu64, record->up);
     snprintf(down, sizeof down, "%" PRIu64, record->down);
     snprintf(requests, sizeof requests, "%" PRIu64, record->requests);
     addr_text(record->destination, destination);
+    snprintf(id, sizeof id, "%" PRIu64, record->id);
+    snprintf(ms, sizeof ms, "%.0f", record->seconds * 1e3);
+    snprintf(status, sizeof status, "%d", record->http_status);
     const char *route = route_mode_text(record->mode);
-    const struct log_field fields[] = {{"PENSTOCK_REASON", reason_slug(record->reason)},
+    const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_SESSION},
+                                       {"PENSTOCK_SESSION", id},
+                                       {"PENSTOCK_DURATION_MS", ms},
+                                       {"PENSTOCK_HTTP_STATUS", record->http_status > 0 ? status : NULL},
+                                       {"PENSTOCK_ADDRESS", route ? addr_text(record->proxy, proxy) : NULL},
+                                       {"PENSTOCK_REASON", reason_slug(record->reason)},
                                        {"PENSTOCK_CAUSE", cause_slug(record->cause)},
                                        {"PENSTOCK_UID", record->uid},
                                        {"PENSTOCK_UNIT", record->unit},
@@ -92,7 +102,7 @@ void session_log_write(const struct session_log *record)
                                        {"PENSTOCK_BYTES_DOWN", down},
                                        {"PENSTOCK_REQUESTS", requests},
                                        {NULL, NULL}};
-    log_event(LOG_LEVEL_INFO, fields, "session %s%s -> %s%s via %s: %s up, %s down, %s%.3f s, %s%s",
+    log_event(LOG_LEVEL_INFO, fields, "session %s, %s%s -> %s%s via %s: %s up, %s down, %s%.3f s, %s%s", id,
               addr_text(record->client, client), who_text(record, who), destination,
               in_brackets(asked_text(record, asked), name, sizeof name), via, up, down,
               requests_text(record->requests, words), record->seconds, reason_text(record->reason),

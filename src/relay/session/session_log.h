@@ -13,6 +13,7 @@
 #include "model/target.h"
 
 struct session_log {
+    uint64_t id; /* within its relay, as in debug lines */
     const struct addr *client, *destination, *proxy;
     const char *uid, *unit; /* of who made the connection; NULL: not known */
     const char *name;       /* NULL: none */
@@ -21,6 +22,7 @@ struct session_log {
     enum target target;
     enum route_mode mode;
     uint64_t up, down;
+    int http_status;   /* of the proxy's last answer; 0: none */
     uint64_t requests; /* of plain HTTP that were answered; 0: none, or it was a tunnel */
     double seconds;
     enum reason reason;
