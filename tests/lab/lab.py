@@ -396,6 +396,7 @@ visible_hostname squid.example
 via off
 forwarded_for delete
 max_filedescriptors {self.files}
+client_request_buffer_max_size 64 MB
 cache_effective_user proxy
 """)
         return self.spawn("gw", ["squid", "-N", "-n", squid_service(self.name), "-f", path], f"{self.dir}/squid.out")
