@@ -95,7 +95,12 @@ class Space:
         text = re.sub(r"packets \d+ bytes \d+", "packets N bytes N", text)
         text = re.sub(r"^\tflags[ a-z,]*\n", "", text, flags=re.M)
         text = re.sub(r" # progname .*", "", text)
-        return re.sub(r"\n{2,}", "\n", text)
+        text = re.sub(r"\n{2,}", "\n", text)
+        sets = sorted(re.findall(r"^\tset .*?^\t}\n", text, flags=re.M | re.S))
+        if sets:  # the kernel lists them by their age
+            before, behind = text.split("\tset ", 1)[0], text.rsplit("\tset ", 1)[1].split("\n\t}\n", 1)[1]
+            text = before + "".join(sets) + behind
+        return text
 
     def counter(self, name):
         """Packets of a named counter."""

@@ -8,7 +8,10 @@ The web's side counts every packet that arrives at a web port: in the end that d
 import contextlib
 import errno
 import fcntl
+import ipaddress
+import multiprocessing
 import os
+import random
 import re
 import select
 import socket
@@ -39,8 +42,11 @@ WEB_COUNTER = """
 table inet count {
     counter web { }
     counter elsewhere { }
+    counter first { }
     chain arriving {
         type filter hook prerouting priority -300; policy accept;
+        ip daddr 203.0.113.2 udp dport 443 counter name first
+        ip6 daddr 2001:db8:cb::2 udp dport 443 counter name first
         tcp dport { 80, 443, 15443 } counter name web
         meta l4proto { udp, udplite, sctp, dccp } th dport { 80, 443 } counter name web
         th dport 8443 counter name elsewhere
@@ -968,3 +974,57 @@ def test_nothing_leaves_while_rules_change(world, owned):
     assert world.arrived() == 0
     for hammer in (four, six):
         assert hammer.refused > 10 and not hammer.others, (hammer.refused, hammer.others)
+
+
+def throw(world, ip, address, pipe):
+    """Datagrams to port 443, one after the other, until told to end: how many were sent, how many refused."""
+    lib.check(lib.LIBC.setns(world.host.fd, lib.CLONE_NEWNET))
+    sent = refused = 0
+    with socket.socket(FAMILY[ip], socket.SOCK_DGRAM) as sock:
+        sock.connect((address, 443))
+        while not pipe.poll():
+            for _ in range(100):
+                try:
+                    sock.send(b"?")
+                    sent += 1
+                except (ConnectionRefusedError, PermissionError):
+                    refused += 1
+    pipe.send((sent, refused))
+
+
+@contextlib.contextmanager
+def throwing(world, ip, address):
+    """Yields a list, which has (sent, refused) at the end. A process of its own: the rules change at the same moment."""
+    ours, its = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=throw, args=(world, ip, address, its), daemon=True)
+    child.start()
+    told = []
+    try:
+        yield told
+        ours.send("end")
+        assert ours.poll(10), "it ended without a word"
+        told.extend(ours.recv())
+    finally:
+        child.kill()
+        child.join()
+
+
+@BOTH
+def test_networks_are_exact_while_their_list_changes(world, ip):
+    """The kernel's intervals are a tree, in which elements that go and equal ones that come stand side by side until the
+    transaction is over; what is looked up meanwhile may meet the wrong one of them."""
+    random.seed(seed := random.randrange(2 ** 32))
+    print(f"seed {seed}")
+    widest, length = {4: (2 ** 32, 24), 6: (2 ** 128, 48)}[ip]
+    networks = [str(ipaddress.ip_network((random.randrange(widest), length), strict=False)) for _ in range(300)]
+    networks = [one for one in networks if ipaddress.ip_address(WEB[ip]) not in ipaddress.ip_network(one)] + [SECOND[ip]]
+    world.start("secure", "Networks=" + " ".join(networks))
+    with world.socket(ip, socket.SOCK_DGRAM, space=world.web) as server, contextlib.ExitStack() as stack:
+        server.bind((SECOND[ip], 443))
+        web = stack.enter_context(throwing(world, ip, WEB[ip]))
+        bypassed = stack.enter_context(throwing(world, ip, SECOND[ip]))
+        for step in range(300):
+            world.rules.configure(lib.CONF + "[Bypass]\nNetworks=" + " ".join(networks[step % 2:]) + "\n")
+            world.rules.apply(("secure", "blocked")[step // 2 % 2])
+    assert world.count("first") == 0
+    assert web[1] > 100 and bypassed[0] > 100 and bypassed[1] == 0, (web, bypassed)

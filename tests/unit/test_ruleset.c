@@ -35,15 +35,21 @@ static struct conf *read_conf(const char *more)
     return conf;
 }
 
-static struct ruleset_batch *encode(const struct conf *conf, enum ruleset_change change, enum verdict_mode mode)
+static struct ruleset_batch *encode_sets(const struct conf *conf, enum ruleset_change change, uint32_t sets,
+                                         enum verdict_mode mode)
 {
     static struct addr proxies[2];
     struct ruleset_spec spec = {
         .mode = mode, .status = "a status", .conf = conf, .own_uid = 77, .proxies = proxies, .n_proxies = 2};
     ck_assert(addr_parse("192.0.2.1", 0, &proxies[0]) && addr_parse("2001:db8::1", 0, &proxies[1]));
-    struct ruleset_batch *batch = ruleset_encode(&spec, change, 6, 41, FIRST_SEQ);
+    struct ruleset_batch *batch = ruleset_encode(&spec, change, sets, 6, 41, FIRST_SEQ);
     ck_assert_ptr_nonnull(batch);
     return batch;
+}
+
+static struct ruleset_batch *encode(const struct conf *conf, enum ruleset_change change, enum verdict_mode mode)
+{
+    return encode_sets(conf, change, 0, mode);
 }
 
 /* ---- reading a batch ---- */
@@ -147,7 +153,7 @@ START_TEST(any_generation_has_no_condition)
 {
     struct conf *conf = read_conf("");
     struct ruleset_spec spec = {.mode = VERDICT_MODE_SECURE, .status = "", .conf = conf};
-    struct ruleset_batch *batch = ruleset_encode(&spec, RULESET_CREATE, 0, 0, 1);
+    struct ruleset_batch *batch = ruleset_encode(&spec, RULESET_CREATE, 0, 0, 0, 1);
     ck_assert_ptr_null(find(split(batch).items[0], NFNL_BATCH_GENID));
     ruleset_batch_free(batch);
     conf_free(conf);
@@ -197,25 +203,90 @@ START_TEST(new_rules_leave_table_sets_and_counters)
 }
 END_TEST
 
-START_TEST(refill_flushes_every_set_it_fills)
+/* Whether such a message has that string, with its end, somewhere. */
+static bool holds(const struct ruleset_batch *batch, uint16_t type, const char *text)
 {
-    struct conf *conf = read_conf("[Bypass]\nPorts=8443\nUsers=daemon\nNetworks=192.0.2.0/24 2001:db8::/32\n"
-                                  "[Block]\nPorts=25\nUsers=bin\nNetworks=192.0.3.0/24 2001:db9::/32\n");
-    struct ruleset_batch *batch = encode(conf, RULESET_REFILL, VERDICT_MODE_SECURE);
-    const char *set;
-    for (size_t i = 0; (set = ruleset_set_name(i)); i++) {
-        ck_assert_uint_eq(count(batch, NFT_MSG_DELSETELEM, NFTA_SET_ELEM_LIST_SET, set), 1);
-        ck_assert_uint_eq(count(batch, NFT_MSG_NEWSETELEM, NFTA_SET_ELEM_LIST_SET, set), 1);
+    struct messages messages = split(batch);
+    for (size_t i = 0; i < messages.count; i++)
+        if (is(messages.items[i], type) &&
+            memmem(messages.items[i], messages.items[i]->nlmsg_len, text, strlen(text) + 1))
+            return true;
+    return false;
+}
+
+static struct conf *read_full_conf(void)
+{
+    return read_conf("[Bypass]\nPorts=8443\nUsers=daemon\nNetworks=192.0.2.0/24 2001:db8::/32\n"
+                     "[Block]\nPorts=25\nUsers=bin\nNetworks=192.0.3.0/24 2001:db9::/32\n");
+}
+
+static uint32_t all_sets(void)
+{
+    uint32_t sets = 0;
+    for (size_t i = 0; ruleset_set_name(i); i++)
+        sets |= 1u << i;
+    return sets;
+}
+
+START_TEST(a_set_of_keys_is_filled_in_place_and_no_other_is_touched)
+{
+    struct conf *conf = read_full_conf();
+    uint32_t sets = all_sets() & ~ruleset_sets_intervals(all_sets());
+    const char *other;
+    for (uint32_t bit = 1; bit != 0 && bit <= sets; bit <<= 1) {
+        struct ruleset_batch *batch = encode_sets(conf, RULESET_RULES, bit & sets, VERDICT_MODE_SECURE);
+        ck_assert_uint_eq(count(batch, NFT_MSG_NEWOBJ, NFTA_OBJ_NAME, NULL), 0);
+        ck_assert_uint_eq(count(batch, NFT_MSG_NEWSET, NFTA_SET_NAME, NULL), 0);
+        for (size_t k = 0; (other = ruleset_set_name(k)); k++) {
+            bool it = (bit & sets) == 1u << k;
+            ck_assert_uint_eq(count(batch, NFT_MSG_DELSETELEM, NFTA_SET_ELEM_LIST_SET, other), it);
+            ck_assert_uint_eq(count(batch, NFT_MSG_NEWSETELEM, NFTA_SET_ELEM_LIST_SET, other), it);
+        }
+        ruleset_batch_free(batch);
     }
-    ck_assert_uint_eq(count(batch, NFT_MSG_NEWOBJ, NFTA_OBJ_NAME, NULL), 0);
-    ruleset_batch_free(batch);
+    conf_free(conf);
+}
+END_TEST
+
+/* A list of intervals that is emptied and filled in place is wrong for a moment, in which packets get out; a new one
+ * that is used at once is empty for a moment. */
+START_TEST(a_list_of_intervals_changes_beside_the_old_one)
+{
+    struct conf *conf = read_full_conf();
+    uint32_t sets = ruleset_sets_intervals(all_sets());
+    struct ruleset_batch *stage = encode_sets(conf, RULESET_STAGE, all_sets(), VERDICT_MODE_SECURE);
+    struct ruleset_batch *change = encode_sets(conf, RULESET_SWITCH, all_sets(), VERDICT_MODE_SECURE);
+    struct ruleset_batch *rules = encode_sets(conf, RULESET_RULES, sets, VERDICT_MODE_SECURE);
+    const char *set;
+    ck_assert_uint_ne(sets, 0);
+    ck_assert_uint_eq(count(stage, NFT_MSG_NEWRULE, NFTA_RULE_CHAIN, NULL), 0);
+    for (size_t i = 0; (set = ruleset_set_name(i)); i++) {
+        bool interval = (sets & 1u << i) != 0;
+        char next[64];
+        snprintf(next, sizeof next, "%s_next", set);
+        ck_assert_uint_eq(count(stage, NFT_MSG_NEWSET, NFTA_SET_NAME, next), interval);
+        ck_assert_uint_eq(count(stage, NFT_MSG_NEWSETELEM, NFTA_SET_ELEM_LIST_SET, next), interval);
+        ck_assert_uint_eq(count(stage, NFT_MSG_NEWSET, NFTA_SET_NAME, set), 0);
+        ck_assert_uint_eq(count(change, NFT_MSG_DELSET, NFTA_SET_NAME, set), interval);
+        ck_assert_uint_eq(count(change, NFT_MSG_NEWSET, NFTA_SET_NAME, set), interval);
+        ck_assert_uint_eq(count(change, NFT_MSG_DELSETELEM, NFTA_SET_ELEM_LIST_SET, set), !interval);
+        ck_assert_uint_eq(count(rules, NFT_MSG_DELSET, NFTA_SET_NAME, next), interval);
+        ck_assert_uint_eq(count(rules, NFT_MSG_NEWSETELEM, NFTA_SET_ELEM_LIST_SET, set), 0);
+        if (interval) {
+            ck_assert(holds(change, NFT_MSG_NEWRULE, next) && !holds(change, NFT_MSG_NEWRULE, set));
+            ck_assert(holds(rules, NFT_MSG_NEWRULE, set) && !holds(rules, NFT_MSG_NEWRULE, next));
+        }
+    }
+    ruleset_batch_free(stage);
+    ruleset_batch_free(change);
+    ruleset_batch_free(rules);
     conf_free(conf);
 }
 END_TEST
 
 START_TEST(remove_needs_no_spec)
 {
-    struct ruleset_batch *batch = ruleset_encode(NULL, RULESET_REMOVE, 0, 5, 1);
+    struct ruleset_batch *batch = ruleset_encode(NULL, RULESET_REMOVE, 0, 0, 5, 1);
     ck_assert_uint_eq(split(batch).count, 3);
     ck_assert_uint_eq(count(batch, NFT_MSG_DELTABLE, NFTA_TABLE_NAME, "penstock"), 1);
     ruleset_batch_free(batch);
@@ -403,29 +474,40 @@ START_TEST(full_configuration_fits_into_short_messages)
 }
 END_TEST
 
+/* The numbers of the sets that another configuration changes, as bits. */
+static uint32_t differing(const char *text, uid_t own_uid)
+{
+    struct ruleset_sets_digest usual_digest, digest;
+    struct conf *usual = read_conf(""), *conf = read_conf(text);
+    ruleset_sets_digest(&(struct ruleset_spec){.conf = usual}, &usual_digest);
+    ruleset_sets_digest(&(struct ruleset_spec){.conf = conf, .own_uid = own_uid}, &digest);
+    conf_free(usual);
+    conf_free(conf);
+    return ruleset_sets_differing(&usual_digest, &digest);
+}
+
+static uint32_t bit_of(const char *name)
+{
+    const char *set;
+    for (size_t i = 0; (set = ruleset_set_name(i)); i++)
+        if (strcmp(set, name) == 0)
+            return 1u << i;
+    ck_abort_msg("no set %s", name);
+}
+
 START_TEST(digest_of_sets_follows_the_elements_alone)
 {
-    static const char *const texts[] = {"",
-                                        "[Redirect]\nPorts=8443\n",
-                                        "[Bypass]\nPorts=8443\n",
-                                        "[Bypass]\nUsers=root\n",
-                                        "[Bypass]\nNetworks=192.0.2.0/24\n",
-                                        "[Bypass]\nLocalNetworks=no\n",
-                                        "[Block]\nPorts=8443\n",
-                                        "[Block]\nUsers=root\n",
-                                        "[Block]\nNetworks=192.0.2.0/24\n"};
-    uint64_t digests[sizeof texts / sizeof texts[0]];
-    struct conf *conf;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        conf = read_conf(texts[i]);
-        digests[i] = ruleset_sets_digest(&(struct ruleset_spec){.conf = conf});
-        for (size_t j = 0; j < i; j++)
-            ck_assert_uint_ne(digests[i], digests[j]);
-        conf_free(conf);
-    }
-    conf = read_conf("[Redirect]\nListenPort=15000\n");
-    ck_assert_uint_eq(ruleset_sets_digest(&(struct ruleset_spec){.conf = conf, .own_uid = 5}), digests[0]);
-    conf_free(conf);
+    ck_assert_uint_eq(differing("[Redirect]\nPorts=8443\n", 0), bit_of("web"));
+    ck_assert_uint_eq(differing("[Bypass]\nPorts=8443\n", 0), bit_of("bypass_ports"));
+    ck_assert_uint_eq(differing("[Bypass]\nUsers=root\n", 0), bit_of("bypass_users"));
+    ck_assert_uint_eq(differing("[Bypass]\nNetworks=192.0.2.0/24\n", 0), bit_of("bypass4"));
+    ck_assert_uint_eq(differing("[Bypass]\nNetworks=2001:db8::/32\n", 0), bit_of("bypass6"));
+    ck_assert_uint_eq(differing("[Bypass]\nLocalNetworks=no\n", 0), bit_of("local4") | bit_of("local6"));
+    ck_assert_uint_eq(differing("[Block]\nPorts=8443\n", 0), bit_of("block_ports"));
+    ck_assert_uint_eq(differing("[Block]\nUsers=root\n", 0), bit_of("block_users"));
+    ck_assert_uint_eq(differing("[Block]\nNetworks=192.0.2.0/24 2001:db8::/32\n", 0),
+                      bit_of("block4") | bit_of("block6"));
+    ck_assert_uint_eq(differing("[Redirect]\nListenPort=15000\n", 5), 0);
 }
 END_TEST
 
@@ -550,7 +632,8 @@ int main(void)
     tcase_add_test(tcase, create_makes_the_table_with_its_flags);
     tcase_add_test(tcase, replace_deletes_first);
     tcase_add_test(tcase, new_rules_leave_table_sets_and_counters);
-    tcase_add_test(tcase, refill_flushes_every_set_it_fills);
+    tcase_add_test(tcase, a_set_of_keys_is_filled_in_place_and_no_other_is_touched);
+    tcase_add_test(tcase, a_list_of_intervals_changes_beside_the_old_one);
     tcase_add_test(tcase, remove_needs_no_spec);
     tcase_add_test(tcase, messages_are_described);
     tcase_add_test(tcase, each_mode_has_its_rules);

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """systemctl stop and restart."""
-
-import pytest
 from machine import SECURE
 
 
@@ -27,9 +25,7 @@ def test_on_stop_block_leaves_a_closed_gate(lab, vm):
     assert lab.leaked() == 0
 
 
-def test_a_restart_never_opens_the_gate(lab, vm, request):
-    if request.config.getoption("--suite") == "trixie":
-        request.applymarker(pytest.mark.xfail(reason="an open fault: two to eight packets leave while it starts again"))
+def test_a_restart_never_opens_the_gate(lab, vm):
     vm.start({"Failure": {"OnStop": "open"}})
     lab.reset_counters()
     with vm.knocking() as knocked:

@@ -13,19 +13,13 @@
 #include <string.h>
 
 #include "gate/rules/encode/closing.h"
-#include "gate/rules/encode/digest.h"
 #include "gate/rules/nfsocket.h"
+#include "gate/rules/snapshot.h"
 
 #define TIMEOUT_MS      5000
 #define COUNT_MS        1000
 #define TRIES_MAX       5    /* against others who change their own rules at the same moment */
 #define TABLE_F_PERSIST 0x4u /* linux 6.9; not in older headers */
-
-/* What a dump found. generation counts the kernel's rule transactions, of all tables; 0 is none. */
-struct snapshot {
-    uint32_t generation;
-    struct ruleset_digest digest;
-};
 
 struct table {
     struct nfsocket *socket; /* NULL: not open yet */
@@ -33,115 +27,12 @@ struct table {
     bool known;              /* known_state is what the kernel had after our last transaction */
     bool closed;             /* by table_close() */
     struct snapshot known_state;
-    uint64_t known_sets; /* digest of the elements that our sets have then */
+    struct ruleset_sets_digest known_sets; /* the elements that our sets have then */
 };
 
-/* ---- reading ---- */
-
-static int take_generation_id(const struct nlattr *attribute, void *data)
-{
-    uint32_t *ret_generation = data;
-    if (mnl_attr_get_type(attribute) == NFTA_GEN_ID && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
-        *ret_generation = ntohl(mnl_attr_get_u32(attribute));
-    return MNL_CB_OK;
-}
-
-static void take_generation(const struct nlmsghdr *message, void *data)
-{
-    mnl_attr_parse(message, sizeof(struct nfgenmsg), take_generation_id, data);
-}
-
-static int read_generation(struct table *table, uint32_t *ret_generation)
-{
-    unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
-    struct nlmsghdr *message = nfsocket_request(table->socket, buf, NFT_MSG_GETGEN, 0);
-    uint32_t generation = 0;
-    struct nfsocket_answer answer = {.first_seq = message->nlmsg_seq,
-                                     .last_seq = message->nlmsg_seq,
-                                     .single = true,
-                                     .message = take_generation,
-                                     .data = &generation};
-    int r = nfsocket_exchange(table->socket, message, message->nlmsg_len, &answer);
-    if (r < 0)
-        return r;
-    if (generation == 0)
-        return -EBADMSG;
-    *ret_generation = generation;
-    return 0;
-}
-
-static void take_object(const struct nlmsghdr *message, void *data)
-{
-    ruleset_digest_add(data, message);
-}
-
-/* attribute 0: no filter. 0, also when what is asked for does not exist; -EINTR when it changed meanwhile. */
-static int dump(struct table *table, uint16_t type, uint16_t table_attribute, uint16_t set_attribute, const char *set,
-                struct ruleset_digest *digest)
-{
-    unsigned char buf[NFSOCKET_REQUEST_MAX] = {0};
-    struct nlmsghdr *message = nfsocket_request(table->socket, buf, type, NLM_F_DUMP);
-    struct nfsocket_answer answer = {
-        .first_seq = message->nlmsg_seq, .last_seq = message->nlmsg_seq, .message = take_object, .data = digest};
-    int r;
-    if (table_attribute != 0)
-        mnl_attr_put_strz(message, table_attribute, RULESET_TABLE);
-    if (set_attribute != 0)
-        mnl_attr_put_strz(message, set_attribute, set);
-    r = nfsocket_exchange(table->socket, message, message->nlmsg_len, &answer);
-    if (r == -ENOENT && answer.error != 0)
-        return 0;
-    return r == 0 && answer.interrupted ? -EINTR : r;
-}
-
-static int dump_all(struct table *table, struct ruleset_digest *digest)
-{
-    const char *set;
-    int r;
-    ruleset_digest_init(digest);
-    r = dump(table, NFT_MSG_GETTABLE, 0, 0, NULL, digest);
-    if (r < 0 || !digest->present)
-        return r;
-    r = dump(table, NFT_MSG_GETCHAIN, 0, 0, NULL, digest);
-    if (r >= 0)
-        r = dump(table, NFT_MSG_GETRULE, NFTA_RULE_TABLE, 0, NULL, digest);
-    if (r >= 0)
-        r = dump(table, NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, 0, NULL, digest);
-    if (r >= 0)
-        r = dump(table, NFT_MSG_GETSET, NFTA_SET_TABLE, 0, NULL, digest);
-    for (size_t i = 0; r >= 0 && (set = ruleset_set_name(i)); i++)
-        r = dump(table, NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, set, digest);
-    return r;
-}
-
-/* The table as it is, all of one moment: the generation is the same before and after. -EAGAIN: others change rules all
- * the time; of ret_snapshot only digest.present is filled then. */
 static int read_snapshot(struct table *table, struct snapshot *ret_snapshot)
 {
-    for (int try = 0; try < TRIES_MAX; try++) {
-        struct snapshot snapshot;
-        uint32_t after;
-        int r = read_generation(table, &snapshot.generation);
-
-        if (r < 0)
-            return r;
-        /* Nothing at all happened to any table since then. */
-        if (table->known && snapshot.generation == table->known_state.generation) {
-            *ret_snapshot = table->known_state;
-            return 0;
-        }
-        r = dump_all(table, &snapshot.digest);
-        ret_snapshot->digest.present = snapshot.digest.present;
-        if (r >= 0)
-            r = read_generation(table, &after);
-        if (r < 0 && r != -EINTR)
-            return r;
-        if (r >= 0 && after == snapshot.generation) {
-            *ret_snapshot = snapshot;
-            return 0;
-        }
-    }
-    return -EAGAIN;
+    return snapshot_read(table->socket, table->known ? &table->known_state : NULL, ret_snapshot);
 }
 
 /* ---- writing ---- */
@@ -195,7 +86,7 @@ static int open_table(struct table *table)
     if (!table->socket)
         return -errno;
     nfsocket_set_deadline(table->socket, TIMEOUT_MS);
-    r = read_generation(table, &generation);
+    r = snapshot_generation(table->socket, &generation);
     if (r < 0) {
         nfsocket_free(table->socket);
         table->socket = NULL;
@@ -220,8 +111,12 @@ enum outcome {
     OUTCOME_REFUSED,
 };
 
-static enum outcome commit(struct table *table, const struct ruleset_batch *batch, int *ret_error,
-                           char ret_text[static TABLE_ERROR_MAX])
+struct failure {
+    int error;
+    char *text; /* TABLE_ERROR_MAX */
+};
+
+static enum outcome commit(struct table *table, const struct ruleset_batch *batch, struct failure *failure)
 {
     struct nfsocket_answer answer = {.first_seq = ruleset_batch_first_seq(batch),
                                      .last_seq = ruleset_batch_last_seq(batch)};
@@ -238,37 +133,73 @@ static enum outcome commit(struct table *table, const struct ruleset_batch *batc
     if (table->owned && answer.error_seq == ruleset_batch_table_seq(batch) &&
         (answer.error == -EOPNOTSUPP || answer.error == -EINVAL))
         return OUTCOME_NOT_OWNED;
-    *ret_error = answer.error == 0 ? fail(ret_text, r, "", "talking to nf_tables")
-                                   : fail(ret_text, r, answer.hint, "kernel refused %s",
-                                          ruleset_batch_describe(batch, answer.error_seq));
+    failure->error = answer.error == 0 ? fail(failure->text, r, "", "talking to nf_tables")
+                                       : fail(failure->text, r, answer.hint, "kernel refused %s",
+                                              ruleset_batch_describe(batch, answer.error_seq));
     return OUTCOME_REFUSED;
 }
 
+static uint32_t sets_to_renew(const struct table *table, const struct ruleset_spec *spec)
+{
+    struct ruleset_sets_digest wanted;
+    ruleset_sets_digest(spec, &wanted);
+    return ruleset_sets_differing(&wanted, &table->known_sets);
+}
+
 static enum outcome encode_and_commit(struct table *table, const struct ruleset_spec *spec, enum ruleset_change change,
-                                      uint32_t generation, int *ret_error, char ret_text[static TABLE_ERROR_MAX])
+                                      uint32_t sets, uint32_t generation, struct failure *failure)
 {
     uint32_t flags = table->owned ? NFT_TABLE_F_OWNER | TABLE_F_PERSIST : 0;
     struct ruleset_batch *batch =
-        ruleset_encode(spec, change, flags, generation, nfsocket_take_seq(table->socket, RULESET_MESSAGES_MAX));
+        ruleset_encode(spec, change, sets, flags, generation, nfsocket_take_seq(table->socket, RULESET_MESSAGES_MAX));
     enum outcome outcome;
     if (!batch) {
-        *ret_error = fail(ret_text, -ENOMEM, "", "encoding the rules");
+        failure->error = fail(failure->text, -ENOMEM, "", "encoding the rules");
         return OUTCOME_REFUSED;
     }
-    outcome = commit(table, batch, ret_error, ret_text);
+    outcome = commit(table, batch, failure);
     ruleset_batch_free(batch);
     return outcome;
 }
 
+/* The kernel skips 0, which stands for any, and after which none is known. */
+static uint32_t next_generation(uint32_t generation)
+{
+    return generation == 0 ? 0 : generation + 1 != 0 ? generation + 1 : 1;
+}
+
+/* Fills the chains, and the sets that differ. generation is that of the last transaction. */
+static enum outcome change_in_place(struct table *table, const struct ruleset_spec *spec, uint32_t *generation,
+                                    struct failure *failure)
+{
+    static const enum ruleset_change staging[] = {RULESET_STAGE, RULESET_SWITCH};
+    uint32_t sets = sets_to_renew(table, spec), intervals = ruleset_sets_intervals(sets);
+    for (size_t i = 0; intervals != 0 && i < sizeof staging / sizeof staging[0]; i++) {
+        enum outcome outcome = encode_and_commit(table, spec, staging[i], sets, *generation, failure);
+        if (outcome != OUTCOME_DONE)
+            return outcome;
+        table->known = false; /* a set beside the others */
+        *generation = next_generation(*generation);
+    }
+    return encode_and_commit(table, spec, RULESET_RULES, intervals != 0 ? intervals : sets, *generation, failure);
+}
+
 /* What has to be done so that the kernel's table becomes what spec says. */
-static enum ruleset_change change_for(const struct table *table, const struct ruleset_spec *spec,
-                                      const struct snapshot *snapshot)
+static enum ruleset_change change_for(const struct table *table, const struct snapshot *snapshot)
 {
     if (!snapshot->digest.present)
         return RULESET_CREATE;
     if (!table->known || table->closed || !ruleset_digest_equal(&snapshot->digest, &table->known_state.digest))
         return RULESET_REPLACE;
-    return ruleset_sets_digest(spec) == table->known_sets ? RULESET_RULES : RULESET_REFILL;
+    return RULESET_RULES;
+}
+
+static enum outcome change_to(struct table *table, const struct ruleset_spec *spec, enum ruleset_change change,
+                              uint32_t *generation, struct failure *failure)
+{
+    if (change == RULESET_RULES)
+        return change_in_place(table, spec, generation, failure);
+    return encode_and_commit(table, spec, change, 0, *generation, failure);
 }
 
 /* Remembers what the kernel has now, if it is certain that it is what we gave it: ours was the only transaction since
@@ -276,24 +207,25 @@ static enum ruleset_change change_for(const struct table *table, const struct ru
 static int remember(struct table *table, uint32_t before)
 {
     struct snapshot snapshot = {0};
-    uint32_t expected = before + 1 != 0 ? before + 1 : 1; /* the kernel skips 0 */
     int r;
     table->known = false;
     r = read_snapshot(table, &snapshot);
     if (r < 0)
         return r;
-    table->known = snapshot.digest.present && snapshot.generation == expected;
+    table->known = snapshot.digest.present && snapshot.generation == next_generation(before);
     table->known_state = snapshot;
     return 0;
 }
 
 int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_error[static TABLE_ERROR_MAX])
 {
-    int tries = 0, error = table_open(table, ret_error);
-    if (error < 0)
-        return error;
+    struct failure failure = {.text = ret_error, .error = table_open(table, ret_error)};
+    int tries = 0;
+    if (failure.error < 0)
+        return failure.error;
     for (;;) {
         struct snapshot before = {0};
+        uint32_t generation;
         bool last = tries == TRIES_MAX - 1;
         int r = read_snapshot(table, &before);
         /* Where others keep changing their rules, ours are in the end set without knowing that nobody came between. */
@@ -303,10 +235,10 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
         } else if (r < 0) {
             return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
         }
-        switch (encode_and_commit(table, spec, change_for(table, spec, &before), last ? 0 : before.generation, &error,
-                                  ret_error)) {
+        generation = last ? 0 : before.generation;
+        switch (change_to(table, spec, change_for(table, &before), &generation, &failure)) {
         case OUTCOME_REFUSED:
-            return error;
+            return failure.error;
         case OUTCOME_NOT_OWNED:
             table->owned = false;
             break;
@@ -316,9 +248,9 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
             tries++;
             break;
         case OUTCOME_DONE:
-            r = remember(table, before.generation);
+            r = remember(table, last ? before.generation : generation);
             table->closed = false;
-            table->known_sets = ruleset_sets_digest(spec);
+            ruleset_sets_digest(spec, &table->known_sets);
             if (r < 0 && r != -EAGAIN)
                 return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
             if (table->known || last)
@@ -329,16 +261,15 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
     }
 }
 
-static enum outcome close_once(struct table *table, const struct closing_spec *spec, int *ret_error,
-                               char ret_text[static TABLE_ERROR_MAX])
+static enum outcome close_once(struct table *table, const struct closing_spec *spec, struct failure *failure)
 {
     struct ruleset_batch *batch = closing_encode(spec, 0, nfsocket_take_seq(table->socket, RULESET_MESSAGES_MAX));
     enum outcome outcome;
     if (!batch) {
-        *ret_error = fail(ret_text, -ENOMEM, "", "encoding the rules");
+        failure->error = fail(failure->text, -ENOMEM, "", "encoding the rules");
         return OUTCOME_REFUSED;
     }
-    outcome = commit(table, batch, ret_error, ret_text);
+    outcome = commit(table, batch, failure);
     ruleset_batch_free(batch);
     return outcome;
 }
@@ -347,21 +278,22 @@ int table_close(struct table *table, const struct conf *conf, const char *why, c
 {
     struct snapshot before = {0};
     struct closing_spec spec = {.conf = conf, .why = why};
+    struct failure failure = {.error = -EAGAIN, .text = ret_error};
     enum outcome outcome;
-    int error = -EAGAIN, r = table_open(table, ret_error);
+    int r = table_open(table, ret_error);
     if (r < 0)
         return r;
     r = read_snapshot(table, &before);
     if (r < 0 && r != -EAGAIN)
         return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
     spec.present = before.digest.present;
-    outcome = close_once(table, &spec, &error, ret_error);
+    outcome = close_once(table, &spec, &failure);
     if (outcome != OUTCOME_DONE) {
         spec.drop = true;
-        outcome = close_once(table, &spec, &error, ret_error);
+        outcome = close_once(table, &spec, &failure);
     }
     if (outcome != OUTCOME_DONE)
-        return error;
+        return failure.error;
     table->closed = true;
     if (remember(table, before.generation) < 0)
         table->known = false; /* it is there all the same */
@@ -388,11 +320,11 @@ int table_verify(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 
 int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX])
 {
-    int error = table_open(table, ret_error);
-    if (error == -EPROTONOSUPPORT)
+    struct failure failure = {.text = ret_error, .error = table_open(table, ret_error)};
+    if (failure.error == -EPROTONOSUPPORT)
         return 0;
-    if (error < 0)
-        return error;
+    if (failure.error < 0)
+        return failure.error;
     for (int tries = 0; tries < TRIES_MAX; tries++) {
         struct snapshot before = {0};
         int r = read_snapshot(table, &before);
@@ -403,12 +335,12 @@ int table_remove(struct table *table, char ret_error[static TABLE_ERROR_MAX])
             return 0;
         if (tries == TRIES_MAX - 1)
             before.generation = 0; /* whatever others do with theirs at the same time */
-        switch (encode_and_commit(table, NULL, RULESET_REMOVE, before.generation, &error, ret_error)) {
+        switch (encode_and_commit(table, NULL, RULESET_REMOVE, 0, before.generation, &failure)) {
         case OUTCOME_DONE:
             table->known = false;
             return 0;
         case OUTCOME_REFUSED:
-            return error;
+            return failure.error;
         case OUTCOME_STALE:
         case OUTCOME_NOT_OWNED:
             break;

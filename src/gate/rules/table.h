@@ -36,7 +36,8 @@ static inline enum cause table_cause(int error)
 }
 
 /* Makes the kernel's table what spec says: created when it is missing or was edited by others, else only what differs
- * (chains flushed and refilled; sets and counters survive a change of verdict). 0 or -errno with a sentence that names
+ * (chains flushed and refilled; sets and counters survive a change of verdict; no list is wrong for a moment, see
+ * ruleset_encode()). 0 or -errno with a sentence that names
  * what the kernel refused. Synchronous, bounded to 5 s. */
 int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_error[static TABLE_ERROR_MAX]);
 

@@ -25,6 +25,7 @@ struct ruleset_batch {
     char (*what)[WHAT_MAX];   /* of message first_seq + index */
     uint32_t n_what;
     uint32_t first_seq, table_seq;
+    uint32_t staged; /* sets, a bit for each */
     bool failed;
     bool open; /* without an end */
 };
@@ -117,6 +118,16 @@ void ruleset_batch_mark_table(struct ruleset_batch *batch)
 void ruleset_batch_fail(struct ruleset_batch *batch)
 {
     batch->failed = true;
+}
+
+void ruleset_batch_refer_to_staged(struct ruleset_batch *batch, uint32_t sets)
+{
+    batch->staged = sets;
+}
+
+uint32_t ruleset_batch_staged(const struct ruleset_batch *batch)
+{
+    return batch->staged;
 }
 
 struct ruleset_batch *ruleset_batch_new(const char *table, uint32_t generation, uint32_t first_seq)

@@ -22,6 +22,9 @@ void ruleset_batch_commit(struct ruleset_batch *batch);
 /* The message started last is the one whose number ruleset_batch_table_seq() gives. */
 void ruleset_batch_mark_table(struct ruleset_batch *batch);
 void ruleset_batch_fail(struct ruleset_batch *batch);
+/* The rules that follow refer to the staged ones of these sets (a bit for each). */
+void ruleset_batch_refer_to_staged(struct ruleset_batch *batch, uint32_t sets);
+uint32_t ruleset_batch_staged(const struct ruleset_batch *batch);
 
 /* Closes the transaction; false when anything failed before. */
 bool ruleset_batch_finish(struct ruleset_batch *batch);

@@ -142,8 +142,7 @@ struct ruleset_batch *closing_encode(const struct closing_spec *spec, uint32_t g
     if (spec->present)
         ruleset_table_delete(batch);
     ruleset_table_create(batch, 0, TABLE_COMMENT);
-    ruleset_sets_create(batch);
-    ruleset_sets_fill(batch, &(struct ruleset_spec){.conf = spec->conf});
+    ruleset_sets_create(batch, UINT32_MAX, &(struct ruleset_spec){.conf = spec->conf});
     ruleset_chain_create(batch, &chain);
     fill_source_routes(batch, spec->drop);
     fill_bypass(batch);

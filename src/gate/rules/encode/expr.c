@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gate/rules/encode/sets.h"
+
 struct rule {
     struct ruleset_batch *batch;
     struct nftnl_rule *nftnl;
@@ -147,7 +149,7 @@ void expr_find(struct rule *rule, const char *set, uint32_t flags)
         return;
     nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
     nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, flags);
-    expr_set_string(rule, expr, NFTNL_EXPR_LOOKUP_SET, set);
+    expr_set_string(rule, expr, NFTNL_EXPR_LOOKUP_SET, ruleset_sets_referred(rule->batch, set));
 }
 
 void expr_lookup(struct rule *rule, const char *set)

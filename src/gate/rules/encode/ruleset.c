@@ -53,28 +53,43 @@ static void create_all(struct ruleset_batch *batch, const struct ruleset_spec *s
     ruleset_table_create(batch, table_flags, TABLE_COMMENT);
     for (size_t i = 0; i < COUNT_OF(counters); i++)
         ruleset_counter_create(batch, counters[i]);
-    ruleset_sets_create(batch);
-    ruleset_sets_fill(batch, spec);
+    ruleset_sets_create(batch, UINT32_MAX, spec);
     for (size_t i = 0; i < n_chains; i++)
         ruleset_chain_create(batch, &chains[i].base);
     ruleset_chains_fill(batch, spec);
 }
 
-static void refill(struct ruleset_batch *batch, const struct ruleset_spec *spec, bool sets)
+static void flush_chains(struct ruleset_batch *batch)
 {
     size_t n_chains;
     const struct chain *chains = ruleset_chains(&n_chains);
     for (size_t i = 0; i < n_chains; i++)
         ruleset_chain_flush(batch, chains[i].base.name);
-    if (sets) {
-        ruleset_sets_flush(batch);
-        ruleset_sets_fill(batch, spec);
-    }
+}
+
+/* No rule refers to a set while the chains are empty. */
+static void switch_sets(struct ruleset_batch *batch, const struct ruleset_spec *spec, uint32_t sets)
+{
+    uint32_t intervals = ruleset_sets_intervals(sets);
+    flush_chains(batch);
+    ruleset_sets_refill(batch, sets & ~intervals, spec);
+    ruleset_sets_delete(batch, intervals);
+    ruleset_sets_create(batch, intervals, spec);
+    ruleset_batch_refer_to_staged(batch, intervals);
     ruleset_chains_fill(batch, spec);
 }
 
-struct ruleset_batch *ruleset_encode(const struct ruleset_spec *spec, enum ruleset_change change, uint32_t table_flags,
-                                     uint32_t generation, uint32_t first_seq)
+static void fill_rules(struct ruleset_batch *batch, const struct ruleset_spec *spec, uint32_t sets)
+{
+    uint32_t intervals = ruleset_sets_intervals(sets);
+    flush_chains(batch);
+    ruleset_sets_refill(batch, sets & ~intervals, spec);
+    ruleset_sets_unstage(batch, intervals);
+    ruleset_chains_fill(batch, spec);
+}
+
+struct ruleset_batch *ruleset_encode(const struct ruleset_spec *spec, enum ruleset_change change, uint32_t sets,
+                                     uint32_t table_flags, uint32_t generation, uint32_t first_seq)
 {
     struct ruleset_batch *batch = ruleset_batch_new(RULESET_TABLE, generation, first_seq);
     assert(change == RULESET_REMOVE ? !spec : spec && spec->conf);
@@ -88,11 +103,14 @@ struct ruleset_batch *ruleset_encode(const struct ruleset_spec *spec, enum rules
         ruleset_table_delete(batch);
         create_all(batch, spec, table_flags);
         break;
-    case RULESET_REFILL:
-        refill(batch, spec, true);
+    case RULESET_STAGE:
+        ruleset_sets_stage(batch, ruleset_sets_intervals(sets), spec);
+        break;
+    case RULESET_SWITCH:
+        switch_sets(batch, spec, sets);
         break;
     case RULESET_RULES:
-        refill(batch, spec, false);
+        fill_rules(batch, spec, sets);
         break;
     case RULESET_REMOVE:
         ruleset_table_delete(batch);

@@ -241,38 +241,39 @@ typedef bool fill_fn(const struct ruleset_spec *spec, int family, struct element
 
 struct set_type {
     const char *name;
+    const char *staged; /* of intervals: the name of a second one beside it */
     enum nft_type type;
     uint32_t key_length;
     enum nft_byteorder byteorder;
-    uint32_t flags;
     int family; /* of addresses, else 0 */
     const char *comment;
     fill_fn *fill;
 };
 
-#define PORTS     NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0, 0
-#define PROTOCOLS NFT_TYPE_INET_PROTOCOL, 1, NFT_BYTEORDER_NETWORK, 0, 0
-#define USERS     NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0, 0
-#define NET4      NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, AF_INET
-#define NET6      NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, NFT_SET_INTERVAL, AF_INET6
-#define OWN4      NFT_TYPE_IPV4_ADDR_PORT, 4 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, AF_INET
-#define OWN6      NFT_TYPE_IPV6_ADDR_PORT, 16 + PORT_ROOM, NFT_BYTEORDER_NETWORK, 0, AF_INET6
+#define STAGED(name) name, name "_next"
+#define PORTS        NFT_TYPE_INET_SERVICE, sizeof(in_port_t), NFT_BYTEORDER_NETWORK, 0
+#define PROTOCOLS    NFT_TYPE_INET_PROTOCOL, 1, NFT_BYTEORDER_NETWORK, 0
+#define USERS        NFT_TYPE_UID, sizeof(uid_t), NFT_BYTEORDER_HOST, 0
+#define NET4         NFT_TYPE_IPV4_ADDR, 4, NFT_BYTEORDER_NETWORK, AF_INET
+#define NET6         NFT_TYPE_IPV6_ADDR, 16, NFT_BYTEORDER_NETWORK, AF_INET6
+#define OWN4         NFT_TYPE_IPV4_ADDR_PORT, 4 + PORT_ROOM, NFT_BYTEORDER_NETWORK, AF_INET
+#define OWN6         NFT_TYPE_IPV6_ADDR_PORT, 16 + PORT_ROOM, NFT_BYTEORDER_NETWORK, AF_INET6
 
 static const struct set_type types[] = {
-    {SET_WEB, PORTS, "[Redirect] Ports", web_ports},
-    {SET_PROTOCOLS, PROTOCOLS, "all that have ports", protocols},
-    {SET_BYPASS_PORTS, PORTS, "[Bypass] Ports", bypass_ports},
-    {SET_BYPASS_USERS, USERS, "[Bypass] Users", bypass_users},
-    {SET_BYPASS4, NET4, "[Bypass] Networks", bypass_networks},
-    {SET_BYPASS6, NET6, "[Bypass] Networks", bypass_networks},
-    {SET_BLOCK_PORTS, PORTS, "[Block] Ports", block_ports},
-    {SET_BLOCK_USERS, USERS, "[Block] Users", block_users},
-    {SET_BLOCK4, NET4, "[Block] Networks", block_networks},
-    {SET_BLOCK6, NET6, "[Block] Networks", block_networks},
-    {SET_OWN4, OWN4, "proxies", proxies},
-    {SET_OWN6, OWN6, "proxies", proxies},
-    {SET_LOCAL4, NET4, "[Bypass] LocalNetworks", local_networks},
-    {SET_LOCAL6, NET6, "[Bypass] LocalNetworks", local_networks},
+    {SET_WEB, NULL, PORTS, "[Redirect] Ports", web_ports},
+    {SET_PROTOCOLS, NULL, PROTOCOLS, "all that have ports", protocols},
+    {SET_BYPASS_PORTS, NULL, PORTS, "[Bypass] Ports", bypass_ports},
+    {SET_BYPASS_USERS, NULL, USERS, "[Bypass] Users", bypass_users},
+    {STAGED(SET_BYPASS4), NET4, "[Bypass] Networks", bypass_networks},
+    {STAGED(SET_BYPASS6), NET6, "[Bypass] Networks", bypass_networks},
+    {SET_BLOCK_PORTS, NULL, PORTS, "[Block] Ports", block_ports},
+    {SET_BLOCK_USERS, NULL, USERS, "[Block] Users", block_users},
+    {STAGED(SET_BLOCK4), NET4, "[Block] Networks", block_networks},
+    {STAGED(SET_BLOCK6), NET6, "[Block] Networks", block_networks},
+    {SET_OWN4, NULL, OWN4, "proxies", proxies},
+    {SET_OWN6, NULL, OWN6, "proxies", proxies},
+    {STAGED(SET_LOCAL4), NET4, "[Bypass] LocalNetworks", local_networks},
+    {STAGED(SET_LOCAL6), NET6, "[Bypass] LocalNetworks", local_networks},
 };
 
 const char *ruleset_set_name(size_t index)
@@ -286,70 +287,56 @@ static bool elements_of(const struct set_type *type, const struct ruleset_spec *
     return type->fill(spec, type->family, ret_elements);
 }
 
-uint64_t ruleset_sets_digest(const struct ruleset_spec *spec)
+void ruleset_sets_digest(const struct ruleset_spec *spec, struct ruleset_sets_digest *ret_digest)
 {
-    uint64_t digest = DIGEST_BASIS;
+    _Static_assert(COUNT_OF(types) <= RULESET_SETS_MAX, "a bit for each set");
+    *ret_digest = (struct ruleset_sets_digest){0};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         struct elements elements;
         if (!elements_of(&types[i], spec, &elements))
             elements.count = 0; /* out of memory: encoding them will fail as well */
-        digest = digest_bytes(digest, elements.items, elements.count * sizeof(struct element));
-        digest = digest_bytes(digest, &(uint8_t){(uint8_t)(i + 1)}, 1);
+        ret_digest->sets[i] = digest_bytes(DIGEST_BASIS, elements.items, elements.count * sizeof(struct element));
         free(elements.items);
     }
-    return digest;
+}
+
+uint32_t ruleset_sets_intervals(uint32_t sets)
+{
+    uint32_t intervals = 0;
+    for (size_t i = 0; i < COUNT_OF(types); i++)
+        if (types[i].staged)
+            intervals |= 1u << i;
+    return sets & intervals;
+}
+
+uint32_t ruleset_sets_differing(const struct ruleset_sets_digest *a, const struct ruleset_sets_digest *b)
+{
+    uint32_t differing = 0;
+    for (size_t i = 0; i < COUNT_OF(types); i++)
+        if (a->sets[i] != b->sets[i])
+            differing |= 1u << i;
+    return differing;
 }
 
 /* ---- messages ---- */
 
-static bool describe_set(struct nftnl_set *set, const struct set_type *type, uint32_t id)
+static bool describe_set(struct nftnl_set *set, const struct set_type *type, const char *name)
 {
     struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
     bool ok;
     nftnl_set_set_u32(set, NFTNL_SET_FAMILY, NFPROTO_INET);
-    nftnl_set_set_u32(set, NFTNL_SET_ID, id);
-    nftnl_set_set_u32(set, NFTNL_SET_FLAGS, type->flags);
+    nftnl_set_set_u32(set, NFTNL_SET_ID, (uint32_t)(type - types) + 1);
+    nftnl_set_set_u32(set, NFTNL_SET_FLAGS, type->staged ? NFT_SET_INTERVAL : 0);
     nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type->type);
     nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, type->key_length);
     ok = udata && nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, type->byteorder) &&
          nftnl_udata_put_strz(udata, NFTNL_UDATA_SET_COMMENT, type->comment) &&
          nftnl_set_set_data(set, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata), nftnl_udata_buf_len(udata)) == 0 &&
          nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
-         nftnl_set_set_str(set, NFTNL_SET_NAME, type->name) == 0;
+         nftnl_set_set_str(set, NFTNL_SET_NAME, name) == 0;
     if (udata)
         nftnl_udata_buf_free(udata);
     return ok;
-}
-
-void ruleset_sets_create(struct ruleset_batch *batch)
-{
-    for (uint32_t i = 0; i < COUNT_OF(types); i++) {
-        struct nlmsghdr *message =
-            ruleset_batch_message(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, "set %s", types[i].name);
-        struct nftnl_set *set = nftnl_set_alloc();
-
-        if (message && set && describe_set(set, &types[i], i + 1))
-            nftnl_set_nlmsg_build_payload(message, set);
-        else
-            ruleset_batch_fail(batch);
-        ruleset_batch_commit(batch);
-        if (set)
-            nftnl_set_free(set);
-    }
-}
-
-void ruleset_sets_flush(struct ruleset_batch *batch)
-{
-    for (size_t i = 0; i < COUNT_OF(types); i++) {
-        struct nlmsghdr *message =
-            ruleset_batch_message(batch, NFT_MSG_DELSETELEM, 0, "elements of set %s", types[i].name);
-
-        if (message) {
-            mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
-            mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, types[i].name);
-        }
-        ruleset_batch_commit(batch);
-    }
 }
 
 static bool add_element(struct nftnl_set *set, const struct element *item, uint32_t key_length)
@@ -363,14 +350,14 @@ static bool add_element(struct nftnl_set *set, const struct element *item, uint3
     return nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, item->key, key_length) == 0;
 }
 
-static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type, const struct element *items,
-                       size_t count)
+static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type, const char *name,
+                       const struct element *items, size_t count)
 {
     struct nlmsghdr *message =
-        ruleset_batch_message(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "elements of set %s", type->name);
+        ruleset_batch_message(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "elements of set %s", name);
     struct nftnl_set *set = nftnl_set_alloc();
     bool ok = message && set && nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE) == 0 &&
-              nftnl_set_set_str(set, NFTNL_SET_NAME, type->name) == 0;
+              nftnl_set_set_str(set, NFTNL_SET_NAME, name) == 0;
     for (size_t i = 0; i < count && ok; i++)
         ok = add_element(set, &items[i], type->key_length);
     if (ok)
@@ -382,18 +369,103 @@ static void fill_chunk(struct ruleset_batch *batch, const struct set_type *type,
         nftnl_set_free(set);
 }
 
-void ruleset_sets_fill(struct ruleset_batch *batch, const struct ruleset_spec *spec)
+static void fill(struct ruleset_batch *batch, const struct set_type *type, const char *name,
+                 const struct ruleset_spec *spec)
 {
-    for (size_t i = 0; i < COUNT_OF(types); i++) {
-        struct elements elements;
-
-        if (!elements_of(&types[i], spec, &elements))
-            ruleset_batch_fail(batch);
-        for (size_t at = 0; at < elements.count; at += CHUNK_MAX) {
-            size_t rest = elements.count - at;
-
-            fill_chunk(batch, &types[i], elements.items + at, rest < CHUNK_MAX ? rest : CHUNK_MAX);
-        }
-        free(elements.items);
+    struct elements elements;
+    if (!elements_of(type, spec, &elements))
+        ruleset_batch_fail(batch);
+    for (size_t at = 0; at < elements.count; at += CHUNK_MAX) {
+        size_t rest = elements.count - at;
+        fill_chunk(batch, type, name, elements.items + at, rest < CHUNK_MAX ? rest : CHUNK_MAX);
     }
+    free(elements.items);
+}
+
+static void create(struct ruleset_batch *batch, const struct set_type *type, const char *name)
+{
+    struct nlmsghdr *message = ruleset_batch_message(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, "set %s", name);
+    struct nftnl_set *set = nftnl_set_alloc();
+    if (message && set && describe_set(set, type, name))
+        nftnl_set_nlmsg_build_payload(message, set);
+    else
+        ruleset_batch_fail(batch);
+    ruleset_batch_commit(batch);
+    if (set)
+        nftnl_set_free(set);
+}
+
+static void drop(struct ruleset_batch *batch, const char *name)
+{
+    struct nlmsghdr *message = ruleset_batch_message(batch, NFT_MSG_DELSET, 0, "set %s", name);
+    if (message) {
+        mnl_attr_put_strz(message, NFTA_SET_TABLE, RULESET_TABLE);
+        mnl_attr_put_strz(message, NFTA_SET_NAME, name);
+    }
+    ruleset_batch_commit(batch);
+}
+
+static void empty(struct ruleset_batch *batch, const char *name)
+{
+    struct nlmsghdr *message = ruleset_batch_message(batch, NFT_MSG_DELSETELEM, 0, "elements of set %s", name);
+    if (message) {
+        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
+        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, name);
+    }
+    ruleset_batch_commit(batch);
+}
+
+/* The sets of which, one after the other: next_set(which, types), then next_set(which, SET + 1); NULL after the last.
+ */
+static const struct set_type *next_set(uint32_t which, const struct set_type *at)
+{
+    for (; at < types + COUNT_OF(types); at++)
+        if (which & 1u << (at - types))
+            return at;
+    return NULL;
+}
+
+void ruleset_sets_create(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec)
+{
+    for (const struct set_type *type = next_set(which, types); type; type = next_set(which, type + 1)) {
+        create(batch, type, type->name);
+        fill(batch, type, type->name, spec);
+    }
+}
+
+void ruleset_sets_delete(struct ruleset_batch *batch, uint32_t which)
+{
+    for (const struct set_type *type = next_set(which, types); type; type = next_set(which, type + 1))
+        drop(batch, type->name);
+}
+
+void ruleset_sets_refill(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec)
+{
+    for (const struct set_type *type = next_set(which, types); type; type = next_set(which, type + 1)) {
+        empty(batch, type->name);
+        fill(batch, type, type->name, spec);
+    }
+}
+
+void ruleset_sets_stage(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec)
+{
+    for (const struct set_type *type = next_set(which, types); type; type = next_set(which, type + 1)) {
+        create(batch, type, type->staged);
+        fill(batch, type, type->staged, spec);
+    }
+}
+
+void ruleset_sets_unstage(struct ruleset_batch *batch, uint32_t which)
+{
+    for (const struct set_type *type = next_set(which, types); type; type = next_set(which, type + 1))
+        drop(batch, type->staged);
+}
+
+const char *ruleset_sets_referred(const struct ruleset_batch *batch, const char *set)
+{
+    uint32_t staged = ruleset_batch_staged(batch);
+    for (const struct set_type *type = next_set(staged, types); type; type = next_set(staged, type + 1))
+        if (strcmp(type->name, set) == 0)
+            return type->staged;
+    return set;
 }

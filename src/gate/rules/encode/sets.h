@@ -20,8 +20,14 @@
 #define SET_LOCAL4       "local4" /* [Bypass] LocalNetworks */
 #define SET_LOCAL6       "local6"
 
-void ruleset_sets_create(struct ruleset_batch *batch);
-void ruleset_sets_flush(struct ruleset_batch *batch);
-void ruleset_sets_fill(struct ruleset_batch *batch, const struct ruleset_spec *spec);
+/* which: a bit for each set. Created with their elements. */
+void ruleset_sets_create(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec);
+void ruleset_sets_delete(struct ruleset_batch *batch, uint32_t which);
+void ruleset_sets_refill(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec);
+/* A second set beside each, with other elements; and gone again. */
+void ruleset_sets_stage(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec);
+void ruleset_sets_unstage(struct ruleset_batch *batch, uint32_t which);
+/* The name by which the rules of that batch refer to a set. */
+const char *ruleset_sets_referred(const struct ruleset_batch *batch, const char *set);
 
 #endif
