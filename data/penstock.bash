@@ -6,6 +6,10 @@ _penstock() {
 
     COMPREPLY=()
     case $prev in
+        --sort)
+            mapfile -t COMPREPLY < <(compgen -W 'age up down user process unit name destination route state' -- "$cur")
+            return
+            ;;
         --user)
             mapfile -t COMPREPLY < <(compgen -u -- "$cur")
             return
@@ -18,7 +22,7 @@ _penstock() {
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            -c | -S | --conf | --socket | --user) i=$((i + 1)) ;;
+            -c | -S | --conf | --socket | --user | --sort) i=$((i + 1)) ;;
             -*) ;;
             *)
                 verb=${COMP_WORDS[i]}
@@ -27,8 +31,8 @@ _penstock() {
         esac
     done
     case $verb in
-        '') mapfile -t COMPREPLY < <(compgen -W 'status test sessions explain check config reload -S --help --version' -- "$cur") ;;
-        status) mapfile -t COMPREPLY < <(compgen -W '--json --watch -S' -- "$cur") ;;
+        '') mapfile -t COMPREPLY < <(compgen -W 'status test sessions history monitor explain check config reload help version -S --help --version' -- "$cur") ;;
+        status) mapfile -t COMPREPLY < <(compgen -W '--json --watch --check -S' -- "$cur") ;;
         test) mapfile -t COMPREPLY < <(compgen -W '--json -c -S' -- "$cur") ;;
         explain)
             if [[ $cur == -* ]]; then
@@ -46,7 +50,9 @@ _penstock() {
             fi
             ;;
         config) mapfile -t COMPREPLY < <(compgen -W '--json --secrets -S' -- "$cur") ;;
-        sessions | reload) mapfile -t COMPREPLY < <(compgen -W '--json -S' -- "$cur") ;;
+        sessions) mapfile -t COMPREPLY < <(compgen -W '--json --sort -S' -- "$cur") ;;
+        version) mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur") ;;
+        history | monitor | reload) mapfile -t COMPREPLY < <(compgen -W '--json -S' -- "$cur") ;;
     esac
 }
 

@@ -57,28 +57,43 @@ static int test(const struct cli_options *options)
     return options->conf_path ? cli_test_alone(options) : cli_test(options);
 }
 
+static int help(const struct cli_options *options);
+
+static int version(const struct cli_options *options)
+{
+    if (options->json)
+        puts("{\"version\":\"" PACKAGE_VERSION "\"}");
+    else
+        puts("penstock " PACKAGE_VERSION);
+    return CLI_EXIT_OK;
+}
+
 static const struct {
     int (*run)(const struct cli_options *options);
-    bool takes_watch, takes_conf, takes_file, takes_secrets, takes_target;
+    bool takes_watch, takes_conf, takes_file, takes_secrets, takes_target, takes_check, takes_sort;
 } verbs[VERB_COUNT] = {
-    [VERB_STATUS] = {.run = cli_status, .takes_watch = true},
+    [VERB_STATUS] = {.run = cli_status, .takes_watch = true, .takes_check = true},
     [VERB_TEST] = {.run = test, .takes_conf = true},
-    [VERB_SESSIONS] = {.run = cli_sessions},
+    [VERB_SESSIONS] = {.run = cli_sessions, .takes_sort = true},
+    [VERB_HISTORY] = {.run = cli_history},
+    [VERB_MONITOR] = {.run = cli_monitor},
     [VERB_CHECK] = {.run = cli_check, .takes_file = true},
     [VERB_EXPLAIN] = {.run = cli_explain, .takes_conf = true, .takes_target = true},
     [VERB_CONFIG] = {.run = config, .takes_secrets = true},
     [VERB_RELOAD] = {.run = reload},
+    [VERB_HELP] = {.run = help},
+    [VERB_VERSION] = {.run = version},
 };
 
 static void put_usage(FILE *out)
 {
-    fputs("Usage: penstock [-S SOCKET] VERB [OPTIONS]\n\n", out);
+    fputs("Usage: penstock [-S SOCKET] [VERB] [OPTIONS]      (none: status)\n\n", out);
     for (int verb = 0; verb < VERB_COUNT; verb++) {
         char words[64];
         if (!verbs[verb].run)
             continue;
         snprintf(words, sizeof words, "%s %s", verb_word((enum verb)verb), verb_arguments((enum verb)verb));
-        fprintf(out, "  %-28s %s\n", words, verb_help((enum verb)verb));
+        fprintf(out, strlen(words) > 28 ? "  %s\n%31s%s\n" : "  %-28s%1s%s\n", words, "", verb_help((enum verb)verb));
     }
     fputs("\n"
           "  -S, --socket=SOCKET          control socket; else $PENSTOCK_CONTROL or " CLI_CONTROL_PATH "\n"
@@ -86,8 +101,15 @@ static void put_usage(FILE *out)
           "  -V, --version                the version\n"
           "\n"
           "Exit status of status and test: 0 Connected (Secure Channel), 3 Connected (Non-secure), 4 Blocked,\n"
-          "5 testing or no network, 1 no answer or another error, 64 usage, 78 configuration. See penstock(1).\n",
+          "5 testing or no network, 6 Direct, 7 Not enforced, 1 no answer or another error, 64 usage,\n"
+          "78 configuration; of status --check: 0, 1 warning, 2 critical, 3 unknown. See penstock(1).\n",
           out);
+}
+
+static int help(const struct cli_options *options)
+{
+    put_usage(stdout);
+    return CLI_EXIT_OK;
 }
 
 /* Not in this version. */
@@ -119,6 +141,12 @@ static int run_verb(struct cli_options *options, char **args)
         return usage("unknown verb", args[0]);
     if (options->watch && !verbs[verb].takes_watch)
         return usage(args[0], "there is no --watch");
+    if (options->check && !verbs[verb].takes_check)
+        return usage(args[0], "there is no --check");
+    if (options->check && options->watch)
+        return usage(args[0], "--check looks once, --watch all the time");
+    if (options->sort && !verbs[verb].takes_sort)
+        return usage(args[0], "there is no --sort");
     if (options->secrets && !verbs[verb].takes_secrets)
         return usage(args[0], "there is no --secrets");
     if (options->conf_path && !verbs[verb].takes_conf)
@@ -139,6 +167,7 @@ static int run_verb(struct cli_options *options, char **args)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
+        {"check", no_argument, NULL, 'k'},        {"sort", required_argument, NULL, 'o'},
         {"conf", required_argument, NULL, 'c'},   {"help", no_argument, NULL, 'h'},
         {"json", no_argument, NULL, 'j'},         {"secrets", no_argument, NULL, 's'},
         {"socket", required_argument, NULL, 'S'}, {"unit", required_argument, NULL, 'n'},
@@ -147,12 +176,19 @@ int main(int argc, char **argv)
     };
     const char *control = getenv("PENSTOCK_CONTROL");
     struct cli_options options = {.control_path = control && *control ? control : CLI_CONTROL_PATH};
+    char *bare[] = {(char[]){"status"}, NULL};
     int option, result;
     setlocale(LC_ALL, "");
     while ((option = getopt_long(argc, argv, "c:hS:V", long_options, NULL)) != -1) {
         switch (option) {
         case 'c':
             options.conf_path = optarg;
+            break;
+        case 'k':
+            options.check = true;
+            break;
+        case 'o':
+            options.sort = optarg;
             break;
         case 'h':
             put_usage(stdout);
@@ -182,11 +218,7 @@ int main(int argc, char **argv)
             return usage(NULL, NULL);
         }
     }
-    if (optind == argc) {
-        put_usage(stderr);
-        return CLI_EXIT_USAGE;
-    }
-    result = run_verb(&options, argv + optind);
+    result = run_verb(&options, optind < argc ? argv + optind : bare);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return result;
     cli_problem("writing to standard output failed");

@@ -36,7 +36,8 @@ struct cli_options {
     const char *conf_path; /* -c FILE, or NULL */
     const char *target;    /* of explain: HOST[:PORT] */
     const char *user;      /* of explain: NULL for nobody in particular */
-    bool json, watch, secrets;
+    const char *sort;      /* --sort KEY, or NULL */
+    bool json, watch, secrets, check;
 };
 
 /* The verbs; each returns the exit status. */
@@ -44,6 +45,8 @@ int cli_status(const struct cli_options *options);
 int cli_test(const struct cli_options *options);
 int cli_test_alone(const struct cli_options *options);
 int cli_sessions(const struct cli_options *options);
+int cli_history(const struct cli_options *options);
+int cli_monitor(const struct cli_options *options);
 int cli_explain(const struct cli_options *options);
 int cli_check(const struct cli_options *options); /* conf_path NULL: the service's own */
 

@@ -20,15 +20,17 @@ enum column {
     COLUMN_NAME,
     COLUMN_BY,
     COLUMN_ROUTE,
+    COLUMN_STATE,
     COLUMN_UP,
     COLUMN_DOWN,
     COLUMN_AGE,
     COLUMN_COUNT
 };
 
-#define CELL_MAX   256
-#define GAP        2 /* between columns */
-#define SHRUNK_MIN 8 /* columns that a cut column keeps */
+#define CELL_MAX    256
+#define GAP         2 /* between columns */
+#define SHRUNK_MIN  8 /* columns that a cut column keeps; but for "na…[4194304]" */
+#define PROCESS_MIN 12
 
 static const struct {
     const char *title;
@@ -37,8 +39,9 @@ static const struct {
     [COLUMN_USER] = {"USER", false},   [COLUMN_PROCESS] = {"PROCESS", true},
     [COLUMN_UNIT] = {"UNIT", true},    [COLUMN_DESTINATION] = {"DESTINATION", true},
     [COLUMN_NAME] = {"NAME", true},    [COLUMN_BY] = {"BY", false},
-    [COLUMN_ROUTE] = {"ROUTE", false}, [COLUMN_UP] = {"UP", false},
-    [COLUMN_DOWN] = {"DOWN", false},   [COLUMN_AGE] = {"AGE", false},
+    [COLUMN_ROUTE] = {"ROUTE", false}, [COLUMN_STATE] = {"STATE", false},
+    [COLUMN_UP] = {"UP", false},       [COLUMN_DOWN] = {"DOWN", false},
+    [COLUMN_AGE] = {"AGE", false},
 };
 
 /* "192.0.2.7:443" or "[2001:db8::1]:443" */
@@ -78,21 +81,56 @@ static double age_of(const json_t *session)
     return json_number_value(json_object_get(session, "age_ms"));
 }
 
-static int oldest_first(const void *a, const void *b)
+/* The keys of --sort. Numbers: the largest first; texts: by alphabet, what is not known last. */
+static const struct sort_key {
+    const char *name, *object, *member;
+    bool number;
+} sort_keys[] = {{"age", NULL, "age_ms", true},       {"up", "bytes", "up", true},
+                 {"down", "bytes", "down", true},     {"user", NULL, "user", false},
+                 {"process", NULL, "process", false}, {"unit", NULL, "unit", false},
+                 {"name", NULL, "name", false},       {"destination", NULL, "destination", false},
+                 {"route", NULL, "route", false},     {"state", NULL, "state", false}};
+
+#define SORT_KEYS (sizeof sort_keys / sizeof sort_keys[0])
+
+/* NULL: there is no such key, and that has been said. */
+static const struct sort_key *find_sort_key(const char *name)
 {
-    double first = age_of(*(json_t *const *)a), second = age_of(*(json_t *const *)b);
-    return first > second ? -1 : first < second;
+    char names[256] = "";
+    for (size_t i = 0; i < SORT_KEYS; i++) {
+        if (!name || strcmp(sort_keys[i].name, name) == 0)
+            return &sort_keys[i];
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i > 0 ? ", " : "", sort_keys[i].name);
+    }
+    cli_problem("--sort %s: there is no such key, but %s", name, names);
+    return NULL;
+}
+
+static int compare(const void *a, const void *b, void *data)
+{
+    const struct sort_key *key = data;
+    const json_t *first = *(json_t *const *)a, *second = *(json_t *const *)b;
+    const json_t *one = key->object ? json_object_get(first, key->object) : first;
+    const json_t *other = key->object ? json_object_get(second, key->object) : second;
+    const char *text = text_at(one, key->member), *other_text = text_at(other, key->member);
+    double n = json_number_value(json_object_get(one, key->member));
+    double other_n = json_number_value(json_object_get(other, key->member));
+    if (key->number)
+        return n > other_n ? -1 : n < other_n;
+    if (!text || !other_text)
+        return !text - !other_text;
+    return strcoll(text, other_text);
 }
 
 /* The relays answer one after another: their sessions are mixed here. */
-static json_t *sorted(json_t *sessions)
+static json_t *sorted(json_t *sessions, const struct sort_key *key)
 {
     size_t n = json_array_size(sessions);
     json_t **list = calloc(n + 1, sizeof *list), *result = json_array();
     for (size_t i = 0; list && i < n; i++)
         list[i] = json_array_get(sessions, i);
     if (list)
-        qsort(list, n, sizeof *list, oldest_first);
+        qsort_r(list, n, sizeof *list, compare, (void *)key);
     for (size_t i = 0; list && i < n; i++)
         json_array_append(result, list[i]);
     free(list);
@@ -117,7 +155,7 @@ static void set_text(json_t *session, const char *key, const char *text)
     json_object_set_new(session, key, *text ? cli_json_text(text) : json_null());
 }
 
-static void put_json(json_t *session, const struct socket_owner *who)
+static void add_owner(json_t *session, const struct socket_owner *who)
 {
     char user[CELL_MAX];
     set_text(session, "user", who->found ? user_text(who, user) : "");
@@ -125,7 +163,6 @@ static void put_json(json_t *session, const struct socket_owner *who)
     json_object_set_new(session, "pid", who->pid > 0 ? json_integer(who->pid) : json_null());
     set_text(session, "process", who->process);
     set_text(session, "unit", who->unit);
-    cli_put_json(session);
 }
 
 static uint64_t bytes_at(const json_t *session, const char *key)
@@ -135,23 +172,23 @@ static uint64_t bytes_at(const json_t *session, const char *key)
 }
 
 /* What stands in one cell, cleaned; "-" when it is not known. */
-static const char *cell(const json_t *session, const struct socket_owner *who, enum column column, bool utf8,
-                        char buf[static CELL_MAX])
+static const char *cell(const json_t *session, enum column column, bool utf8, char buf[static CELL_MAX])
 {
     char raw[CELL_MAX], number[64];
     const char *text = NULL;
     switch (column) {
     case COLUMN_USER:
-        text = user_text(who, raw);
+        text = text_at(session, "user");
         break;
     case COLUMN_PROCESS:
-        if (who->pid == 0)
+        if (count_at(session, "pid") == 0)
             break;
-        snprintf(raw, sizeof raw, "%s[%d]", who->process, (int)who->pid);
+        snprintf(raw, sizeof raw, "%.200s[%u]", text_at(session, "process") ? text_at(session, "process") : "",
+                 (unsigned)count_at(session, "pid"));
         text = raw;
         break;
     case COLUMN_UNIT:
-        text = who->unit;
+        text = text_at(session, "unit");
         break;
     case COLUMN_DESTINATION:
         text = text_at(session, "destination");
@@ -164,6 +201,9 @@ static const char *cell(const json_t *session, const struct socket_owner *who, e
         break;
     case COLUMN_ROUTE:
         text = text_at(session, "route");
+        break;
+    case COLUMN_STATE:
+        text = text_at(session, "state");
         break;
     case COLUMN_UP:
         text = text_bytes(bytes_at(session, "up"), number);
@@ -180,37 +220,82 @@ static const char *cell(const json_t *session, const struct socket_owner *who, e
     return text_clean(text && *text ? text : "-", utf8, buf, CELL_MAX);
 }
 
+/* Width 0: the column is left out. */
+static size_t total_of(const size_t widths[static COLUMN_COUNT])
+{
+    size_t total = 0;
+    for (size_t i = 0; i < COLUMN_COUNT; i++)
+        if (widths[i] > 0)
+            total += widths[i] + (total > 0 ? GAP : 0);
+    return total;
+}
+
 /* Cuts the widest column that may be cut until the line fits. */
 static void shrink(size_t widths[static COLUMN_COUNT], size_t room)
 {
-    for (;;) {
-        size_t total = GAP * (COLUMN_COUNT - 1), widest = COLUMN_COUNT;
-        for (size_t i = 0; i < COLUMN_COUNT; i++) {
-            total += widths[i];
-            if (columns[i].may_shrink && widths[i] > SHRUNK_MIN &&
+    while (total_of(widths) > room) {
+        size_t widest = COLUMN_COUNT;
+        for (size_t i = 0; i < COLUMN_COUNT; i++)
+            if (columns[i].may_shrink && widths[i] > (i == COLUMN_PROCESS ? PROCESS_MIN : SHRUNK_MIN) &&
                 (widest == COLUMN_COUNT || widths[i] > widths[widest]))
                 widest = i;
-        }
-        if (total <= room || widest == COLUMN_COUNT)
+        if (widest == COLUMN_COUNT)
             return;
         widths[widest]--;
     }
 }
 
-static void put_row(const struct text_style *style, const size_t widths[static COLUMN_COUNT], const json_t *session,
-                    const struct socket_owner *who)
+/* Where cutting alone would leave too little of each, whole columns give way, in this order. */
+static void fit(size_t widths[static COLUMN_COUNT], size_t room)
 {
-    for (size_t i = 0; i < COLUMN_COUNT; i++) {
-        char buf[CELL_MAX];
-        const char *text = session ? cell(session, who, (enum column)i, style->utf8, buf) : columns[i].title;
-        bool last = i + 1 == COLUMN_COUNT;
-
-        text_cell(stdout, style, text, last && text_columns(text) <= widths[i] ? text_columns(text) : widths[i]);
-        fputs(last ? "\n" : "  ", stdout);
+    static const enum column order[] = {COLUMN_UNIT, COLUMN_USER, COLUMN_BY, COLUMN_STATE, COLUMN_ROUTE, COLUMN_UP};
+    size_t cut[COLUMN_COUNT];
+    for (size_t i = 0; i <= sizeof order / sizeof order[0]; i++) {
+        memcpy(cut, widths, sizeof cut);
+        shrink(cut, room);
+        if (total_of(cut) <= room || i == sizeof order / sizeof order[0])
+            break;
+        widths[order[i]] = 0;
     }
+    memcpy(widths, cut, sizeof cut);
 }
 
-static void put_table(const json_t *sessions, const struct socket_owner *whos)
+/* Of "name[4711]" the name is cut, never the number. */
+static void put_process(const struct text_style *style, const char *text, size_t width)
+{
+    const char *bracket = strrchr(text, '[');
+    size_t number = bracket ? text_columns(bracket) : 0;
+    char name[CELL_MAX];
+    if (!bracket || text_columns(text) <= width || number + 1 >= width) {
+        text_cell(stdout, style, text, width);
+        return;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(bracket - text), text);
+    text_cell(stdout, style, name, width - number);
+    fputs(bracket, stdout);
+}
+
+static void put_row(const struct text_style *style, const size_t widths[static COLUMN_COUNT], const json_t *session)
+{
+    bool first = true;
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        char buf[CELL_MAX];
+        const char *text = session ? cell(session, (enum column)i, style->utf8, buf) : columns[i].title;
+        bool last = i + 1 == COLUMN_COUNT;
+
+        if (widths[i] == 0)
+            continue;
+        fputs(first ? "" : "  ", stdout);
+        if (i == COLUMN_PROCESS)
+            put_process(style, text, widths[i]);
+        else
+            text_cell(stdout, style, text, last && text_columns(text) <= widths[i] ? text_columns(text) : widths[i]);
+        first = false;
+    }
+    putchar('\n');
+}
+
+static void put_table(const json_t *sessions)
 {
     size_t widths[COLUMN_COUNT], n = json_array_size(sessions);
     struct text_style style;
@@ -219,35 +304,29 @@ static void put_table(const json_t *sessions, const struct socket_owner *whos)
         widths[column] = strlen(columns[column].title);
         for (size_t i = 0; i < n; i++) {
             char buf[CELL_MAX];
-            size_t width =
-                text_columns(cell(json_array_get(sessions, i), &whos[i], (enum column)column, style.utf8, buf));
+            size_t width = text_columns(cell(json_array_get(sessions, i), (enum column)column, style.utf8, buf));
 
             if (width > widths[column])
                 widths[column] = width;
         }
     }
     if (style.terminal) /* what goes to another program stays whole */
-        shrink(widths, style.width);
+        fit(widths, style.columns);
     text_tone(stdout, &style, TEXT_PLAIN, true);
-    put_row(&style, widths, NULL, NULL);
+    put_row(&style, widths, NULL);
     text_tone_end(stdout, &style);
     for (size_t i = 0; i < n; i++)
-        put_row(&style, widths, json_array_get(sessions, i), &whos[i]);
+        put_row(&style, widths, json_array_get(sessions, i));
 }
 
-int cli_sessions(const struct cli_options *options)
+/* Asks the kernel who is at the near ends, and writes that into the objects. */
+static bool add_owners(json_t *sessions)
 {
-    json_t *sessions = fetch(options);
     size_t n = json_array_size(sessions);
     struct socket_owner *whos = calloc(n + 1, sizeof *whos);
     int error;
-    if (!sessions || !whos) {
-        json_decref(sessions);
-        free(whos);
-        return CLI_EXIT_FAILED;
-    }
-    sessions = sorted(sessions);
-    n = json_array_size(sessions);
+    if (!whos)
+        return false;
     for (size_t i = 0; i < n; i++) {
         const json_t *session = json_array_get(sessions, i);
 
@@ -258,11 +337,27 @@ int cli_sessions(const struct cli_options *options)
     error = socket_owner_find(whos, n);
     if (error < 0)
         cli_problem("users and processes cannot be found: %s", strerror(-error));
-    for (size_t i = 0; options->json && i < n; i++)
-        put_json(json_array_get(sessions, i), &whos[i]);
-    if (!options->json)
-        put_table(sessions, whos);
-    json_decref(sessions);
+    for (size_t i = 0; i < n; i++)
+        add_owner(json_array_get(sessions, i), &whos[i]);
     free(whos);
+    return true;
+}
+
+int cli_sessions(const struct cli_options *options)
+{
+    const struct sort_key *key = find_sort_key(options->sort);
+    json_t *sessions = key ? fetch(options) : NULL;
+    if (!key)
+        return CLI_EXIT_USAGE;
+    if (!sessions || !add_owners(sessions)) {
+        json_decref(sessions);
+        return CLI_EXIT_FAILED;
+    }
+    sessions = sorted(sessions, key);
+    for (size_t i = 0; options->json && i < json_array_size(sessions); i++)
+        cli_put_json(json_array_get(sessions, i));
+    if (!options->json)
+        put_table(sessions);
+    json_decref(sessions);
     return CLI_EXIT_OK;
 }

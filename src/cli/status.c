@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/absent.h"
+#include "cli/brief.h"
 #include "cli/cli.h"
 #include "cli/page.h"
 
@@ -27,12 +28,22 @@ static bool ask(const struct cli_options *options, json_t **ret_status)
     if (open && cli_client_next(&client, &status) == CLI_ANSWER_END)
         error_set(&client.error, -EIO, CAUSE_NONE, "the daemon closed the connection without an answer");
     cli_client_close(&client);
-    if (!status)
+    if (!status && !options->check)
         cli_problem("%s", client.error.text);
     *ret_status = status ? status
                   : open ? json_pack("{s:o}", "error", cli_json_text(client.error.text))
                          : absent_status(options, client.error.text, client.gone);
     return status;
+}
+
+/* With --json the status itself, with the same exit status. */
+static int conclude_check(const struct cli_options *options, const json_t *status)
+{
+    if (options->json)
+        cli_put_json(status);
+    else
+        brief_render(stdout, status, time(NULL));
+    return (int)brief_of(status, time(NULL));
 }
 
 static int status_once(const struct cli_options *options)
@@ -42,11 +53,13 @@ static int status_once(const struct cli_options *options)
     bool answered = ask(options, &status);
     int result = CLI_EXIT_FAILED;
     text_style_of(stdout, &style);
-    if (options->json)
+    if (options->check)
+        result = conclude_check(options, status);
+    else if (options->json)
         cli_put_json(status);
     else if (!json_object_get(status, "error"))
         page_render(stdout, &style, status, time(NULL));
-    if (answered)
+    if (answered && !options->check)
         result = cli_conclude(status);
     json_decref(status);
     return result;

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
 
 bool text_locale_is_utf8(void)
 {
@@ -29,15 +30,14 @@ void text_style_of(FILE *out, struct text_style *ret_style)
     unsigned width = TEXT_WIDTH_MAX;
     if (terminal && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         width = size.ws_col;
-    if (width > TEXT_WIDTH_MAX)
-        width = TEXT_WIDTH_MAX;
     if (width < TEXT_WIDTH_MIN)
         width = TEXT_WIDTH_MIN;
     *ret_style = (struct text_style){
         .terminal = terminal,
         .colour = terminal && wants_colour(),
         .utf8 = text_locale_is_utf8(),
-        .width = width,
+        .width = width < TEXT_WIDTH_MAX ? width : TEXT_WIDTH_MAX,
+        .columns = width,
     };
 }
 
@@ -110,30 +110,46 @@ void text_write(FILE *out, const char *text, bool utf8)
     }
 }
 
+/* Columns that a terminal gives to the character at *text, which is moved past it: 2 for wide ones, 0 for what combines
+ * with the one before. */
+static size_t columns_of_one(const char **text)
+{
+    uint32_t code = 0;
+    size_t length = decode(*text, &code);
+    int columns = length > 0 ? wcwidth((wchar_t)code) : 1;
+    *text += length > 0 ? length : 1;
+    return columns < 0 ? 1 : (size_t)columns;
+}
+
 size_t text_columns(const char *text)
 {
     size_t columns = 0;
-    for (; *text; text++)
-        columns += ((unsigned char)*text & 0xc0) != 0x80;
+    while (*text)
+        columns += columns_of_one(&text);
     return columns;
 }
 
-/* Bytes of the first columns characters. */
+/* Bytes of what fits into columns. */
 static size_t bytes_of(const char *text, size_t columns)
 {
-    size_t i = 0;
-    for (; text[i]; i++)
-        if (((unsigned char)text[i] & 0xc0) != 0x80 && columns-- == 0)
+    const char *next = text, *end = text;
+    for (size_t used = 0; *next; end = next) {
+        used += columns_of_one(&next);
+        if (used > columns)
             break;
-    return i;
+    }
+    return (size_t)(end - text);
 }
 
 void text_cell(FILE *out, const struct text_style *style, const char *text, size_t columns)
 {
-    size_t have = text_columns(text);
-    if (have > columns && columns > 0)
-        fprintf(out, "%.*s%s", (int)bytes_of(text, columns - 1), text, style->utf8 ? "…" : ">");
-    else
+    size_t have = text_columns(text), bytes = columns > 0 ? bytes_of(text, columns - 1) : 0;
+    char part[TEXT_MAX];
+    if (have > columns && columns > 0) {
+        snprintf(part, sizeof part, "%.*s", (int)bytes, text);
+        /* Half a wide character has no place. */
+        fprintf(out, "%s%s%*s", part, style->utf8 ? "…" : ">", (int)(columns - 1 - text_columns(part)), "");
+    } else
         fprintf(out, "%s%*s", text, (int)(columns - have), "");
 }
 
@@ -157,6 +173,7 @@ void text_wrap(FILE *out, const struct text_style *style, const char *text, size
         }
         if (fresh && columns > room) { /* longer than a line: broken anywhere */
             bytes = bytes_of(word, room);
+            bytes = bytes > 0 ? bytes : bytes_of(word, 2); /* a wide character where there is no room for one */
             word[bytes] = '\0';
             columns = room;
         }

@@ -16,7 +16,8 @@ enum text_tone { TEXT_PLAIN, TEXT_GOOD, TEXT_WARN, TEXT_BAD, TEXT_DIM };
 
 struct text_style {
     bool terminal, colour, utf8;
-    unsigned width;
+    unsigned width;   /* for sentences */
+    unsigned columns; /* for tables: of the terminal itself, but for the least */
 };
 
 /* Colour only on a terminal that has it and without NO_COLOR; width of the terminal within the limits above. */
@@ -29,7 +30,7 @@ const char *text_clean(const char *text, bool utf8, char *buf, size_t size);
 /* The same to a stream, line feeds kept. */
 void text_write(FILE *out, const char *text, bool utf8);
 
-/* Columns of cleaned text; every character counts as one. */
+/* Columns of cleaned text on a terminal of this locale: wide characters have two, combining ones none. */
 size_t text_columns(const char *text);
 /* Writes cleaned text into columns columns: padded, or cut with a mark at its end. */
 void text_cell(FILE *out, const struct text_style *style, const char *text, size_t columns);

@@ -8,47 +8,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TIME_TEXT_MAX  32
+#include "control/value.h"
+
 #define REAL_PRECISION 12 /* digits; enough for a tenth of a millisecond in months */
 
 /* ---- values ---- */
-
-static json_t *text_value(const char *text)
-{
-    json_t *value = json_string(text);
-    char *copy;
-    if (value)
-        return value;
-    copy = strdup(text);
-    if (!copy)
-        return NULL;
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    value = json_string(copy);
-    free(copy);
-    return value;
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text && *text ? text_value(text) : json_null();
-}
 
 /* Counters beyond 2^63 come from a relay that lies. */
 static json_t *count_value(uint64_t count)
 {
     return json_integer(count > INT64_MAX ? INT64_MAX : (json_int_t)count);
-}
-
-static json_t *time_value(int64_t when)
-{
-    char text[TIME_TEXT_MAX];
-    time_t t = (time_t)when;
-    struct tm tm;
-    if (when == 0 || !gmtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        return json_null();
-    return json_string(text);
 }
 
 static json_t *ms_value(uint32_t us)
@@ -78,7 +47,7 @@ static json_t *proxy_object(const struct verdict *verdict)
     bool in_use = addr_port(&verdict->address) != 0;
     if (verdict->server[0] == '\0')
         return json_null();
-    return json_pack("{s:o, s:o, s:o}", "server", text_value(verdict->server), "address",
+    return json_pack("{s:o, s:o, s:o}", "server", value_of_text(verdict->server), "address",
                      in_use ? json_string(addr_host_text(&verdict->address, host)) : json_null(), "port",
                      in_use ? json_integer(addr_port(&verdict->address)) : json_null());
 }
@@ -87,9 +56,9 @@ static json_t *tls_object(const struct tls_summary *tls)
 {
     if (tls->version[0] == '\0' && tls->server_expires == 0 && tls->client_expires == 0)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:o}", "version", text_or_null(tls->version), "cipher", text_or_null(tls->cipher),
-                     "server_expires", time_value(tls->server_expires), "client_expires",
-                     time_value(tls->client_expires));
+    return json_pack("{s:o, s:o, s:o, s:o}", "version", value_of_text_or_null(tls->version), "cipher",
+                     value_of_text_or_null(tls->cipher), "server_expires", value_of_time(tls->server_expires),
+                     "client_expires", value_of_time(tls->client_expires));
 }
 
 /* What failed untried took no time. */
@@ -102,8 +71,8 @@ static json_t *stage_object(const struct test_stage *stage)
 {
     json_t *object = json_pack("{s:s, s:o}", "result", outcome_text(stage->outcome), "ms", stage_ms_value(stage));
     if (object && stage->outcome == TEST_FAILED) {
-        json_object_set_new(object, "cause", text_or_null(cause_slug((enum cause)stage->cause)));
-        json_object_set_new(object, "detail", text_or_null(stage->detail));
+        json_object_set_new(object, "cause", value_of_text_or_null(cause_slug((enum cause)stage->cause)));
+        json_object_set_new(object, "detail", value_of_text_or_null(stage->detail));
     }
     return object;
 }
@@ -119,7 +88,7 @@ static json_t *tests_object(const struct test_stage stages[static STAGE_COUNT], 
         bool instead = stage == STAGE_SECURE_TCP && off;
         json_object_set_new(tests, stage_key(stage), stage_object(&stages[instead ? STAGE_PLAIN_TCP : stage]));
     }
-    json_object_set_new(tests, "at", time_value(tested_at));
+    json_object_set_new(tests, "at", value_of_time(tested_at));
     return tests;
 }
 
@@ -130,10 +99,10 @@ static json_t *server_object(const struct server_status *server, const struct ve
     const struct addr *address = server_address(report);
     bool known = addr_port(address) != 0;
     char host[ADDR_TEXT_MAX];
-    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "server", text_value(report->server), "state",
-                     server_state_slug(server->state), "since", time_value(server->since), "cause",
-                     text_or_null(failure ? cause_slug((enum cause)failure->cause) : NULL), "detail",
-                     text_or_null(failure ? failure->detail : NULL), "address",
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "server", value_of_text(report->server), "state",
+                     server_state_slug(server->state), "since", value_of_time(server->since), "cause",
+                     value_of_text_or_null(failure ? cause_slug((enum cause)failure->cause) : NULL), "detail",
+                     value_of_text_or_null(failure ? failure->detail : NULL), "address",
                      known ? json_string(addr_host_text(address, host)) : json_null(), "in_use",
                      verdict_redirects(verdict->kind) && strcmp(verdict->server, report->server) == 0, "port",
                      known ? json_integer(addr_port(address)) : json_null(), "tests",
@@ -150,17 +119,17 @@ static json_t *servers_array(const struct status_info *info)
 
 static json_t *rules_object(const struct status_rules *rules)
 {
-    return json_pack("{s:o, s:b, s:b, s:b, s:o, s:o, s:o}", "table", text_or_null(rules->table), "installed",
+    return json_pack("{s:o, s:b, s:b, s:b, s:o, s:o, s:o}", "table", value_of_text_or_null(rules->table), "installed",
                      rules->installed, "last_resort", rules->last_resort, "owned", rules->owned, "changes",
                      count_value(rules->changes), "repaired", count_value(rules->repaired), "error",
-                     text_or_null(rules->error));
+                     value_of_text_or_null(rules->error));
 }
 
 static json_t *texts_array(const struct texts *texts)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < texts->n; i++)
-        json_array_append_new(array, text_value(texts->lines[i]));
+        json_array_append_new(array, value_of_text(texts->lines[i]));
     if (texts->more > 0)
         json_array_append_new(array, json_sprintf("and %zu more", texts->more));
     return array;
@@ -168,11 +137,11 @@ static json_t *texts_array(const struct texts *texts)
 
 static json_t *verdict_object(const struct verdict *verdict)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "verdict", verdict_slug(verdict->kind), "status",
-                     verdict_status(verdict->kind), "connection_status", verdict_connection_status(verdict->kind),
-                     "mode", verdict_mode_text(verdict_mode(verdict->kind)), "reason",
-                     text_or_null(verdict_reason(verdict->kind)), "cause", text_or_null(cause_slug(verdict->cause)),
-                     "detail", text_or_null(verdict->detail));
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "verdict", verdict_slug(verdict->kind), "status",
+        verdict_status(verdict->kind), "connection_status", verdict_connection_status(verdict->kind), "mode",
+        verdict_mode_text(verdict_mode(verdict->kind)), "reason", value_of_text_or_null(verdict_reason(verdict->kind)),
+        "cause", value_of_text_or_null(cause_slug(verdict->cause)), "detail", value_of_text_or_null(verdict->detail));
 }
 
 /* Where the verdict comes from. */
@@ -199,7 +168,7 @@ static json_t *daemon_object(const struct status_info *info)
                      rules_object(&info->rules), "sessions", sessions_object(stats, &info->traffic), "bytes", "up",
                      count_value(stats->bytes_up), "down", count_value(stats->bytes_down), "warnings",
                      texts_array(&info->warnings), "pid", (int)getpid(), "version", PACKAGE_VERSION, "started",
-                     time_value(info->started));
+                     value_of_time(info->started));
 }
 
 /* Takes part over. Object NULL or part NULL: out of memory, and nothing is left of either. */
@@ -216,9 +185,9 @@ static json_t *joined(json_t *object, json_t *part)
 static json_t *status_object(const struct status_info *info)
 {
     json_t *object = verdict_object(&info->verdict);
-    object = joined(object, json_pack("{s:o}", "since", time_value(info->since)));
+    object = joined(object, json_pack("{s:o}", "since", value_of_time(info->since)));
     object = joined(object, proof_object(&info->verdict, info->tested_at));
-    json_object_set_new(json_object_get(object, "tests"), "next_at", time_value(info->next_test_at));
+    json_object_set_new(json_object_get(object, "tests"), "next_at", value_of_time(info->next_test_at));
     object = joined(object, json_pack("{s:o}", "servers", servers_array(info)));
     return joined(object, daemon_object(info));
 }
@@ -230,8 +199,8 @@ char *status_json(const struct status_info *info)
 
 static json_t *end_object(const struct status_end *end)
 {
-    return json_pack("{s:o, s:o, s:b, s:o}", "at", time_value(end->at), "why", text_value(end->why), "failed",
-                     end->failed, "web_traffic", text_or_null(end->web_traffic));
+    return json_pack("{s:o, s:o, s:b, s:o}", "at", value_of_time(end->at), "why", value_of_text(end->why), "failed",
+                     end->failed, "web_traffic", value_of_text_or_null(end->web_traffic));
 }
 
 static json_t *state_object(const struct status_info *info)
@@ -276,30 +245,31 @@ char *status_stage_json(const struct server_report *server, enum stage which)
     if (!stage_has_ended(stage))
         return NULL;
     return dump(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "stage", stage_key(which), "server",
-                          text_value(server->server), "address", address_value(stage_address(server, which)), "result",
-                          outcome_text(stage->outcome), "ms", stage_ms_value(stage), "cause",
-                          text_or_null(cause_slug(stage->cause)), "detail", text_or_null(stage->detail)));
+                          value_of_text(server->server), "address", address_value(stage_address(server, which)),
+                          "result", outcome_text(stage->outcome), "ms", stage_ms_value(stage), "cause",
+                          value_of_text_or_null(cause_slug(stage->cause)), "detail",
+                          value_of_text_or_null(stage->detail)));
 }
 
 char *status_session_json(const struct ipc_session *session)
 {
-    return dump(json_pack("{s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o}", "client",
-                          address_value(&session->client), "destination", address_value(&session->destination), "name",
-                          text_or_null(session->name), "ech", session->ech, "target",
-                          text_or_null(target_slug(session->target)), "route",
-                          text_or_null(route_mode_text(session->mode)), "proxy", address_value(&session->proxy),
-                          "bytes", "up", count_value(session->bytes_up), "down", count_value(session->bytes_down),
-                          "age_ms", count_value(session->age_ms), "state", text_or_null(session->state)));
+    return dump(json_pack(
+        "{s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o}", "client", address_value(&session->client),
+        "destination", address_value(&session->destination), "name", value_of_text_or_null(session->name), "ech",
+        session->ech, "target", value_of_text_or_null(target_slug(session->target)), "route",
+        value_of_text_or_null(route_mode_text(session->mode)), "proxy", address_value(&session->proxy), "bytes", "up",
+        count_value(session->bytes_up), "down", count_value(session->bytes_down), "age_ms",
+        count_value(session->age_ms), "state", value_of_text_or_null(session->state)));
 }
 
 char *status_config_json(const char *text)
 {
-    return dump(json_pack("{s:o}", "config", text_value(text)));
+    return dump(json_pack("{s:o}", "config", value_of_text(text)));
 }
 
 char *status_error_json(const char *error)
 {
-    return dump(json_pack("{s:o}", "error", text_value(error)));
+    return dump(json_pack("{s:o}", "error", value_of_text(error)));
 }
 
 char *status_reload_json(bool ok, const struct texts *texts)

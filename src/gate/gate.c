@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/spawn.h"
 #include "gate/children/children.h"
+#include "gate/control/history.h"
 #include "gate/control/server.h"
 #include "gate/control/state_file.h"
 #include "gate/control/status.h"
@@ -61,6 +62,7 @@ struct gate {
     struct reload reload;
     struct status_source status;
     struct state_file state_file;
+    struct history history;
     struct verbs *verbs;
     struct control *control;
     struct notify notify;
@@ -259,6 +261,7 @@ static void settle_cb(struct ev_loop *loop, ev_prepare *watcher, int revents)
     struct gate *gate = watcher->data;
     netwatch_watch_rules(gate->netwatch, keeper_portid(gate->keeper));
     state_file_settle(&gate->state_file, &gate->status);
+    history_settle(&gate->history, &gate->enforcement.verdict, &gate->servers);
     verbs_settle(gate->verbs);
     tell_manager(gate);
 }
@@ -382,6 +385,7 @@ static int start(struct gate *gate, const struct event_sink *sink, struct conf *
                                           .foreign = &gate->foreign,
                                           .refusals = &gate->refusals,
                                           .started = time(NULL)};
+    history_init(&gate->history, gate->options->control_path);
     servers_set_conf(&gate->servers, conf);
     foreign_set_conf(&gate->foreign, conf);
     keeper_set_conf(gate->keeper, conf);
@@ -408,6 +412,7 @@ static void stop(struct gate *gate)
     const struct status_end end = {.at = time(NULL), .why = "stopped", .web_traffic = block ? "refused" : "open"};
     notify_stopping();
     state_file_end(&gate->state_file, &gate->status, &end);
+    history_stop(&gate->history, end.web_traffic);
     trial_fini(&gate->trial);
     if (block)
         keeper_stop(gate->keeper, block);
@@ -446,6 +451,7 @@ static void gate_free(struct gate *gate)
     ev_signal_stop(gate->loop, &gate->closing);
     notify_fini(&gate->notify);
     state_file_fini(&gate->state_file);
+    history_fini(&gate->history);
     control_free(gate->control);
     verbs_free(gate->verbs);
     children_free(gate->children);

@@ -157,7 +157,7 @@ def ask(start, *args, **options):
 # ---- usage ----
 
 @pytest.mark.parametrize("args", [
-    [], ["nonsense"], ["status", "more"], ["--nonsense"], ["status", "--watch=x"], ["-S"], ["test", "-c"],
+    ["nonsense"], ["status", "more"], ["status", "--check", "--watch"], ["help", "me"], ["--nonsense"], ["status", "--watch=x"], ["-S"], ["test", "-c"],
     ["test", "--watch"], ["sessions", "-c", "x"], ["check", "a", "b"], ["test", "x"], [""],
     ["explain"], ["explain", "a", "b"], ["explain", "a:0"], ["explain", "a b"], ["explain", "--watch", "a"],
     ["explain", "--user", "no-such-user", "a"], ["explain", "--user", "@", "a"], ["explain", "--unit", "x.service", "a"],
@@ -374,6 +374,53 @@ def test_a_refusal_is_passed_on(daemon, verb):
     assert result.stderr == "penstock: only root may do that?[31m\n"
 
 
+def test_without_a_verb_the_status_is_shown(daemon):
+    daemon(lines(STATUS))
+    assert ask(daemon).stdout == ask(daemon, "status").stdout
+    assert json.loads(ask(daemon, "--json").stdout) == STATUS
+
+
+def test_help_and_version_are_verbs_too():
+    assert run("help").stdout == run("--help").stdout != ""
+    assert run("version").stdout == run("--version").stdout
+    assert f'penstock {json.loads(run("version", "--json").stdout)["version"]}\n' == run("version").stdout
+
+
+CHECKS = [
+    (STATUS, 0, "PENSTOCK OK - Connected (Secure Channel), by gw2.example | sessions=12 total=10342c failed=3c up=1B down=2B "
+                "repaired=0c tcp=12.1ms authentication=31.0ms server_certificate_days="),
+    (status(warnings=["something | odd"]), 1, "PENSTOCK WARNING - Connected (Secure Channel), by gw2.example; something / odd | "),
+    (status(tls={"client_expires": "2026-01-02T03:04:05Z"}), 1,
+     "PENSTOCK WARNING - Connected (Secure Channel), by gw2.example; a certificate expires soon | "),
+    (status(verdict="plain", status="Connected (Non-secure)", mode="plain"), 1, "PENSTOCK WARNING - Connected (Non-secure), "),
+    (status(verdict="paused", status="Paused", mode="direct"), 1, "PENSTOCK WARNING - Paused, "),
+    (status(verdict="passive", status="Passive - Corporate network", mode="direct"), 0, "PENSTOCK OK - Passive - Corporate network"),
+    (status(verdict="no-proxy-direct", status="Direct - No proxy available", mode="direct"), 2, "PENSTOCK CRITICAL - Direct - "),
+    (status(verdict="not-enforced", status="Not enforced - Local error", mode="open"), 2, "PENSTOCK CRITICAL - Not enforced"),
+    (BLOCKED, 2, "PENSTOCK CRITICAL - Blocked - Mutual Auth Failed: certificate of 192.0.2.7 expired on 2026-01-01 | sessions=12 "),
+    (status(verdict=None, status="Odd", mode="odd"), 3, "PENSTOCK UNKNOWN - Odd"),
+]
+
+
+@pytest.mark.parametrize("answer, code, text", CHECKS)
+def test_check_is_one_line_for_monitoring(daemon, answer, code, text):
+    daemon(lines(answer))
+    result = ask(daemon, "status", "--check")
+    assert (result.returncode, result.stderr, result.stdout.count("\n")) == (code, "", 1)
+    assert result.stdout.startswith(text)
+    assert result.stdout.count("|") <= 1
+    again = ask(daemon, "status", "--check", "--json")
+    assert (again.returncode, json.loads(again.stdout)) == (code, answer)
+
+
+def test_check_without_a_daemon_is_critical(tmp_path):
+    result = run("-S", tmp_path / "none.sock", "status", "--check")
+    assert (result.returncode, result.stderr) == (2, "")
+    assert result.stdout.startswith("PENSTOCK CRITICAL - Not running - ") and result.stdout.count("\n") == 1
+    assert run("-S", tmp_path / "none.sock", "status", "--check", "--watch").returncode == 64
+    assert run("-S", tmp_path / "none.sock", "sessions", "--check").returncode == 64
+
+
 def test_the_json_of_the_status_is_an_object_whatever_happens(daemon, tmp_path):
     for path in (tmp_path / "none.sock", "/" + "x" * 200):
         result = run("-S", path, "status", "--json")
@@ -440,7 +487,7 @@ def test_no_sessions(daemon):
     daemon(b"")
     result = ask(daemon, "sessions")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.split() == "USER PROCESS UNIT DESTINATION NAME BY ROUTE UP DOWN AGE".split()
+    assert result.stdout.split() == "USER PROCESS UNIT DESTINATION NAME BY ROUTE STATE UP DOWN AGE".split()
     assert ask(daemon, "sessions", "--json").stdout == ""
 
 
@@ -450,9 +497,26 @@ def test_sessions_are_a_table_with_the_oldest_first(daemon):
     result = ask(daemon, "sessions")
     assert (result.returncode, result.stderr) == (0, "")
     rows = [re.split(r"  +", line) for line in result.stdout.splitlines()]
-    assert rows[1] == ["-", "-", "-", "198.51.100.7:443", "www.example", "name", "secure", "1.2 KiB", "5.4 MiB", "1 min 1 s"]
+    assert rows[1] == ["-", "-", "-", "198.51.100.7:443", "www.example", "name", "secure", "open", "1.2 KiB", "5.4 MiB", "1 min 1 s"]
     assert rows[2][3:7] == ["[2001:db8::7]:443", "-", "no-name", "secure"]
-    assert rows[3] == ["-"] * 7 + ["0 B", "0 B", "0 s"]
+    assert rows[3] == ["-"] * 8 + ["0 B", "0 B", "0 s"]
+
+
+def test_sessions_are_sorted_by_what_is_asked_for(daemon):
+    def one(name, up, state="open"):
+        return {**SESSION, "name": name, "bytes": {"up": up, "down": 1}, "state": state}
+
+    daemon(lines(one("b", 5), one(None, 9), one("a", 7, "held")))
+    def names(*options):
+        return [json.loads(line)["name"] for line in ask(daemon, "sessions", "--json", *options).stdout.splitlines()]
+
+    assert names("--sort", "up") == [None, "a", "b"]
+    assert names("--sort=name") == ["a", "b", None]
+    assert names("--sort", "state")[0] == "a"
+    result = ask(daemon, "sessions", "--sort", "colour")
+    assert (result.returncode, result.stdout) == (64, "")
+    assert "there is no such key, but age, up, down, user" in result.stderr
+    assert ask(daemon, "status", "--sort", "up").returncode == 64
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -678,6 +742,34 @@ def test_sessions_fit_the_terminal(daemon, terminal):
     assert max(map(len, screen.seen.splitlines())) <= 90
     assert "…" in screen.seen
     assert "example" in ask(daemon, "sessions").stdout  # whole when another program reads it
+
+
+def test_columns_give_way_where_there_is_no_room_but_never_the_pid(daemon, terminal):
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        text = [f"{address[0]}:{address[1]}" for address in (client.getsockname(), client.getpeername())]
+        daemon(lines({**SESSION, "client": text[0], "destination": text[1], "name": "www.example.example.example.org",
+                      "bytes": {"up": 99 << 20, "down": 99 << 30}, "age_ms": 7199000}))
+        seen = []
+        for columns in (200, 100, 96, 92, 88, 84, 80, 76, 72):
+            screen = terminal("-S", daemon.path, "sessions", columns=columns, env={"NO_COLOR": "1"})
+            assert screen.end() == 0
+            head, row = screen.seen.splitlines()[:2]
+            assert f"[{os.getpid()}]" in row
+            assert max(len(head), len(row)) <= columns
+            left = tuple(word for word in ("USER", "UNIT") if word in head.split())
+            if left not in seen:
+                seen.append(left)
+    assert seen == [("USER", "UNIT"), ("USER",), ()]
+
+
+def test_wide_characters_take_two_columns(daemon, terminal):
+    daemon(lines({**SESSION, "name": "日本語日本語日本語日本語"}, {**SESSION, "name": "e\u0301cole.example"}))
+    screen = terminal("-S", daemon.path, "sessions", columns=200, env={"NO_COLOR": "1"})
+    assert screen.end() == 0
+    head, wide, combined = screen.seen.splitlines()[:3]
+    at = head.index("BY") - len("日本語日本語日本語日本語")  # as many characters less as columns more
+    assert wide[at:].startswith("name  "), screen.seen
+    assert combined[head.index("BY") + 1:].startswith("name  "), screen.seen
 
 
 def test_watch_repaints_and_restores_the_terminal(daemon, terminal):

@@ -132,7 +132,7 @@ def test_the_state_is_there_for_anyone_to_read_at_each_change(lab, daemon):
     one.wait_status(NO_PORT)
     labs.wait_for(lambda: state_of(one)["status"] == NO_PORT, 10, "the new state")
     assert os.stat(path).st_ino != inode
-    assert sorted(os.listdir(os.path.dirname(path))) == ["control.sock", "state.json"]
+    assert sorted(os.listdir(os.path.dirname(path))) == ["changes.jsonl", "control.sock", "state.json"]
 
 
 def test_the_state_is_not_written_for_traffic_and_tests_that_change_nothing(lab, daemon):
@@ -206,3 +206,66 @@ def test_rules_that_let_web_traffic_pass_are_told_as_such(lab, daemon):
     status, page = without_daemon(lab, one)
     assert (status["mode"], status["rules"]["comment"]) == ("direct", "Direct - No proxy available")
     assert "passes without the proxy" in page
+
+
+# ---- changes ----
+
+
+def history(one):
+    done = one.cli("history", "-S", one.control, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_history_outlives_the_daemon(lab, daemon):
+    one = daemon({**FALLBACK, **OFTEN})
+    lab.fault("reject")
+    one.wait_status(PLAIN)
+    one.stop()
+    lab.clear_faults()
+    one.start()
+    one.wait_status(SECURE)
+    labs.wait_for(lambda: history(one)[-1].get("status") == SECURE, 10, "the last state in the history")
+    spans = history(one)
+    assert [span.get("status", span["type"]) for span in spans if span.get("verdict") != "testing"] == \
+        [SECURE, PLAIN, "stop", SECURE]
+    plain = next(span for span in spans if span.get("status") == PLAIN)
+    assert (plain["cause"], plain["mode"], plain["lasts"]) == ("tcp-refused", "plain", False) and plain["seconds"] >= 0
+    assert "connection refused" in plain["detail"]
+    assert spans[-1]["lasts"] is True
+    assert [span["seq"] for span in spans] == sorted({span["seq"] for span in spans})
+    page = one.cli("history", "-S", one.control).stdout
+    assert "connection refused" in page.replace("\n" + 34 * " ", " ") and "In all:" in page
+    assert "penstockd has stopped, web traffic is" in page
+    one.stop()
+    assert len(history(one)) > len(spans), "also without a daemon"
+
+
+def test_the_monitor_tells_each_change_as_it_happens(lab, daemon, tmp_path):
+    one = daemon({"Proxy": {"Servers": "gw.example gw2.example"}, **OFTEN})
+    wait_state(one, "gw2.example", "trusted")
+    log = f"{tmp_path}/monitor"
+    child = lab.spawn("host", [f"{lab.build}/penstock", "-S", one.control, "monitor", "--json"], log)
+
+    def told():
+        with open(log, encoding="utf-8") as file:
+            return [json.loads(line) for line in file if line.endswith("}\n")]
+
+    labs.wait_for(lambda: "inotify" in " ".join(os.readlink(f"/proc/{child.pid}/fd/{fd}")
+                                                for fd in os.listdir(f"/proc/{child.pid}/fd")), 10, "the monitor")
+    lab.fault("reject", server="gw2")
+    labs.wait_for(lambda: any(c["type"] == "server" and c["state"] == "unreachable" for c in told()), 15, "the dead server")
+    lab.fault("reject", server="gw")
+    labs.wait_for(lambda: any(c.get("status") == NO_PORT and c["type"] == "verdict" for c in told()), 15, "the verdict")
+    one.stop()
+    labs.wait_for(lambda: told()[-1]["type"] == "stop", 10, "the stop")
+    assert all(c["type"] != "start" for c in told()), "what was before is not told"
+    child.terminate()
+    child.wait(10)
+
+
+def test_no_history_is_said_in_one_line(daemon, lab, tmp_path):
+    done = lab.run("host", [f"{lab.build}/penstock", "-S", f"{tmp_path}/none/x.sock", "history"])
+    assert (done.returncode, done.stdout) == (1, "") and "penstockd has not run yet" in done.stderr
+    done = lab.run("host", [f"{lab.build}/penstock", "-S", f"{tmp_path}/none/x.sock", "monitor"])
+    assert (done.returncode, done.stdout) == (1, "") and "penstockd has not run yet" in done.stderr

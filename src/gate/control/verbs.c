@@ -225,6 +225,10 @@ static void run(struct verbs *verbs, enum verb verb, struct control_client *clie
         return;
     case VERB_CHECK: /* need no daemon */
     case VERB_EXPLAIN:
+    case VERB_HISTORY:
+    case VERB_MONITOR:
+    case VERB_HELP:
+    case VERB_VERSION:
     case VERB_COUNT:
         break;
     }
