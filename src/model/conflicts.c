@@ -5,7 +5,9 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "model/conf/header.h"
 #include "model/policy.h"
 
 #define PLACE_MAX  4400 /* a path, and a number */
@@ -205,8 +207,29 @@ static void find_idle_block(const struct conf *conf, const struct list *bypass, 
                           texts);
 }
 
+/* ---- headers ---- */
+
+static void find_untold_headers(const struct conf *conf, struct texts *texts)
+{
+    const char *file;
+    unsigned line;
+    char place[PLACE_MAX] = "";
+    for (size_t i = 0; i < conf->n_headers && !conf->secure && !conf->identity_on_plain; i++) {
+        const char *header = conf->headers[i];
+        if (!header_has(header, HEADER_WHO))
+            continue;
+        if (conf_origin(conf, "Proxy", "Header", i, &file, &line))
+            snprintf(place, sizeof place, "%s:%u: ", file, line);
+        texts_add(texts,
+                  "%s[Proxy] Header=%.*s: never sent, for without the secure channel nobody is told who asks; "
+                  "IdentityOnPlain=yes would do it",
+                  place, (int)strcspn(header, ":"), header);
+    }
+}
+
 void conflicts_find(const struct conf *conf, struct texts *texts)
 {
+    find_untold_headers(conf, texts);
     const struct list lists[] = {bypass_of(conf), block_of(conf)};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         find_everything(conf, &lists[i], texts);

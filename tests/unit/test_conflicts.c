@@ -108,6 +108,17 @@ START_TEST(what_an_earlier_entry_takes_never_decides)
 }
 END_TEST
 
+START_TEST(a_header_that_is_never_sent_is_named_without_its_value)
+{
+    finds("Header=X-User: secret %u\n[SecureChannel]\nEnabled=no\n",
+          "test:4: [Proxy] Header=X-User: never sent, for without the secure channel nobody is told who asks; "
+          "IdentityOnPlain=yes would do it");
+    finds("Header=X-User: %u\nIdentityOnPlain=yes\n[SecureChannel]\nEnabled=no\n", NULL);
+    finds("Header=X-User: %u\n[SecureChannel]\nAllowFallback=yes\n", NULL);
+    finds("Header=X-Host: %H %%u\n[SecureChannel]\nEnabled=no\n", NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conflicts");
@@ -119,6 +130,7 @@ int main(void)
     tcase_add_test(tcase, redirected_ports_are_named_with_their_line);
     tcase_add_test(tcase, blocked_proxies_are_named);
     tcase_add_test(tcase, what_an_earlier_entry_takes_never_decides);
+    tcase_add_test(tcase, a_header_that_is_never_sent_is_named_without_its_value);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
