@@ -133,12 +133,12 @@ static void check_files(struct findings *findings, const struct conf *conf, bool
 
 static void check_users(struct findings *findings, struct conf *conf)
 {
-    const struct conf_user *user = NULL;
+    struct conf_user *user = NULL;
     char text[TEXT_MAX];
     while ((user = conf_next_unknown_user(conf, user))) {
-        if (getpwnam(user->name))
+        if (cli_look_up_user(user))
             continue;
-        snprintf(text, sizeof text, "user %s cannot be looked up: no rule for it until it can be", user->name);
+        snprintf(text, sizeof text, CONF_UNKNOWN_USER_FORMAT, CONF_UNKNOWN_USER_ARGS(user));
         warn(findings, text);
     }
 }

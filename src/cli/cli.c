@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/members.h"
 #include "cli/text.h"
 #include "model/verdict.h"
 
@@ -81,6 +83,23 @@ int cli_conclude(const json_t *status)
     if (result == CLI_EXIT_FAILED)
         cli_problem("the daemon's answer has no mode that this version knows");
     return result;
+}
+
+static bool add_member(uid_t uid, void *data)
+{
+    return conf_group_add(data, uid);
+}
+
+bool cli_look_up_user(struct conf_user *user)
+{
+    const struct passwd *entry = user->group ? NULL : getpwnam(user->name);
+    if (entry)
+        user->uid = entry->pw_uid;
+    if (!user->group)
+        return entry;
+    conf_group_clear(user->group);
+    user->group->known = members_list(user->name + 1, add_member, user->group);
+    return user->group->known;
 }
 
 static bool connect_to(struct cli_client *client, const char *path, unsigned wait_s)

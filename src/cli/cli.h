@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/conf/conf.h"
 #include "model/error.h"
 #include "model/verb.h"
 
@@ -62,6 +63,9 @@ void cli_put_json(const json_t *object);
 int cli_exit_of(const json_t *status);
 /* The same; that it makes no sense has been written. */
 int cli_conclude(const json_t *status);
+
+/* By all that the host knows; false: it does not know that user, or group. */
+bool cli_look_up_user(struct conf_user *user);
 
 /* ---- the control socket ---- */
 

@@ -83,11 +83,8 @@ static bool take_user(struct question *question, const char *user)
 static void look_up_users(struct conf *conf)
 {
     struct conf_user *user = NULL;
-    while ((user = conf_next_unknown_user(conf, user))) {
-        const struct passwd *entry = getpwnam(user->name);
-        if (entry)
-            user->uid = entry->pw_uid;
-    }
+    while ((user = conf_next_unknown_user(conf, user)))
+        (void)cli_look_up_user(user);
 }
 
 static void add_address(struct question *question, const struct addr *addr)

@@ -185,6 +185,17 @@ static void find_idle_networks(const struct conf *conf, const struct list *list,
     }
 }
 
+static bool has_all(const struct conf_user *outer, const struct conf_user *inner)
+{
+    const struct conf_group *group = inner->group;
+    if (!group)
+        return inner->uid != CONF_UID_UNKNOWN && conf_user_has(outer, inner->uid);
+    for (size_t i = 0; i < group->n; i++)
+        if (!conf_user_has(outer, group->uids[i]))
+            return false;
+    return group->known && group->n > 0;
+}
+
 /* What [Bypass] has, [Block] never sees. */
 static void find_idle_block(const struct conf *conf, const struct list *bypass, const struct list *block,
                             struct texts *texts)
@@ -202,7 +213,7 @@ static void find_idle_block(const struct conf *conf, const struct list *bypass, 
                           texts);
     for (size_t i = 0; i < block->n_users; i++)
         for (size_t k = 0; k < bypass->n_users; k++)
-            if (block->users[i].uid == bypass->users[k].uid && block->users[i].uid != CONF_UID_UNKNOWN)
+            if (has_all(&bypass->users[k], &block->users[i]))
                 tell_idle(conf, &(struct policy_rule){block->users_row, i}, &(struct policy_rule){bypass->users_row, k},
                           texts);
 }

@@ -83,7 +83,7 @@ static bool match_proxies(const struct conf *conf, const struct subject *subject
 static bool in_users(const struct conf_user *users, size_t count, const struct subject *subject, size_t *entry)
 {
     for (size_t i = *entry; i < count && subject->has_uid; i++) {
-        if (users[i].uid == subject->uid) {
+        if (conf_user_has(&users[i], subject->uid)) {
             *entry = i;
             return true;
         }

@@ -262,3 +262,10 @@ def test_a_blocked_domain_is_the_relays(world, tmp_path):
         assert (answer["decision"], answer["by"], answer["route"]) == ("block", "relay", route)
         assert (answer["rule"], answer["line"]) == ("[Block] Domains=two.example", 8)
         assert [one["rule"] for one in answer["lost"]] == ["[Block] Domains=example", "[Redirect] Ports=443"]
+
+
+def test_a_group_counts_by_its_members(explain_alone):
+    """root is in its own group."""
+    for user, decision in (("root", "block"), ("65501", "proxy")):
+        answer = json.loads(explain_alone(CONF + "Users=@root\n", "--json", "--user", user, "203.0.113.9").stdout)
+        assert answer["decision"] == decision

@@ -201,6 +201,28 @@ START_TEST(lists_replace_the_default_then_append_and_can_be_cleared)
 }
 END_TEST
 
+/* root has members, by its own group and perhaps by name; nobody knows the other. */
+START_TEST(a_group_is_its_members)
+{
+    struct conf *conf = good(MINIMAL "[Block]\nUsers=@root @no-such-group\n");
+    struct conf *other = good(MINIMAL "[Block]\nUsers=@no-such-group @0\n");
+    struct conf_user *user = &conf->block_users[0];
+    ck_assert(user->group && user->group->known && conf_user_has(user, 0) && !conf_user_has(user, 4242));
+    user = conf_next_unknown_user(conf, NULL);
+    ck_assert_ptr_eq(user, &conf->block_users[1]);
+    ck_assert(conf_group_add(user->group, 4242));
+    ck_assert(!conf_user_has(user, 4242)); /* not before all are there */
+    ck_assert(!conf_user_has(user, CONF_UID_UNKNOWN));
+    user->group->known = true;
+    ck_assert(conf_user_has(user, 4242) && !conf_user_has(user, 0));
+    ck_assert_ptr_null(conf_next_unknown_user(conf, NULL));
+    conf_keep_users(other, conf);
+    ck_assert(conf_user_has(&other->block_users[0], 4242) && conf_user_has(&other->block_users[1], 0));
+    conf_free(conf);
+    conf_free(other);
+}
+END_TEST
+
 /* A directory may know it later. */
 START_TEST(a_user_that_is_not_in_etc_passwd_is_unknown)
 {
@@ -328,17 +350,19 @@ static const struct {
     {"Redirect", "ListenPort=1023", "ListenPort=1023: expected a port from 1024 to 65535"},
     {"Bypass", "Networks=10.0.0.1/8",
      "Networks=10.0.0.1/8: expected an address or a network such as 192.0.2.0/24, its host bits zero"},
-    {"Bypass", "Users=4294967295", "Users=4294967295: expected a user's name or number"},
-    {"Bypass", "Users=-5", "Users=-5: expected a user's name or number"},
-    {"Bypass", "Users=root a:b", "Users=a:b: expected a user's name or number"},
-    {"Bypass", "Users=@wheel", "Users=@wheel: expected a user's name or number"},
-    {"Bypass", "Users=a/b", "Users=a/b: expected a user's name or number"},
+    {"Bypass", "Users=4294967295", "Users=4294967295: expected a user's name or number, or @ and a group's"},
+    {"Bypass", "Users=-5", "Users=-5: expected a user's name or number, or @ and a group's"},
+    {"Bypass", "Users=root a:b", "Users=a:b: expected a user's name or number, or @ and a group's"},
+    {"Bypass", "Users=@", "Users=@: expected a user's name or number, or @ and a group's"},
+    {"Bypass", "Users=@a:b", "Users=@a:b: expected a user's name or number, or @ and a group's"},
+    {"Bypass", "Users=@@wheel", "Users=@@wheel: expected a user's name or number, or @ and a group's"},
+    {"Bypass", "Users=a/b", "Users=a/b: expected a user's name or number, or @ and a group's"},
     {"Bypass", "Units=x.service", "Units= is not supported by this version"},
     {"Bypass", "Domains=", "Domains= is not supported by this version"},
     {"Block", "Networks=10.0.0.1/8",
      "Networks=10.0.0.1/8: expected an address or a network such as 192.0.2.0/24, its host bits zero"},
     {"Block", "Ports=0", "Ports=0: expected a port from 1 to 65535"},
-    {"Block", "Users=root a:b", "Users=a:b: expected a user's name or number"},
+    {"Block", "Users=root a:b", "Users=a:b: expected a user's name or number, or @ and a group's"},
     {"Block", "Units=", "Units= is not supported by this version"},
     {"Block", "Domains=a..b", "Domains=a..b: expected a domain, such as example.com"},
     {"Block", "Domains=*.example.com",
@@ -793,7 +817,7 @@ static const struct choices choices[] = {
     {"Block", "Networks", {"", "0.0.0.0/0", "192.0.2.7 2001:db8::/29", "::/0"}},
     {"Block", "Ports", {"", "1 2 3", "8080"}},
     {"Block", "Domains", {"", "Example.COM.", "a.b c _d.e-f.example", "xn--bcher-kva.example com"}},
-    {"Block", "Users", {"", "0", "root 4294967294", "12 34"}},
+    {"Block", "Users", {"", "0", "root 4294967294", "12 34", "@root @4242 @EXAMPLE\\\\x"}},
     {"Bypass", "Users", {"", "0", "root 4294967294", "12 34", "0 later", "EXAMPLE\\\\x y@example.com"}},
     {"Failure", "OnUnavailable", {"block", "direct"}},
     {"Failure", "OnStop", {"open", "block"}},
@@ -1041,6 +1065,7 @@ int main(void)
     tcase_add_test(reading, comments_and_white_space_are_not_values);
     tcase_add_test(reading, lists_replace_the_default_then_append_and_can_be_cleared);
     tcase_add_test(reading, a_user_that_is_not_in_etc_passwd_is_unknown);
+    tcase_add_test(reading, a_group_is_its_members);
     tcase_add_test(reading, long_lines_are_read);
     suite_add_tcase(suite, reading);
     suite_add_tcase(suite, refusing());

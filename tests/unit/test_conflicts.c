@@ -103,6 +103,8 @@ START_TEST(what_an_earlier_entry_takes_never_decides)
           "all of it");
     finds("[Block]\nPorts=25\n[Bypass]\nPorts=25\n",
           "test:5: [Block] Ports=25: never decides, for [Bypass] Ports=25 comes first and takes all of it");
+    finds("[Block]\nUsers=@root @no-such-group\n[Bypass]\nUsers=root @no-such-group\n",
+          "test:5: [Block] Users=@root: never decides, for [Bypass] Users=root comes first and takes all of it");
     finds("[Block]\nUsers=0\n[Bypass]\nUsers=root\n",
           "test:5: [Block] Users=0: never decides, for [Bypass] Users=root comes first and takes all of it");
 }

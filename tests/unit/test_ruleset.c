@@ -400,6 +400,7 @@ START_TEST(ports_and_users_become_elements)
     check_set("[Block]\nUsers=root\n", "block_users", "00000000 ");
     check_set("[Bypass]\nUsers=root\n", "bypass_users", "00000000 ");
     check_set("[Bypass]\nUsers=not-known root\n", "bypass_users", "00000000 ");
+    check_set("[Block]\nUsers=@root @no-such-group\n", "block_users", "00000000 ");
     check_set("", "bypass_users", "");
 }
 END_TEST

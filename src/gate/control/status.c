@@ -26,7 +26,7 @@ static void add_unknown_users(struct conf *conf, struct texts *warnings)
 {
     const struct conf_user *user = NULL;
     while ((user = conf_next_unknown_user(conf, user)))
-        texts_add(warnings, "user %s cannot be looked up: no rule for it until it can be", user->name);
+        texts_add(warnings, CONF_UNKNOWN_USER_FORMAT, CONF_UNKNOWN_USER_ARGS(user));
 }
 
 /* Who could not have as many sessions as he wanted, lately. */

@@ -40,6 +40,8 @@ static int ask(struct users *users)
     while ((user = conf_next_unknown_user(users->conf, user))) {
         assert(question.n < CONF_UNKNOWN_USERS_MAX && strlen(user->name) < sizeof question.names[0]);
         strcpy(question.names[question.n++], user->name);
+        if (user->group)
+            conf_group_clear(user->group); /* of what a lookup that was not whole has left */
     }
     return lookup_start(&users->lookup, &question);
 }
@@ -58,6 +60,22 @@ static void look_up(struct users *users)
 
 /* ---- answers ---- */
 
+/* The one that is nobody's ends the list; what has no room is not whole. */
+static void take_member(struct users *users, struct conf_user *user, uid_t uid)
+{
+    struct conf_group *group = user->group;
+    if (uid != CONF_UID_UNKNOWN) {
+        (void)conf_group_add(group, uid);
+        return;
+    }
+    if (group->n == CONF_GROUP_MEMBERS_MAX) {
+        log_warning("group %s: more than %d members", user->name, CONF_GROUP_MEMBERS_MAX);
+        return;
+    }
+    group->known = users->found = true;
+    log_notice("group %s is known now: %zu members", user->name, group->n);
+}
+
 /* What comes from the process, which reads the network, is a number of a name at most. */
 static void answer_cb(const struct users_answer *answer, void *data)
 {
@@ -65,6 +83,10 @@ static void answer_cb(const struct users_answer *answer, void *data)
     struct conf_user *user = NULL;
     while ((user = conf_next_unknown_user(users->conf, user)) && strcmp(user->name, answer->name) != 0)
         ;
+    if (user && user->group) {
+        take_member(users, user, answer->uid);
+        return;
+    }
     if (!user || answer->uid == CONF_UID_UNKNOWN)
         return;
     user->uid = answer->uid;
@@ -78,7 +100,7 @@ static void tell_unknown(struct users *users)
     if (users->told)
         return;
     while ((user = conf_next_unknown_user(users->conf, user)))
-        log_warning("user %s cannot be looked up: no rule for it until it can be", user->name);
+        log_warning(CONF_UNKNOWN_USER_FORMAT, CONF_UNKNOWN_USER_ARGS(user));
     users->told = true;
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/members.h"
 #include "base/sandbox.h"
 #include "gate/host/users.h"
 #include "gate/host/users_wire.h"
@@ -26,8 +27,20 @@ static bool say(const char *name, uint32_t uid, bool failed)
     return send(IPC_FD, &answer, sizeof answer, MSG_NOSIGNAL) == (ssize_t)sizeof answer;
 }
 
+static bool say_member(uid_t uid, void *data)
+{
+    return say(data, uid, false);
+}
+
+static bool answer_group(const char *name)
+{
+    return !members_list(name + 1, say_member, (void *)name) || say(name, CONF_UID_UNKNOWN, false);
+}
+
 static bool answer_name(const char *name)
 {
+    if (name[0] == '@')
+        return answer_group(name);
     const struct passwd *user = getpwnam(name);
     return !user || say(name, user->pw_uid, false);
 }

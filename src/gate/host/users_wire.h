@@ -16,8 +16,9 @@ struct users_question {
     char names[CONF_UNKNOWN_USERS_MAX][CONF_USER_NAME_SIZE];
 };
 
-/* To a name: only if it was found. To a number: in the order of the question; an empty name says that there is no such
- * user, or with failed, that nobody knows now. */
+/* To a name: only if it was found; to "@group" for each member, and once more with CONF_UID_UNKNOWN when that was all.
+ * To a number: in the order of the question; an empty name says that there is no such user, or with failed, that nobody
+ * knows now. */
 struct users_answer {
     char name[CONF_USER_NAME_SIZE];
     uint32_t uid;

@@ -268,11 +268,21 @@ static struct conf_user *user_at(struct conf *conf, size_t index)
     return NULL;
 }
 
+static bool is_known(const struct conf_user *user)
+{
+    return user->group ? user->group->known : user->uid != CONF_UID_UNKNOWN;
+}
+
+bool conf_user_has(const struct conf_user *user, uid_t uid)
+{
+    return user->group ? conf_group_has(user->group, uid) : user->uid == uid;
+}
+
 struct conf_user *conf_next_unknown_user(struct conf *conf, const struct conf_user *after)
 {
     struct conf_user *user;
     for (size_t i = 0; (user = user_at(conf, i)); i++) {
-        if (!after && user->uid == CONF_UID_UNKNOWN)
+        if (!after && !is_known(user))
             return user;
         if (after == user)
             after = NULL;
@@ -280,21 +290,37 @@ struct conf_user *conf_next_unknown_user(struct conf *conf, const struct conf_us
     return NULL;
 }
 
-static uid_t known_uid(struct conf *conf, const char *name)
+static struct conf_user *known_user(struct conf *conf, const char *name)
 {
-    const struct conf_user *user;
-    for (size_t i = 0; (user = user_at(conf, i)); i++) {
-        if (strcmp(user->name, name) == 0)
-            return user->uid;
-    }
-    return CONF_UID_UNKNOWN;
+    struct conf_user *user;
+    for (size_t i = 0; (user = user_at(conf, i)); i++)
+        if (is_known(user) && strcmp(user->name, name) == 0)
+            return user;
+    return NULL;
+}
+
+/* False: out of memory, and it is looked up once more. */
+static bool copy_group(struct conf_group *group, const struct conf_group *old)
+{
+    conf_group_clear(group);
+    for (size_t i = 0; i < old->n; i++)
+        if (!conf_group_add(group, old->uids[i]))
+            return false;
+    group->known = true;
+    return true;
 }
 
 void conf_keep_users(struct conf *conf, struct conf *old)
 {
     struct conf_user *user = NULL;
-    while ((user = conf_next_unknown_user(conf, user)))
-        user->uid = known_uid(old, user->name);
+    const struct conf_user *known;
+    while ((user = conf_next_unknown_user(conf, user))) {
+        known = known_user(old, user->name);
+        if (known && user->group)
+            (void)copy_group(user->group, known->group);
+        else if (known)
+            user->uid = known->uid;
+    }
 }
 
 bool conf_origin(const struct conf *conf, const char *section, const char *name, size_t entry, const char **ret_file,

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "model/addr.h"
+#include "model/conf/group.h"
 #include "model/conf/origin.h"
 #include "model/log_level.h"
 
@@ -44,8 +45,9 @@ struct conf_files;
 #define CONF_UID_UNKNOWN ((uid_t)-1)
 
 struct conf_user {
-    char *name; /* as written */
-    uid_t uid;  /* CONF_UID_UNKNOWN: no number, and not in /etc/passwd; it matches nothing then */
+    char *name;               /* as written */
+    uid_t uid;                /* CONF_UID_UNKNOWN: no number, and not in /etc/passwd; it matches nothing then */
+    struct conf_group *group; /* of "@name", which has no uid; else NULL */
 };
 
 /* Of https://HOST[:PORT]/… only host and port matter; or HOST:PORT. */
@@ -154,8 +156,16 @@ int conf_read(FILE *stream, const char *name, conf_error_cb *error_cb, void *dat
 bool conf_origin(const struct conf *conf, const char *section, const char *name, size_t entry, const char **ret_file,
                  unsigned *ret_line);
 
-/* The first user of any list, or the next after one, whose uid is not known; NULL: there is none (more). */
+/* The user, or a member of the group. */
+bool conf_user_has(const struct conf_user *user, uid_t uid);
+
+/* The first user of any list, or the next after one, whose uid is not known, or a group whose members are not; NULL:
+ * there is none (more). */
 struct conf_user *conf_next_unknown_user(struct conf *conf, const struct conf_user *after);
+
+/* "user NAME cannot be looked up …", or of a group. */
+#define CONF_UNKNOWN_USER_FORMAT     "%s %s cannot be looked up: no rule for it until it can be"
+#define CONF_UNKNOWN_USER_ARGS(user) (user)->group ? "group" : "user", (user)->name
 
 /* Takes over what old knows about them: a reload must not forget for a while what took time to be looked up. */
 void conf_keep_users(struct conf *conf, struct conf *old);

@@ -341,9 +341,9 @@ static bool add_user(const struct conf_key *key, struct conf *conf, const char *
 {
     struct conf_user *users = field(conf, key->offset);
     size_t *count = field(conf, key->count_offset);
-    uid_t uid;
-    if (!conf_value_user(word, &uid))
-        return problem(why, word, "expected a user's name or number");
+    uid_t uid = CONF_UID_UNKNOWN;
+    if (word[0] == '@' ? !conf_value_group(word + 1) : !conf_value_user(word, &uid))
+        return problem(why, word, "expected a user's name or number, or @ and a group's");
     for (size_t i = 0; i < *count; i++) {
         if (uid == CONF_UID_UNKNOWN ? strcmp(users[i].name, word) == 0 : users[i].uid == uid)
             return true;
@@ -351,9 +351,13 @@ static bool add_user(const struct conf_key *key, struct conf *conf, const char *
     if (!has_room(key, *count, word, why))
         return false;
     users[*count] = (struct conf_user){.name = strdup(word), .uid = uid};
-    if (!users[*count].name)
-        return out_of_memory(why);
+    if (word[0] == '@')
+        users[*count].group = conf_group_new();
     (*count)++;
+    if (!users[*count - 1].name || (word[0] == '@' && !users[*count - 1].group))
+        return out_of_memory(why);
+    if (word[0] == '@')
+        conf_group_read(users[*count - 1].group, word + 1);
     return true;
 }
 
@@ -376,6 +380,12 @@ static void wipe(char *text)
 {
     explicit_bzero(text, strlen(text));
     free(text);
+}
+
+static void free_user(struct conf_user *user)
+{
+    free(user->name);
+    conf_group_free(user->group);
 }
 
 bool conf_key_is_list(const struct conf_key *key)
@@ -402,7 +412,7 @@ void conf_key_clear(const struct conf_key *key, struct conf *conf)
         else if (key->kind == CONF_KIND_HOSTS || key->kind == CONF_KIND_TRUST || key->kind == CONF_KIND_DOMAINS)
             free(strings[i]);
         else if (key->kind == CONF_KIND_USERS)
-            free(users[i].name);
+            free_user(&users[i]);
     }
     *count = 0;
 }

@@ -247,13 +247,19 @@ static uid_t local_uid(const char *name)
 static bool can_be_user(const char *text)
 {
     size_t length = strlen(text);
-    if (length == 0 || length >= CONF_USER_NAME_SIZE || text[0] == '-' || text[0] == '@')
+    if (length == 0 || length >= CONF_USER_NAME_SIZE - 1 || text[0] == '-' || text[0] == '@')
         return false;
     for (const char *c = text; *c != '\0'; c++) {
         if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == ':' || *c == '/' || *c == '#' || *c == ';')
             return false;
     }
     return text[strspn(text, "0123456789")] != '\0';
+}
+
+bool conf_value_group(const char *text)
+{
+    uint32_t gid;
+    return conf_value_number(text, 0, UINT32_MAX - 1, &gid) || can_be_user(text);
 }
 
 bool conf_value_user(const char *text, uid_t *ret_uid)

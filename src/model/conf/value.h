@@ -40,6 +40,9 @@ const char *conf_value_domain_problem(const char *text, char ret_name[static HOS
  * is not there: to ask further (NSS) can take long and reads the network. */
 bool conf_value_user(const char *text, uid_t *ret_uid);
 
+/* What can be the name or the number of a group. */
+bool conf_value_group(const char *text);
+
 /* Optimal string alignment of at most 2 edits, or equal but for case: worth suggesting. */
 bool conf_value_similar(const char *a, const char *b);
 

@@ -190,10 +190,16 @@ static bool protocols(const struct ruleset_spec *spec, int family, struct elemen
 
 static bool user_elements(const struct conf_user *users, size_t count, struct elements *ret_elements)
 {
-    ret_elements->items = calloc(count + 1, sizeof *ret_elements->items);
+    size_t room = count + 1;
+    for (size_t i = 0; i < count; i++)
+        room += users[i].group ? users[i].group->n : 0;
+    ret_elements->items = calloc(room, sizeof *ret_elements->items);
     for (size_t i = 0; i < count && ret_elements->items; i++) {
-        if (users[i].uid != CONF_UID_UNKNOWN)
+        const struct conf_group *group = users[i].group;
+        if (!group && users[i].uid != CONF_UID_UNKNOWN)
             append(ret_elements, &users[i].uid, sizeof(uid_t), false);
+        for (size_t k = 0; group && group->known && k < group->n; k++)
+            append(ret_elements, &group->uids[k], sizeof(uid_t), false);
     }
     return ret_elements->items;
 }
