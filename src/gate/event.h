@@ -21,6 +21,7 @@ enum event_type {
     EVENT_NETWORK_CHANGED, /* addresses, links or routes; 200 ms after the last of them, at most 1 s after the first */
     EVENT_RESUMED,         /* the host slept for at least a few seconds */
     EVENT_REDIRECT_TRIED,  /* whether it arrives, or why it does not, has changed: see trial.h */
+    EVENT_FILES_CHANGED,   /* those that [SecureChannel] names */
     EVENT_USERS_KNOWN,     /* users of the configuration in force have got their uid */
     EVENT_USER_NAMED,      /* what a user is called who was asked for, is known now, or that it cannot be */
 };

@@ -28,6 +28,7 @@
 #include "gate/decide/servers.h"
 #include "gate/decide/test_run.h"
 #include "gate/event.h"
+#include "gate/host/file_watch.h"
 #include "gate/host/netwatch.h"
 #include "gate/host/notify.h"
 #include "gate/host/unit_names.h"
@@ -51,6 +52,7 @@ struct gate {
     struct keeper *keeper;
     struct netwatch *netwatch;
     struct users *users;
+    struct file_watch file_watch;
     struct foreign foreign;
     struct trial trial;
     struct enforcement enforcement;
@@ -221,6 +223,9 @@ static void event_cb(const struct event *event, void *data)
         log_info("the host was asleep, testing again");
         test_run_request(&gate->test_run, SCHEDULE_RESUMED);
         return;
+    case EVENT_FILES_CHANGED:
+        reload_files(&gate->reload);
+        return;
     case EVENT_USERS_KNOWN:
         keeper_set_conf(gate->keeper, gate->reload.conf);
         enforce_pursue(&gate->enforcement, &gate->enforcement.wanted);
@@ -364,11 +369,13 @@ static int start(struct gate *gate, const struct event_sink *sink, struct conf *
     test_run_init(&gate->test_run, gate->loop, gate->children, &gate->enforcement, conf);
     foreign_init(&gate->foreign, gate->loop);
     trial_init(&gate->trial, gate->loop, gate->keeper, gate->children, sink);
+    file_watch_init(&gate->file_watch, gate->loop, sink);
     gate->reload = (struct reload){.loop = gate->loop,
                                    .path = gate->options->conf_path,
                                    .foreign = &gate->foreign,
                                    .trial = &gate->trial,
                                    .users = gate->users,
+                                   .file_watch = &gate->file_watch,
                                    .keeper = gate->keeper,
                                    .children = gate->children,
                                    .enforcement = &gate->enforcement,
@@ -393,6 +400,7 @@ static int start(struct gate *gate, const struct event_sink *sink, struct conf *
     users_set_conf(gate->users, conf);
     trial_set_conf(&gate->trial, conf);
     ev_prepare_start(gate->loop, &gate->settle);
+    file_watch_set_conf(&gate->file_watch, conf);
     r = children_configure(gate->children, conf);
     if (r == 0)
         return EX_OK;
@@ -462,6 +470,7 @@ static void gate_free(struct gate *gate)
     foreign_fini(&gate->foreign);
     unit_names_fini(&gate->unit_names);
     trial_fini(&gate->trial);
+    file_watch_fini(&gate->file_watch);
     reload_fini(&gate->reload);
     free(gate);
 }

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "model/message_id.h"
 
 #define TAKING_SECONDS 12. /* then it is over without waiting for the relays any longer; a prober has 10 */
+#define FILES_SECONDS  1.  /* until files are tried again that no prober was there to try */
 
 static void arm(struct reload *reload, double seconds)
 {
@@ -23,8 +25,9 @@ static void arm(struct reload *reload, double seconds)
 static void end(struct reload *reload)
 {
     reload->state = RELOAD_IDLE;
+    reload->files = false;
     ev_timer_stop(reload->loop, &reload->timer);
-    if (reload->again)
+    if (reload->again || reload->files_again)
         arm(reload, 0.);
 }
 
@@ -80,10 +83,18 @@ static void take_conf(struct reload *reload, struct conf *conf)
 }
 
 /* Those of the children follow. */
-static void find_conflicts(struct reload *reload)
+static void warn(struct reload *reload)
 {
     texts_clear(&reload->warnings);
     conflicts_find(reload->conf, &reload->warnings);
+    if (reload->files_refused[0] != '\0')
+        texts_add(&reload->warnings, "files of [SecureChannel] have changed and are not in force: %s",
+                  reload->files_refused);
+}
+
+static void find_conflicts(struct reload *reload)
+{
+    warn(reload);
     for (size_t i = 0; i < reload->warnings.n; i++)
         log_warning("%s", reload->warnings.lines[i]);
 }
@@ -92,13 +103,17 @@ static void find_conflicts(struct reload *reload)
 static void put_in_force(struct reload *reload, struct conf *conf)
 {
     static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_RELOADED}, {NULL, NULL}};
-    int r = children_configure(reload->children, conf);
+    int r;
+    file_watch_set_conf(reload->file_watch, conf); /* before they are read */
+    r = children_configure(reload->children, conf);
     if (r < 0) {
+        file_watch_set_conf(reload->file_watch, reload->conf);
         conf_free(conf);
         refuse(reload, strerror(-r));
         return;
     }
     take_conf(reload, conf);
+    reload->files_refused[0] = '\0';
     find_conflicts(reload);
     log_event(LOG_LEVEL_NOTICE, fields, "configuration is reloaded");
     reload->state = RELOAD_TAKING;
@@ -110,7 +125,8 @@ static void begin(struct reload *reload)
     struct conf *conf;
     int r;
     assert(reload->state == RELOAD_IDLE && !reload->tried);
-    reload->again = false;
+    ev_timer_stop(reload->loop, &reload->timer);
+    reload->again = reload->files_again = false;
     reload->refused = false;
     reload->number++;
     texts_clear(&reload->told);
@@ -130,6 +146,64 @@ static void begin(struct reload *reload)
     }
 }
 
+/* ---- the files alone ---- */
+
+static void refuse_files(struct reload *reload, const char *why)
+{
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_FILES_REFUSED}, {NULL, NULL}};
+    if (strcmp(reload->files_refused, why) != 0)
+        log_event(LOG_LEVEL_WARNING, fields,
+                  "files of [SecureChannel] have changed, and the old ones stay in force until they change again: %s",
+                  why);
+    snprintf(reload->files_refused, sizeof reload->files_refused, "%s", why);
+    warn(reload);
+    end(reload);
+}
+
+static void take_files(struct reload *reload)
+{
+    static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_FILES_TAKEN}, {NULL, NULL}};
+    int r = children_configure(reload->children, reload->conf);
+    if (r < 0) {
+        refuse_files(reload, strerror(-r));
+        return;
+    }
+    reload->files_refused[0] = '\0';
+    warn(reload);
+    log_event(LOG_LEVEL_NOTICE, fields,
+              "files of [SecureChannel] have changed, and are in force for the next handshake");
+    reload->state = RELOAD_TAKING;
+    arm(reload, TAKING_SECONDS);
+}
+
+static void begin_files(struct reload *reload)
+{
+    int r;
+    assert(reload->state == RELOAD_IDLE && !reload->tried);
+    reload->files_again = false;
+    reload->files = true;
+    r = children_try(reload->children, reload->conf, &reload->tried_serial);
+    if (r == 0) {
+        reload->state = RELOAD_TRYING;
+    } else if (r == -EAGAIN) {
+        reload->files = false;
+        reload->files_again = true;
+        arm(reload, FILES_SECONDS);
+    } else {
+        refuse_files(reload, strerror(-r));
+    }
+}
+
+void reload_files(struct reload *reload)
+{
+    if (reload->state == RELOAD_IDLE && !reload->again)
+        begin_files(reload);
+    else
+        reload->files_again = true;
+}
+
+/* ---- */
+
 uint64_t reload_request(struct reload *reload)
 {
     if (reload->state == RELOAD_IDLE && !reload->again) {
@@ -142,7 +216,7 @@ uint64_t reload_request(struct reload *reload)
 
 bool reload_is_over(const struct reload *reload, uint64_t number)
 {
-    return reload->state == RELOAD_IDLE && number <= reload->number;
+    return (reload->state == RELOAD_IDLE || reload->files) && number <= reload->number;
 }
 
 const struct texts *reload_texts(const struct reload *reload)
@@ -155,13 +229,17 @@ static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     struct reload *reload = watcher->data;
     switch (reload->state) {
     case RELOAD_IDLE:
-        begin(reload);
+        if (reload->again)
+            begin(reload);
+        else
+            begin_files(reload);
         break;
     case RELOAD_TRYING:
         assert(false); /* the prober has its own time */
         break;
     case RELOAD_TAKING:
-        texts_add(&reload->told, "not all relays have taken the configuration yet");
+        if (!reload->files)
+            texts_add(&reload->told, "not all relays have taken the configuration yet");
         end(reload);
         break;
     }
@@ -175,6 +253,13 @@ static void end_try(struct reload *reload, bool ok, const char *detail)
     assert(reload->state == RELOAD_TRYING);
     reload->tried = NULL;
     children_end_try(reload->children);
+    if (reload->files) {
+        if (ok)
+            take_files(reload);
+        else
+            refuse_files(reload, detail);
+        return;
+    }
     if (ok) {
         put_in_force(reload, conf);
         return;
@@ -188,8 +273,7 @@ static void end_try(struct reload *reload, bool ok, const char *detail)
 static void collect_warnings(struct reload *reload)
 {
     const char *text;
-    texts_clear(&reload->warnings);
-    conflicts_find(reload->conf, &reload->warnings);
+    warn(reload);
     for (unsigned i = 0; (text = children_complaint(reload->children, i)); i++)
         if (*text && !texts_contain(&reload->warnings, text))
             texts_add(&reload->warnings, "%s", text);
@@ -214,8 +298,10 @@ bool reload_on_conf_done(struct reload *reload, const struct child *child, const
 
 void reload_on_prober_lost(struct reload *reload)
 {
-    if (reload->state == RELOAD_TRYING)
-        end_try(reload, false, "the prober ended while it read the configuration; try again");
+    if (reload->state != RELOAD_TRYING)
+        return;
+    reload->files_again = reload->files; /* nobody repeats that by hand */
+    end_try(reload, false, "the prober ended while it read the configuration; try again");
 }
 
 /* ---- the object ---- */

@@ -3,8 +3,10 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
 
 import lab as labs
@@ -129,6 +131,85 @@ def test_a_new_client_certificate_is_used(lab, daemon):
     reload(lab, one, {"SecureChannel": revoked})
     one.wait_status(AUTH_FAILED)
     reload(lab, one, {})
+    one.wait_status(SECURE)
+
+
+# ---- files that change on disk ----
+
+def rename(source, path):
+    shutil.copyfile(source, path + ".new")
+    os.rename(path + ".new", path)
+
+
+def rewrite(source, path):
+    with open(source, "rb") as file:
+        data = file.read()
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def turn(source, path):
+    os.symlink(source, path + ".new")
+    os.rename(path + ".new", path)
+
+
+@pytest.fixture
+def directory(lab):
+    """That the daemon's user may enter."""
+    path = tempfile.mkdtemp(dir=lab.dir)
+    os.chmod(path, 0o755)
+    return path
+
+
+@pytest.fixture
+def pair(lab, directory):
+    """Copies of the client's certificate and key, and what names them in the configuration."""
+    paths = {kind: f"{directory}/client.{kind}" for kind in ("pem", "key")}
+    for kind, path in paths.items():
+        rename(f"{lab.dir}/pki/client.{kind}", path)
+    return paths, {"SecureChannel": {"Certificate": paths["pem"], "PrivateKey": paths["key"]}}
+
+
+@pytest.mark.parametrize("order", [("pem", "key"), ("key", "pem")], ids=["certificate first", "key first"])
+@pytest.mark.parametrize("how", [rename, rewrite, turn], ids=["rename", "rewrite", "symbolic link"])
+def test_a_pair_that_is_replaced_is_taken_up(lab, daemon, pair, how, order):
+    paths, changes = pair
+    one = daemon(changes)
+    one.write(lab.config({"Proxy": {"Port": "nonsense"}}))  # half an edit, which is nobody's business yet
+    how(f"{lab.dir}/pki/client-revoked.{order[0]}", paths[order[0]])
+    one.wait_log("the old ones stay in force until they change again")
+    one.ask("test")
+    assert one.status()["status"] == SECURE
+    assert any("are not in force" in text for text in one.status()["warnings"])
+    assert lab.curl("https://www.example/")[:2] == (0, 200)
+    how(f"{lab.dir}/pki/client-revoked.{order[1]}", paths[order[1]])
+    one.wait_status(AUTH_FAILED)
+    assert not any("are not in force" in text for text in one.status()["warnings"])
+    for kind in order:
+        how(f"{lab.dir}/pki/client.{kind}", paths[kind])
+    one.wait_status(SECURE)
+    assert lab.curl("https://www.example/")[:2] == (0, 200)
+
+
+def test_a_key_that_comes_late_is_found(lab, daemon, pair):
+    paths, changes = pair
+    os.rename(paths["key"], paths["key"] + ".later")
+    one = daemon(changes, status="Blocked - Local error")
+    os.rename(paths["key"] + ".later", paths["key"])
+    one.wait_status(SECURE)
+    os.unlink(paths["key"])
+    one.wait_log("the old ones stay in force until they change again")
+    one.ask("test")
+    assert one.status()["status"] == SECURE
+
+
+def test_a_new_ca_is_trusted_and_an_old_one_no_more(lab, daemon, directory):
+    path = f"{directory}/ca.pem"
+    rename(f"{lab.dir}/pki/ca.pem", path)
+    one = daemon({"SecureChannel": {"TrustedCA": path}})
+    rename(f"{lab.dir}/pki/other-ca.pem", path)
+    one.wait_status(AUTH_FAILED)
+    rename(f"{lab.dir}/pki/ca.pem", path)
     one.wait_status(SECURE)
 
 

@@ -98,6 +98,7 @@ static void note(const struct event *event, void *data)
     case EVENT_RULES_LOST:
     case EVENT_RULES_RETRY:
     case EVENT_REDIRECT_TRIED:
+    case EVENT_FILES_CHANGED:
     case EVENT_USERS_KNOWN:
     case EVENT_USER_NAMED:
         ck_abort_msg("event %d", event->type);

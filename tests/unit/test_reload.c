@@ -98,6 +98,11 @@ void users_set_conf(struct users *users, struct conf *conf)
     ck_assert_ptr_eq(conf, t.reload.conf);
 }
 
+void file_watch_set_conf(struct file_watch *watch, const struct conf *conf)
+{
+    ck_assert(t.done[0] == '\0' || !strstr(t.done, "configure") || t.configure_result < 0); /* before they are read */
+}
+
 void test_run_set_conf(struct test_run *test_run, const struct conf *conf)
 {
     ck_assert_ptr_eq(conf, t.reload.conf);
@@ -325,6 +330,91 @@ START_TEST(what_children_complain_of_is_a_warning_until_they_do_not)
 }
 END_TEST
 
+/* ---- the files alone ---- */
+
+START_TEST(files_that_have_changed_are_tried_and_taken_with_the_configuration_in_force)
+{
+    struct conf *conf = t.reload.conf;
+    write_conf("3128", ""); /* half an edit, for all that it knows */
+    reload_files(&t.reload);
+    DONE("try");
+    ck_assert(!conf_done(t.serial, true, ""));
+    DONE("end try, configure");
+    ck_assert_ptr_eq(t.reload.conf, conf);
+    ck_assert_uint_eq(t.reload.number, 0);
+    t.settled = true;
+    ck_assert(conf_done(t.serial, true, "")); /* and tests */
+    ck_assert_int_eq(t.reload.state, RELOAD_IDLE);
+    ck_assert_uint_eq(t.reload.warnings.n, 0);
+    ck_assert(!ev_is_active(&t.reload.timer));
+}
+END_TEST
+
+START_TEST(files_that_do_not_go_together_stay_out_until_they_do)
+{
+    reload_files(&t.reload);
+    conf_done(t.serial, false, "the key is another one");
+    DONE("try, end try");
+    ck_assert_int_eq(t.reload.state, RELOAD_IDLE);
+    ck_assert_str_eq(only_text(), "files of [SecureChannel] have changed and are not in force: the key is another one");
+    ck_assert(!ev_is_active(&t.reload.timer));
+    reload_files(&t.reload);
+    conf_done(t.serial, true, "");
+    DONE("try, end try, configure");
+    ck_assert_uint_eq(reload_texts(&t.reload)->n, 0);
+}
+END_TEST
+
+START_TEST(files_are_never_taken_untried)
+{
+    t.try_result = -EAGAIN;
+    reload_files(&t.reload);
+    DONE("try");
+    ck_assert(ev_is_active(&t.reload.timer));
+    t.try_result = 0;
+    UNTIL(t.done[0] != '\0');
+    DONE("try");
+    reload_on_prober_lost(&t.reload);
+    DONE("end try");
+    UNTIL(t.done[0] != '\0');
+    DONE("try");
+    conf_done(t.serial, true, "");
+    DONE("end try, configure");
+}
+END_TEST
+
+START_TEST(a_reload_and_files_wait_for_each_other)
+{
+    uint64_t first, second;
+    t.settled = true;
+    reload_files(&t.reload);
+    first = reload_request(&t.reload);
+    ck_assert_uint_eq(first, 1);
+    ck_assert(!reload_is_over(&t.reload, first));
+    conf_done(t.serial, true, "");
+    conf_done(t.serial, true, "");
+    DONE("try, end try, configure");
+    ck_assert(!reload_is_over(&t.reload, first));
+    UNTIL(t.done[0] != '\0');
+    DONE("try");
+    reload_files(&t.reload); /* they may have been read before */
+    conf_done(t.serial, true, "");
+    conf_done(t.serial, true, "");
+    DONE("end try, configure, rules, tests, secure");
+    ck_assert(reload_is_over(&t.reload, first));
+    UNTIL(t.done[0] != '\0');
+    DONE("try");
+    ck_assert(reload_is_over(&t.reload, first)); /* who waited for it does not wait for them */
+    second = reload_request(&t.reload);
+    ck_assert_uint_eq(second, 2);
+    ck_assert(!reload_is_over(&t.reload, second));
+    conf_done(t.serial, false, "no");
+    DONE("end try");
+    UNTIL(t.done[0] != '\0');
+    DONE("try");
+}
+END_TEST
+
 START_TEST(relays_that_do_not_answer_are_waited_for_so_long)
 {
     uint64_t number = reload_request(&t.reload);
@@ -380,6 +470,10 @@ int main(void)
     tcase_add_test(tests, those_asked_for_during_another_are_one_that_follows);
     tcase_add_test(tests, what_children_complain_of_is_a_warning_until_they_do_not);
     tcase_add_test(tests, relays_that_do_not_answer_are_waited_for_so_long);
+    tcase_add_test(tests, files_that_have_changed_are_tried_and_taken_with_the_configuration_in_force);
+    tcase_add_test(tests, files_that_do_not_go_together_stay_out_until_they_do);
+    tcase_add_test(tests, files_are_never_taken_untried);
+    tcase_add_test(tests, a_reload_and_files_wait_for_each_other);
     tcase_add_loop_test(tests, a_verdict_that_the_new_one_does_not_allow_ends_at_once, 0,
                         sizeof changes / sizeof changes[0]);
     suite_add_tcase(suite, tests);
