@@ -375,8 +375,13 @@ static const struct {
      "Domains=b\xc3\xbc"
      "cher.example",
      "Domains=b\xc3\xbc"
-     "cher.example: an internationalized domain must be written as its A-labels, xn--...; idn2(1) "
-     "gives them"},
+     "cher.example: an internationalized domain must be written as its A-labels: "
+     "xn--bcher-kva.example"},
+    {"Block",
+     "Domains=B\xc3\x9c"
+     "CHER.example",
+     "Domains=B\xc3\x9c"
+     "CHER.example: an internationalized domain must be written as its A-labels, xn--..."},
     {"Failure", "OnUnavailable=open", "OnUnavailable=open: expected block or direct"},
     {"Failure", "OnStop=stop", "OnStop=stop: expected open or block"},
     {"Failure", "OnError=direct", "OnError=direct: expected block or open"},

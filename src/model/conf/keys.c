@@ -8,10 +8,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "model/conf/header.h"
 #include "model/conf/value.h"
 #include "model/hostname.h"
+#include "model/punycode.h"
 
 #define SECOND 1000u
 #define MINUTE (60 * SECOND)
@@ -279,6 +281,9 @@ static bool add_domain(const struct conf_key *key, struct conf *conf, const char
 {
     char name[HOSTNAME_SIZE];
     const char *problem_text = conf_value_domain_problem(word, name);
+    char labels[HOSTNAME_SIZE];
+    if (problem_text && punycode_name(word, labels) && strcasecmp(labels, word) != 0)
+        return problem(why, word, "an internationalized domain must be written as its A-labels: %s", labels);
     if (problem_text)
         return problem(why, word, "%s", problem_text);
     return add_string(key, conf, name, strlen(name), why);

@@ -223,7 +223,7 @@ const char *conf_value_domain_problem(const char *text, char ret_name[static HOS
         return "expected a domain without a star or a dot before it; it stands for all that is under it, too";
     for (const char *c = text; *c != '\0'; c++)
         if (*c & 0x80)
-            return "an internationalized domain must be written as its A-labels, xn--...; idn2(1) gives them";
+            return "an internationalized domain must be written as its A-labels, xn--...";
     return hostname_parse(text, strlen(text), ret_name) ? NULL : "expected a domain, such as example.com";
 }
 
