@@ -226,7 +226,7 @@ def test_the_status_of_a_host_that_forwards_says_so(lab, daemon):
         lab.run("host", ["sh", "-c", "; ".join(f"echo 0 >/proc/sys/net/{key}" for key in keys)], check=True)
     assert warnings == ["this host forwards IPv4 and IPv6: what containers, virtual machines and other hosts send "
                         "through it is neither redirected nor blocked"]
-    assert f"Warning {warnings[0]}" in page
+    assert f"! {warnings[0]}" in page
 
 
 # ---- the kernel, the disk ----
