@@ -545,7 +545,10 @@ listen secure
     counter plain { }
     chain probe {
         type filter hook prerouting priority raw;
-        iifname "h0" th dport { 80, 443 } meta l4proto { tcp, udp } counter name leaked
+        iifname "h0" meta l4proto { tcp, udp, udplite, sctp, dccp } th dport { 80, 443 } counter name leaked
+        iifname "h0" exthdr rt exists counter name leaked
+        iifname "h0" ip option lsrr exists counter name leaked
+        iifname "h0" ip option ssrr exists counter name leaked
         iifname "h0" tcp dport 8080 tcp flags syn / syn,ack counter name plain
     }
     chain faults { type filter hook input priority filter; }
