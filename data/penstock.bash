@@ -6,6 +6,10 @@ _penstock() {
 
     COMPREPLY=()
     case $prev in
+        --by)
+            mapfile -t COMPREPLY < <(compgen -W 'user unit name' -- "$cur")
+            return
+            ;;
         --sort)
             mapfile -t COMPREPLY < <(compgen -W 'age up down user process unit name destination route state' -- "$cur")
             return
@@ -22,7 +26,7 @@ _penstock() {
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            -c | -S | --conf | --socket | --user | --sort) i=$((i + 1)) ;;
+            -c | -S | --conf | --socket | --user | --sort | --by) i=$((i + 1)) ;;
             -*) ;;
             *)
                 verb=${COMP_WORDS[i]}
@@ -31,7 +35,7 @@ _penstock() {
         esac
     done
     case $verb in
-        '') mapfile -t COMPREPLY < <(compgen -W 'status test sessions history monitor explain check config reload help version -S --help --version' -- "$cur") ;;
+        '') mapfile -t COMPREPLY < <(compgen -W 'status test sessions top history monitor explain check config reload help version -S --help --version' -- "$cur") ;;
         status) mapfile -t COMPREPLY < <(compgen -W '--json --watch --check -S' -- "$cur") ;;
         test) mapfile -t COMPREPLY < <(compgen -W '--json -c -S' -- "$cur") ;;
         explain)
@@ -51,6 +55,7 @@ _penstock() {
             ;;
         config) mapfile -t COMPREPLY < <(compgen -W '--json --secrets -S' -- "$cur") ;;
         sessions) mapfile -t COMPREPLY < <(compgen -W '--json --sort -S' -- "$cur") ;;
+        top) mapfile -t COMPREPLY < <(compgen -W '--json --by -S' -- "$cur") ;;
         version) mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur") ;;
         history | monitor | reload) mapfile -t COMPREPLY < <(compgen -W '--json -S' -- "$cur") ;;
     esac

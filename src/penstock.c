@@ -70,11 +70,12 @@ static int version(const struct cli_options *options)
 
 static const struct {
     int (*run)(const struct cli_options *options);
-    bool takes_watch, takes_conf, takes_file, takes_secrets, takes_target, takes_check, takes_sort;
+    bool takes_watch, takes_conf, takes_file, takes_secrets, takes_target, takes_check, takes_sort, takes_by;
 } verbs[VERB_COUNT] = {
     [VERB_STATUS] = {.run = cli_status, .takes_watch = true, .takes_check = true},
     [VERB_TEST] = {.run = test, .takes_conf = true},
     [VERB_SESSIONS] = {.run = cli_sessions, .takes_sort = true},
+    [VERB_TOP] = {.run = cli_top, .takes_by = true},
     [VERB_HISTORY] = {.run = cli_history},
     [VERB_MONITOR] = {.run = cli_monitor},
     [VERB_CHECK] = {.run = cli_check, .takes_file = true},
@@ -147,6 +148,8 @@ static int run_verb(struct cli_options *options, char **args)
         return usage(args[0], "--check looks once, --watch all the time");
     if (options->sort && !verbs[verb].takes_sort)
         return usage(args[0], "there is no --sort");
+    if (options->by && !verbs[verb].takes_by)
+        return usage(args[0], "there is no --by");
     if (options->secrets && !verbs[verb].takes_secrets)
         return usage(args[0], "there is no --secrets");
     if (options->conf_path && !verbs[verb].takes_conf)
@@ -167,12 +170,19 @@ static int run_verb(struct cli_options *options, char **args)
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"check", no_argument, NULL, 'k'},        {"sort", required_argument, NULL, 'o'},
-        {"conf", required_argument, NULL, 'c'},   {"help", no_argument, NULL, 'h'},
-        {"json", no_argument, NULL, 'j'},         {"secrets", no_argument, NULL, 's'},
-        {"socket", required_argument, NULL, 'S'}, {"unit", required_argument, NULL, 'n'},
-        {"user", required_argument, NULL, 'u'},   {"version", no_argument, NULL, 'V'},
-        {"watch", no_argument, NULL, 'w'},        {0},
+        {"by", required_argument, NULL, 'b'},
+        {"check", no_argument, NULL, 'k'},
+        {"sort", required_argument, NULL, 'o'},
+        {"conf", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"json", no_argument, NULL, 'j'},
+        {"secrets", no_argument, NULL, 's'},
+        {"socket", required_argument, NULL, 'S'},
+        {"unit", required_argument, NULL, 'n'},
+        {"user", required_argument, NULL, 'u'},
+        {"version", no_argument, NULL, 'V'},
+        {"watch", no_argument, NULL, 'w'},
+        {0},
     };
     const char *control = getenv("PENSTOCK_CONTROL");
     struct cli_options options = {.control_path = control && *control ? control : CLI_CONTROL_PATH};
@@ -183,6 +193,9 @@ int main(int argc, char **argv)
         switch (option) {
         case 'c':
             options.conf_path = optarg;
+            break;
+        case 'b':
+            options.by = optarg;
             break;
         case 'k':
             options.check = true;

@@ -81,6 +81,7 @@ static enum slot slot_of(uint32_t type)
     case IPC_SESSIONS:
     case IPC_PING:
     case IPC_SESSION:
+    case IPC_SUM:
     case IPC_SESSIONS_END:
     case IPC_ANSWERS:
     case IPC_CGROUP:
@@ -165,6 +166,7 @@ static void take_message(struct gate_link *link, const struct ipc_message *messa
     case IPC_CGROUP:
     case IPC_UID:
     case IPC_SESSION:
+    case IPC_SUM:
     case IPC_SESSIONS_END:
     case IPC_PONG:
     case IPC_NAMED:

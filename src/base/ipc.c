@@ -53,6 +53,8 @@ static size_t message_size(uint32_t type, uint32_t n)
         return PAYLOAD + sizeof(struct ipc_user);
     case IPC_SESSION:
         return PAYLOAD + sizeof(struct ipc_session);
+    case IPC_SUM:
+        return PAYLOAD + sizeof(struct ipc_sum);
     case IPC_NAMED:
         return PAYLOAD + offsetof(struct ipc_named, addrs) + n * sizeof(struct addr);
     }
@@ -77,7 +79,7 @@ bool ipc_may_say(uint32_t type, bool relay)
     if (!relay)
         return type == IPC_REPORT || type == IPC_NAMED;
     return type == IPC_TROUBLE || type == IPC_ANSWERS || type == IPC_CGROUP || type == IPC_UID || type == IPC_SESSION ||
-           type == IPC_SESSIONS_END;
+           type == IPC_SUM || type == IPC_SESSIONS_END;
 }
 
 /* ---- checks of what came in ---- */
@@ -167,6 +169,9 @@ static bool payload_valid(const struct ipc_message *message)
                TERMINATED(message->trouble.detail);
     case IPC_SESSION:
         return session_valid(&message->session);
+    case IPC_SUM:
+        return message->sum.sum.by < SUM_BY_COUNT && bool_valid(&message->sum.sum.others) &&
+               TERMINATED(message->sum.sum.key);
     case IPC_ANSWERS:
         return answers_valid(&message->answers);
     case IPC_UNIT:

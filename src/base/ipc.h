@@ -17,6 +17,7 @@
 #include "model/reason.h"
 #include "model/report.h"
 #include "model/route.h"
+#include "model/sums.h"
 #include "model/target.h"
 #include "model/text.h"
 
@@ -48,6 +49,7 @@ enum ipc_type {
     IPC_CGROUP,    /* from a relay: which unit is that (request.id)? */
     IPC_UID,       /* from a relay: what is that user called (request.id)? */
     IPC_SESSION,   /* one open session of a list */
+    IPC_SUM,       /* of the finished ones, in the same list behind the open ones */
     IPC_SESSIONS_END,
     IPC_PONG,
     IPC_NAMED,   /* from the prober: where it is about to connect to; it waits for IPC_ALLOWED */
@@ -109,6 +111,11 @@ struct ipc_session {
     char state[16]; /* "sniff", "dial", "held", "open", "idle" (between two requests of plain HTTP), … */
 };
 
+struct ipc_sum {
+    uint64_t request_id;
+    struct sum sum;
+};
+
 struct ipc_message {
     uint32_t type; /* enum ipc_type */
     union {
@@ -124,6 +131,7 @@ struct ipc_message {
         struct ipc_unit unit;
         struct ipc_user user;
         struct ipc_session session;
+        struct ipc_sum sum;
         struct ipc_named named;
     };
 };

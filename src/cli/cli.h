@@ -38,6 +38,7 @@ struct cli_options {
     const char *target;    /* of explain: HOST[:PORT] */
     const char *user;      /* of explain: NULL for nobody in particular */
     const char *sort;      /* --sort KEY, or NULL */
+    const char *by;        /* --by KEY, or NULL */
     bool json, watch, secrets, check;
 };
 
@@ -46,6 +47,7 @@ int cli_status(const struct cli_options *options);
 int cli_test(const struct cli_options *options);
 int cli_test_alone(const struct cli_options *options);
 int cli_sessions(const struct cli_options *options);
+int cli_top(const struct cli_options *options);
 int cli_history(const struct cli_options *options);
 int cli_monitor(const struct cli_options *options);
 int cli_explain(const struct cli_options *options);
@@ -90,5 +92,9 @@ void cli_client_close(struct cli_client *client);
 
 /* For answers of one object: opens, reads, closes. NULL: the problem has been written. */
 json_t *cli_ask(const struct cli_options *options, enum verb verb, unsigned wait_s);
+
+/* What the daemon answers to VERB_SESSIONS or VERB_TOP, users, units and processes added to each session. NULL: the
+ * problem has been written. */
+json_t *cli_fetch_sessions(const struct cli_options *options, enum verb verb);
 
 #endif

@@ -59,12 +59,12 @@ static bool parse_endpoint(const char *text, struct addr *ret_addr)
 }
 
 /* All objects of the answer as an array; NULL: the problem has been written. */
-static json_t *fetch(const struct cli_options *options)
+static json_t *fetch(const struct cli_options *options, enum verb verb)
 {
     struct cli_client client;
     json_t *sessions = json_array(), *session;
     enum cli_answer answer = CLI_ANSWER_ERROR;
-    if (cli_client_open(&client, options->control_path, VERB_SESSIONS, CLI_STATUS_WAIT_S, -1))
+    if (cli_client_open(&client, options->control_path, verb, CLI_STATUS_WAIT_S, -1))
         while ((answer = cli_client_next(&client, &session)) == CLI_ANSWER_OBJECT)
             json_array_append_new(sessions, session);
     if (answer == CLI_ANSWER_ERROR)
@@ -343,16 +343,23 @@ static bool add_owners(json_t *sessions)
     return true;
 }
 
+json_t *cli_fetch_sessions(const struct cli_options *options, enum verb verb)
+{
+    json_t *sessions = fetch(options, verb);
+    if (sessions && add_owners(sessions))
+        return sessions;
+    json_decref(sessions);
+    return NULL;
+}
+
 int cli_sessions(const struct cli_options *options)
 {
     const struct sort_key *key = find_sort_key(options->sort);
-    json_t *sessions = key ? fetch(options) : NULL;
+    json_t *sessions = key ? cli_fetch_sessions(options, VERB_SESSIONS) : NULL;
     if (!key)
         return CLI_EXIT_USAGE;
-    if (!sessions || !add_owners(sessions)) {
-        json_decref(sessions);
+    if (!sessions)
         return CLI_EXIT_FAILED;
-    }
     sessions = sorted(sessions, key);
     for (size_t i = 0; options->json && i < json_array_size(sessions); i++)
         cli_put_json(json_array_get(sessions, i));

@@ -262,6 +262,14 @@ char *status_session_json(const struct ipc_session *session)
         count_value(session->age_ms), "state", value_of_text_or_null(session->state)));
 }
 
+char *status_sum_json(const struct sum *sum)
+{
+    return dump(json_pack("{s:s, s:o, s:b, s:o, s:o, s:{s:o, s:o}}", "by", sum_by_text((enum sum_by)sum->by), "key",
+                          value_of_text_or_null(sum->key), "others", sum->others, "sessions",
+                          count_value(sum->sessions), "failed", count_value(sum->failed), "bytes", "up",
+                          count_value(sum->up), "down", count_value(sum->down)));
+}
+
 char *status_config_json(const char *text)
 {
     return dump(json_pack("{s:o}", "config", value_of_text(text)));

@@ -69,6 +69,7 @@ char *status_verdict_json(const struct verdict *verdict, time_t tested_at);
 /* NULL also while that stage has not ended. */
 char *status_stage_json(const struct server_report *server, enum stage stage);
 char *status_session_json(const struct ipc_session *session);
+char *status_sum_json(const struct sum *sum);
 char *status_config_json(const char *text);
 char *status_error_json(const char *error);
 /* ok: with warnings, else with errors. */

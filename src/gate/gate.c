@@ -18,9 +18,8 @@
 #include "base/log.h"
 #include "base/spawn.h"
 #include "gate/children/children.h"
-#include "gate/control/history.h"
+#include "gate/control/record.h"
 #include "gate/control/server.h"
-#include "gate/control/state_file.h"
 #include "gate/control/status.h"
 #include "gate/control/verbs.h"
 #include "gate/decide/enforce.h"
@@ -63,8 +62,7 @@ struct gate {
     struct user_names *user_names;
     struct reload reload;
     struct status_source status;
-    struct state_file state_file;
-    struct history history;
+    struct record record;
     struct verbs *verbs;
     struct control *control;
     struct notify notify;
@@ -166,6 +164,9 @@ static void take_message(struct gate *gate, struct child *child, const struct ip
     case IPC_SESSION:
         verbs_on_session(gate->verbs, &message->session);
         return;
+    case IPC_SUM:
+        verbs_on_sum(gate->verbs, &message->sum);
+        return;
     case IPC_SESSIONS_END:
         verbs_on_sessions_end(gate->verbs, message->request.id);
         return;
@@ -265,8 +266,7 @@ static void settle_cb(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
     struct gate *gate = watcher->data;
     netwatch_watch_rules(gate->netwatch, keeper_portid(gate->keeper));
-    state_file_settle(&gate->state_file, &gate->status);
-    history_settle(&gate->history, &gate->enforcement.verdict, &gate->servers);
+    record_settle(&gate->record, &gate->status);
     verbs_settle(gate->verbs);
     tell_manager(gate);
 }
@@ -392,7 +392,7 @@ static int start(struct gate *gate, const struct event_sink *sink, struct conf *
                                           .foreign = &gate->foreign,
                                           .refusals = &gate->refusals,
                                           .started = time(NULL)};
-    history_init(&gate->history, gate->options->control_path);
+    record_begin(&gate->record, gate->options->control_path);
     servers_set_conf(&gate->servers, conf);
     foreign_set_conf(&gate->foreign, conf);
     keeper_set_conf(gate->keeper, conf);
@@ -417,10 +417,8 @@ static void stop(struct gate *gate)
               gate->keep_closed ? "blocked until the next start"
               : block           ? "blocked (OnStop=block)"
                                 : "open (OnStop=open)");
-    const struct status_end end = {.at = time(NULL), .why = "stopped", .web_traffic = block ? "refused" : "open"};
     notify_stopping();
-    state_file_end(&gate->state_file, &gate->status, &end);
-    history_stop(&gate->history, end.web_traffic);
+    record_stop(&gate->record, &gate->status, block ? "refused" : "open");
     trial_fini(&gate->trial);
     if (block)
         keeper_stop(gate->keeper, block);
@@ -444,7 +442,6 @@ static struct gate *gate_new(const struct gate_options *options)
     ev_prepare_init(&gate->settle, settle_cb);
     gate->settle.data = gate;
     notify_init(&gate->notify, gate->loop);
-    state_file_init(&gate->state_file, options->control_path);
     return gate;
 }
 
@@ -458,8 +455,7 @@ static void gate_free(struct gate *gate)
     ev_signal_stop(gate->loop, &gate->hangup);
     ev_signal_stop(gate->loop, &gate->closing);
     notify_fini(&gate->notify);
-    state_file_fini(&gate->state_file);
-    history_fini(&gate->history);
+    record_fini(&gate->record);
     control_free(gate->control);
     verbs_free(gate->verbs);
     children_free(gate->children);

@@ -40,22 +40,30 @@ struct relay {
 
 /* ---- to the gate ---- */
 
-/* One open session, or the end of the list. False: no room now. */
+/* One open session, then one sum of finished ones, or the end of the list. False: no room now. */
 static bool tell_next_listed(struct relay *relay)
 {
+    struct worker *worker = relay->worker;
     struct ipc_message message;
+    const struct sum *sum = worker_list_peek_sum(worker);
     ipc_begin(&message, IPC_SESSION);
-    bool more = worker_list_peek(relay->worker, &message.session);
-    if (more) {
+    bool session = worker_list_peek(worker, &message.session);
+    if (session) {
         message.session.request_id = relay->list_id;
+    } else if (sum) {
+        ipc_begin(&message, IPC_SUM);
+        message.sum.request_id = relay->list_id;
+        message.sum.sum = *sum;
     } else {
         ipc_begin(&message, IPC_SESSIONS_END);
         message.request.id = relay->list_id;
     }
     if (!gate_link_offer(relay->gate, &message))
         return false;
-    if (more)
-        worker_list_advance(relay->worker);
+    if (session)
+        worker_list_advance(worker);
+    else if (sum)
+        worker_list_advance_sum(worker);
     else
         relay->list_id = 0;
     return true;

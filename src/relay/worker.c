@@ -257,6 +257,7 @@ void worker_take_unit(struct worker *worker, const struct ipc_unit *unit)
 void worker_list_start(struct worker *worker)
 {
     worker->next_listed = TAILQ_FIRST(&worker->sessions);
+    worker->next_sum = 0;
 }
 
 bool worker_list_peek(struct worker *worker, struct ipc_session *ret_session)
@@ -270,4 +271,14 @@ bool worker_list_peek(struct worker *worker, struct ipc_session *ret_session)
 void worker_list_advance(struct worker *worker)
 {
     worker->next_listed = TAILQ_NEXT(worker->next_listed, among);
+}
+
+const struct sum *worker_list_peek_sum(const struct worker *worker)
+{
+    return sums_at(&worker->sums, worker->next_sum);
+}
+
+void worker_list_advance_sum(struct worker *worker)
+{
+    worker->next_sum++;
 }

@@ -15,6 +15,7 @@
 #include "channel/link/warm.h"
 #include "model/answers.h"
 #include "model/reason.h"
+#include "model/sums.h"
 #include "relay/close/linger.h"
 #include "relay/close/source_ports.h"
 #include "relay/names.h"
@@ -54,6 +55,8 @@ struct worker {
     uint64_t way;                 /* grows when route or settings lead another way: a link of an earlier one is none */
     struct route route;           /* ROUTE_CLOSED until the first one */
     struct session_list sessions; /* eldest first */
+    struct sums sums;             /* of finished sessions */
+    size_t next_sum;              /* where a listing goes on, behind the sessions */
     struct session *next_listed;  /* where an interrupted listing goes on */
     size_t n, max, n_held;
     struct shares *shares;      /* of all relays */
@@ -113,5 +116,8 @@ void worker_take_unit(struct worker *worker, const struct ipc_unit *unit);
 void worker_list_start(struct worker *worker);
 bool worker_list_peek(struct worker *worker, struct ipc_session *ret_session);
 void worker_list_advance(struct worker *worker);
+/* Behind the sessions: sums of the finished ones. NULL: that was the last. */
+const struct sum *worker_list_peek_sum(const struct worker *worker);
+void worker_list_advance_sum(struct worker *worker);
 
 #endif

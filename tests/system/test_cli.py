@@ -247,7 +247,7 @@ def test_a_closed_standard_output_is_an_error(daemon):
 
 # ---- a daemon that is not there, or is not itself ----
 
-ALL_VERBS = ["status", "test", "sessions", "config", "reload"]
+ALL_VERBS = ["status", "test", "sessions", "top", "config", "reload"]
 
 
 @pytest.mark.parametrize("verb", ALL_VERBS)
@@ -517,6 +517,27 @@ def test_sessions_are_sorted_by_what_is_asked_for(daemon):
     assert (result.returncode, result.stdout) == (64, "")
     assert "there is no such key, but age, up, down, user" in result.stderr
     assert ask(daemon, "status", "--sort", "up").returncode == 64
+
+
+def test_top_sums_what_is_open_and_what_has_finished(daemon):
+    def done(by, key, sessions, down, others=False):
+        return {"by": by, "key": key, "others": others, "sessions": sessions, "failed": 1, "bytes": {"up": 1, "down": down}}
+
+    daemon(lines(SESSION, done("name", "www.example", 4, 10), done("name", "big.example", 1, 10 ** 9),
+                 done("name", None, 2, 5), done("name", None, 7, 6, True), done("user", "0", 9, 9), done("user", "4294967290", 1, 1),
+                 done("name", "www.example", 1, 1)))
+    rows = [line.split() for line in ask(daemon, "top", "--by", "name").stdout.splitlines()]
+    assert rows[0] == ["NAME", "OPEN", "TOTAL", "FAILED", "UP", "DOWN"]
+    assert rows[1][:4] == ["big.example", "0", "1", "1"]
+    assert rows[2][:4] == ["www.example", "1", "6", "2"]
+    assert [row[0] for row in rows[3:]] == ["(others)", "-"]
+    users = [json.loads(line) for line in ask(daemon, "top", "--json").stdout.splitlines()]
+    assert {"user": "root", "others": False, "open": 0, "total": 9, "failed": 1, "bytes": {"up": 1, "down": 9}} in users
+    assert "4294967290" in [user["user"] for user in users]
+    assert [user["open"] for user in users if user["user"] is None] == [1]
+    result = ask(daemon, "top", "--by", "colour")
+    assert result.returncode == 64 and "user, unit or name" in result.stderr
+    assert ask(daemon, "sessions", "--by", "name").returncode == 64
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -269,3 +269,21 @@ def test_no_history_is_said_in_one_line(daemon, lab, tmp_path):
     assert (done.returncode, done.stdout) == (1, "") and "penstockd has not run yet" in done.stderr
     done = lab.run("host", [f"{lab.build}/penstock", "-S", f"{tmp_path}/none/x.sock", "monitor"])
     assert (done.returncode, done.stdout) == (1, "") and "penstockd has not run yet" in done.stderr
+
+
+def test_top_answers_who_used_it_most(lab, daemon):
+    one = daemon()
+    for _ in range(3):
+        assert lab.curl("https://www4.example/")[:2] == (0, 200)
+    done = lab.run("host", ["setpriv", "--reuid=65534", "--clear-groups", "curl", "-sk", "https://www6.example/"])
+    assert done.returncode == 0
+
+    def top(by):
+        return {row[by]: row for row in map(json.loads, one.cli("top", "-S", one.control, "--json", "--by", by).stdout.splitlines())}
+
+    labs.wait_for(lambda: top("name").get("www6.example", {}).get("open") == 0, 10, "the last session's end")
+    names, users = top("name"), top("user")
+    assert (names["www4.example"]["total"], names["www6.example"]["total"], names["www4.example"]["failed"]) == (3, 1, 0)
+    assert names["www4.example"]["bytes"]["down"] > 100
+    assert users["root"]["total"] == 3 and users["nobody"]["total"] == 1
+    assert sum(row["total"] for row in top("unit").values()) == 4

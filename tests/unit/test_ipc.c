@@ -268,7 +268,7 @@ START_TEST(every_wrong_size_is_refused)
     static const enum ipc_type types[] = {IPC_CONF,      IPC_ROUTE,  IPC_TEST,    IPC_SESSIONS, IPC_PING,
                                           IPC_CONF_DONE, IPC_REPORT, IPC_TROUBLE, IPC_SESSION,  IPC_SESSIONS_END,
                                           IPC_PONG,      IPC_NAMED,  IPC_ALLOWED, IPC_ANSWERS,  IPC_UNIT,
-                                          IPC_CGROUP,    IPC_USER,   IPC_UID};
+                                          IPC_CGROUP,    IPC_USER,   IPC_UID,     IPC_SUM};
     static const size_t sizes[] = {sizeof(struct ipc_conf),
                                    sizeof(struct route),
                                    sizeof(struct ipc_test),
@@ -286,7 +286,8 @@ START_TEST(every_wrong_size_is_refused)
                                    sizeof(struct ipc_unit),
                                    sizeof(struct ipc_request),
                                    sizeof(struct ipc_user),
-                                   sizeof(struct ipc_request)};
+                                   sizeof(struct ipc_request),
+                                   sizeof(struct ipc_sum)};
     struct ipc_message *message = message_of(types[_i]);
     size_t right = PAYLOAD + sizes[_i];
     for (size_t size = 1; size <= right + 9; size++) {
@@ -483,6 +484,25 @@ START_TEST(spoilt_answers_are_refused)
 }
 END_TEST
 
+START_TEST(a_spoilt_sum_is_refused)
+{
+    struct ipc_message *message = message_of(IPC_SUM);
+    switch (_i) {
+    case 0:
+        message->sum.sum.by = SUM_BY_COUNT;
+        break;
+    case 1:
+        memset(message->sum.sum.key, 'x', NAME_SIZE);
+        break;
+    case 2:
+        memset(&message->sum.sum.others, 2, 1);
+        break;
+    }
+    send_raw(message, PAYLOAD + sizeof(struct ipc_sum), false);
+    assert_refused();
+}
+END_TEST
+
 START_TEST(a_spoilt_session_is_refused)
 {
     struct ipc_message *message = message_of(IPC_SESSION);
@@ -579,7 +599,8 @@ int main(void)
     tcase_add_test(honest, a_peer_that_left_is_noticed);
     suite_add_tcase(suite, honest);
     tcase_add_checked_fixture(lies, setup, teardown);
-    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 16);
+    tcase_add_loop_test(lies, a_spoilt_sum_is_refused, 0, 3);
+    tcase_add_loop_test(lies, every_wrong_size_is_refused, 0, 19);
     tcase_add_test(lies, addresses_are_counted_and_each_is_one);
     tcase_add_test(lies, unknown_types_are_refused);
     tcase_add_test(lies, a_message_larger_than_all_is_refused);

@@ -262,7 +262,7 @@ END_TEST
 
 START_TEST(others_than_root_get_the_status_alone)
 {
-    static const char *const verbs[] = {"config", "config secrets", "test", "sessions", "reload"};
+    static const char *const verbs[] = {"config", "config secrets", "test", "sessions", "top", "reload"};
     int fd;
     if (geteuid() != 0)
         return;
@@ -321,6 +321,36 @@ START_TEST(a_test_without_a_result_says_why)
     fd = ask("test");
     HEARS(fd, "{\"error\":\"the prober is being started; try again in a moment\"}\n.");
     close(fd);
+}
+END_TEST
+
+/* The open ones and the finished ones are one list; who wants the open ones alone gets no sums. */
+START_TEST(sums_go_to_who_asked_for_them)
+{
+    struct ipc_session session = {.request_id = 1, .name = "www.example"};
+    struct ipc_sum sum = {.request_id = 1, .sum = {.by = SUM_BY_NAME, .key = "done.example", .sessions = 3, .down = 9}};
+    int sessions, top, first = ask("top");
+    ck_assert_int_eq(t.lists, 1);
+    verbs_on_sum(t.verbs, &sum);
+    verbs_on_sessions_end(t.verbs, 1);
+    HEARS(first,
+          "{\"by\":\"name\",\"key\":\"done.example\",\"others\":false,\"sessions\":3,\"failed\":0,\"bytes\":{\"up\":0,"
+          "\"down\":9}}\n.");
+    sessions = ask("sessions");
+    top = ask("top"); /* comes while that list is being made */
+    session.request_id = sum.request_id = 2;
+    verbs_on_session(t.verbs, &session);
+    verbs_on_sum(t.verbs, &sum);
+    verbs_on_sessions_end(t.verbs, 2);
+    ck_assert_ptr_null(strstr(heard(sessions), "done.example"));
+    session.request_id = sum.request_id = 3;
+    verbs_on_session(t.verbs, &session);
+    verbs_on_sum(t.verbs, &sum);
+    ck_assert_ptr_nonnull(strstr(heard(top), "done.example"));
+    verbs_on_sessions_end(t.verbs, 3);
+    close(first);
+    close(sessions);
+    close(top);
 }
 END_TEST
 
@@ -458,6 +488,7 @@ int main(void)
     tcase_add_test(tests, a_test_gives_each_stage_once_then_the_status);
     tcase_add_test(tests, a_test_without_a_result_says_why);
     tcase_add_test(tests, one_list_serves_all_who_came_before_it_began);
+    tcase_add_test(tests, sums_go_to_who_asked_for_them);
     tcase_add_test(tests, a_reload_is_answered_when_it_is_over);
     tcase_add_test(tests, a_client_that_left_is_not_waited_for);
     tcase_add_test(tests, who_waits_at_the_end_is_told);

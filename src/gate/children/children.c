@@ -103,6 +103,8 @@ static bool take_message(struct children *children, struct child *child, const s
 {
     if (message->type == IPC_SESSION)
         return is_listed(children, child, message->session.request_id);
+    if (message->type == IPC_SUM)
+        return is_listed(children, child, message->sum.request_id);
     if (message->type == IPC_SESSIONS_END) {
         if (message->request.id == children->list_id)
             end_list_of(children, child);

@@ -178,7 +178,7 @@ void history_init(struct history *history, const char *control_path)
 
 void history_fini(struct history *history)
 {
-    if (history->path[0] != '\0' && history->fd >= 0)
+    if (history->path[0] != '\0' && history->fd >= 0) /* else it was never begun */
         close(history->fd);
     history->fd = -1;
 }

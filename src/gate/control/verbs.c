@@ -12,7 +12,7 @@
 
 #define OUT_OF_MEMORY "{\"error\": \"out of memory\"}"
 
-enum wait { WAIT_TEST, WAIT_SESSIONS, WAIT_RELOAD };
+enum wait { WAIT_TEST, WAIT_SESSIONS, WAIT_TOP, WAIT_RELOAD };
 
 /* One client that gets (the rest of) its answer later. */
 struct request {
@@ -119,6 +119,11 @@ static void settle_test(struct verbs *verbs, struct request *request)
 
 /* ---- sessions ---- */
 
+static bool waits_for_list(const struct request *request)
+{
+    return request->wait == WAIT_SESSIONS || request->wait == WAIT_TOP;
+}
+
 /* One list serves all who wait for one. */
 static void start_list(struct verbs *verbs)
 {
@@ -127,7 +132,7 @@ static void start_list(struct verbs *verbs)
     if (verbs->listing)
         return;
     LIST_FOREACH(request, &verbs->waiting, entry) {
-        if (request->wait != WAIT_SESSIONS || request->id != 0)
+        if (!waits_for_list(request) || request->id != 0)
             continue;
         request->id = verbs->list_id + 1;
         any = true;
@@ -144,8 +149,21 @@ void verbs_on_session(struct verbs *verbs, const struct ipc_session *session)
     char *line = status_session_json(session);
     struct request *request;
     LIST_FOREACH(request, &verbs->waiting, entry)
-        if (request->wait == WAIT_SESSIONS && request->id == session->request_id)
+        if (waits_for_list(request) && request->id == session->request_id)
             control_send(request->client, line ? line : OUT_OF_MEMORY);
+    free(line);
+}
+
+void verbs_on_sum(struct verbs *verbs, const struct ipc_sum *sum)
+{
+    char *line = NULL;
+    struct request *request;
+    LIST_FOREACH(request, &verbs->waiting, entry) {
+        if (request->wait != WAIT_TOP || request->id != sum->request_id)
+            continue;
+        line = line ? line : status_sum_json(&sum->sum);
+        control_send(request->client, line ? line : OUT_OF_MEMORY);
+    }
     free(line);
 }
 
@@ -156,7 +174,7 @@ void verbs_on_sessions_end(struct verbs *verbs, uint64_t list_id)
     for (struct request *request = LIST_FIRST(&verbs->waiting); request; request = next) {
         struct control_client *client = request->client;
         next = LIST_NEXT(request, entry);
-        if (request->wait != WAIT_SESSIONS || request->id != list_id)
+        if (!waits_for_list(request) || request->id != list_id)
             continue;
         remove_waiting(verbs, request);
         control_finish(client);
@@ -164,9 +182,9 @@ void verbs_on_sessions_end(struct verbs *verbs, uint64_t list_id)
     verbs->listing = false;
 }
 
-static void start_sessions(struct verbs *verbs, struct control_client *client)
+static void start_sessions(struct verbs *verbs, struct control_client *client, enum wait wait)
 {
-    add_waiting(verbs, client, WAIT_SESSIONS); /* the list begins in verbs_settle() */
+    add_waiting(verbs, client, wait); /* the list begins in verbs_settle() */
 }
 
 /* ---- reload ---- */
@@ -212,7 +230,10 @@ static void run(struct verbs *verbs, enum verb verb, struct control_client *clie
         start_test(verbs, client);
         return;
     case VERB_SESSIONS:
-        start_sessions(verbs, client);
+        start_sessions(verbs, client, WAIT_SESSIONS);
+        return;
+    case VERB_TOP:
+        start_sessions(verbs, client, WAIT_TOP);
         return;
     case VERB_CONFIG:
         do_config(verbs, client);
@@ -265,7 +286,8 @@ void verbs_settle(struct verbs *verbs)
         case WAIT_RELOAD:
             settle_reload(verbs, request);
             break;
-        case WAIT_SESSIONS: /* ends by a message */
+        case WAIT_SESSIONS: /* these end by a message */
+        case WAIT_TOP:
             break;
         }
     }

@@ -33,6 +33,7 @@ extern const struct control_cbs verbs_control_cbs;
 /* The stages of a test as they end. */
 void verbs_on_report(struct verbs *verbs, const struct test_report *report);
 void verbs_on_session(struct verbs *verbs, const struct ipc_session *session);
+void verbs_on_sum(struct verbs *verbs, const struct ipc_sum *sum);
 void verbs_on_sessions_end(struct verbs *verbs, uint64_t list_id);
 /* Before the loop sleeps: answers those whose test or reload is over, starts the list that some wait for. */
 void verbs_settle(struct verbs *verbs);

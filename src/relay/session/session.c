@@ -61,6 +61,18 @@ void session_enter(struct session *session, enum session_state state)
 
 /* ---- the end ---- */
 
+static void session_sum_up(struct session *session, enum reason reason)
+{
+    struct sums *sums = &session->worker->sums;
+    bool failed = reason_counts_as(reason) == REASON_COUNT_FAILED;
+    uint64_t up = session_up(session), down = session_down(session);
+    char uid[16];
+    snprintf(uid, sizeof uid, "%u", (unsigned)session->uid);
+    sums_add(sums, SUM_BY_USER, session->uid != SHARES_UNKNOWN ? uid : NULL, failed, up, down);
+    sums_add(sums, SUM_BY_UNIT, session_unit(session), failed, up, down);
+    sums_add(sums, SUM_BY_NAME, session->name, failed, up, down);
+}
+
 static void session_write_log(const struct session *session, enum reason reason, const char *detail)
 {
     struct worker *worker = session->worker;
@@ -149,6 +161,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
     assert(session->state != SESSION_ENDED);
     session_enter(session, SESSION_ENDED);
     session_count_end(worker->stats, reason);
+    session_sum_up(session, reason);
     session_write_log(session, reason, detail);
     if (reason == REASON_FAIR_SHARE) {
         session_make_way(session, had_tunnel);
