@@ -34,12 +34,12 @@ struct options {
 static void print_usage(FILE *stream)
 {
     fputs("Usage: penstockd [-c FILE] [-u USER] [-S PATH] [-t]\n"
-          "  -c FILE  configuration (default: " CONF_DEFAULT_PATH "), with the drop-ins of FILE.d/\n"
-          "  -u USER  user to become when started as root (default: " DEFAULT_USER ")\n"
-          "  -S PATH  control socket (default: $PENSTOCK_CONTROL or " CONTROL_DEFAULT_PATH ")\n"
-          "  -t       test the configuration and exit\n"
-          "  -V       print the version\n"
-          "  -h       print this help\n"
+          "  -c, --conf=FILE    configuration (default: " CONF_DEFAULT_PATH "), with the drop-ins of FILE.d/\n"
+          "  -u, --user=USER    user to become when started as root (default: " DEFAULT_USER ")\n"
+          "  -S, --socket=PATH  control socket (default: $PENSTOCK_CONTROL or " CONTROL_DEFAULT_PATH ")\n"
+          "  -t, --test         test the configuration and exit\n"
+          "  -V, --version      print the version\n"
+          "  -h, --help         print this help\n"
           "See penstockd(8).\n",
           stream);
 }
@@ -47,9 +47,16 @@ static void print_usage(FILE *stream)
 /* Fills ret_options; or returns an exit status >= 0 with which the program ends now. */
 static int parse_options(int argc, char **argv, struct options *ret_options)
 {
+    static const struct option long_options[] = {{"conf", required_argument, NULL, 'c'},
+                                                 {"user", required_argument, NULL, 'u'},
+                                                 {"socket", required_argument, NULL, 'S'},
+                                                 {"test", no_argument, NULL, 't'},
+                                                 {"version", no_argument, NULL, 'V'},
+                                                 {"help", no_argument, NULL, 'h'},
+                                                 {0}};
     const char *control = getenv("PENSTOCK_CONTROL");
     struct options options = {.control_path = control && *control ? control : CONTROL_DEFAULT_PATH};
-    for (int option; (option = getopt(argc, argv, "c:u:S:tVh")) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "c:u:S:tVh", long_options, NULL)) != -1;) {
         switch (option) {
         case 'c':
             options.conf_path = optarg;

@@ -74,6 +74,26 @@ json_t *changes_next(struct changes *changes)
     return NULL;
 }
 
+/* From the end of the file: its beginning is of no interest. */
+json_t *changes_last(const struct cli_options *options, size_t n)
+{
+    json_t *last = json_array(), *change;
+    struct changes changes;
+    struct error error;
+    char line[LINE_SIZE];
+    changes_init(&changes, options);
+    if (changes_can_read(&changes, &error) && fseek(changes.file, -(long)(n * LINE_SIZE), SEEK_END) == 0 &&
+        !fgets(line, sizeof line, changes.file)) /* the rest of a line */
+        rewind(changes.file);
+    while ((change = changes_next(&changes))) {
+        json_array_append_new(last, change);
+        if (json_array_size(last) > n)
+            json_array_remove(last, 0);
+    }
+    changes_fini(&changes);
+    return last;
+}
+
 const char *changes_text(const json_t *change, bool utf8, char buf[static TEXT_MAX])
 {
     const char *type = text_at(change, "type"), *detail = text_at(change, "detail");

@@ -27,6 +27,9 @@ json_t *changes_next(struct changes *changes);
 /* True: the file is there and could be opened; else *ret_error is filled. */
 bool changes_can_read(struct changes *changes, struct error *ret_error);
 
+/* The last n, an array; empty where there are none or they cannot be read. */
+json_t *changes_last(const struct cli_options *options, size_t n);
+
 /* What happened, as half a line: "Blocked - Mutual Auth Failed: certificate of …". Cleaned. */
 const char *changes_text(const json_t *change, bool utf8, char buf[static TEXT_MAX]);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/changes.h"
 #include "cli/hint.h"
 #include "cli/member.h"
 #include "cli/page_servers.h"
@@ -357,6 +358,25 @@ void page_render(FILE *out, const struct text_style *style, const json_t *status
     put_rules(&page, status);
     put_traffic(&page, status);
     put_daemon(&page, status);
+}
+
+void page_render_changes(FILE *out, const struct text_style *style, const json_t *changes, int64_t now)
+{
+    const struct page page = {.out = out, .style = style, .now = now};
+    char date[32], today[32], clock[32], text[TEXT_MAX];
+    local_date(now, today);
+    if (json_array_size(changes) > 0)
+        putc('\n', out);
+    for (size_t i = json_array_size(changes); i-- > 0;) {
+        const json_t *change = json_array_get(changes, i);
+        int64_t at;
+
+        if (!text_parse_time(text_at(change, "at"), &at))
+            continue;
+        local_date(at, date);
+        field(&page, strcmp(date, today) == 0 ? local_clock(at, clock) : date, TEXT_PLAIN, "%s",
+              changes_text(change, style->utf8, text));
+    }
 }
 
 void page_render_verdict(FILE *out, const struct text_style *style, const json_t *status, int64_t now)

@@ -11,6 +11,8 @@
 
 /* now: seconds since the epoch, for ages and days left. */
 void page_render(FILE *out, const struct text_style *style, const json_t *status, int64_t now);
+/* The last changes, the latest first; nothing for an empty array. */
+void page_render_changes(FILE *out, const struct text_style *style, const json_t *changes, int64_t now);
 /* Only status, reason, what to do, proxy and certificates: the end of penstock test. */
 void page_render_verdict(FILE *out, const struct text_style *style, const json_t *status, int64_t now);
 /* One stage of penstock test: {"stage", "server", "address", "result", "ms", "detail"}. */

@@ -14,10 +14,20 @@
 
 #include "cli/absent.h"
 #include "cli/brief.h"
+#include "cli/changes.h"
 #include "cli/cli.h"
 #include "cli/page.h"
 
 #define WATCH_EVERY_MS 1000
+#define CHANGES_SHOWN  3
+
+static void put_page(FILE *out, const struct text_style *style, const struct cli_options *options, const json_t *status)
+{
+    json_t *changes = changes_last(options, CHANGES_SHOWN);
+    page_render(out, style, status, time(NULL));
+    page_render_changes(out, style, changes, time(NULL));
+    json_decref(changes);
+}
 
 /* What the daemon says, or what can be known without it; false: that, or an error. */
 static bool ask(const struct cli_options *options, json_t **ret_status)
@@ -58,7 +68,7 @@ static int status_once(const struct cli_options *options)
     else if (options->json)
         cli_put_json(status);
     else if (!json_object_get(status, "error"))
-        page_render(stdout, &style, status, time(NULL));
+        put_page(stdout, &style, options, status);
     if (answered && !options->check)
         result = cli_conclude(status);
     json_decref(status);
@@ -102,6 +112,7 @@ static void paint_screen(char *text)
     fputs("\033[J", stdout);
 }
 
+/* error NULL: the daemon has answered. status NULL: nothing is known. */
 static void paint(struct watch *watch, const json_t *status, const char *error)
 {
     char *text = NULL, clean[TEXT_MAX];
@@ -110,14 +121,14 @@ static void paint(struct watch *watch, const json_t *status, const char *error)
     if (!out)
         return;
     text_style_of(stdout, &watch->style); /* the terminal may have another size now */
-    if (status) {
-        page_render(out, &watch->style, status, time(NULL));
-    } else {
+    if (error) {
         text_tone(out, &watch->style, TEXT_BAD, true);
         text_wrap(out, &watch->style, text_clean(error, watch->style.utf8, clean, sizeof clean), 0, 0);
         text_tone_end(out, &watch->style);
-        fputs("\n\nTrying again every second.\n", out);
+        fputs("\n\nTrying again every second.\n\n", out);
     }
+    if (status)
+        put_page(out, &watch->style, watch->options, status);
     if (fclose(out) == 0 && watch->style.terminal)
         paint_screen(text);
     else if (text)
@@ -133,7 +144,9 @@ static void look(struct watch *watch)
     struct cli_client client;
     json_t *status = NULL;
     enum cli_answer answer = CLI_ANSWER_ERROR;
-    if (cli_client_open(&client, watch->options->control_path, VERB_STATUS, CLI_STATUS_WAIT_S, watch->signal_fd))
+    bool open =
+        cli_client_open(&client, watch->options->control_path, VERB_STATUS, CLI_STATUS_WAIT_S, watch->signal_fd);
+    if (open)
         answer = cli_client_next(&client, &status);
     if (answer == CLI_ANSWER_END)
         snprintf(client.error.text, sizeof client.error.text, "the daemon closed the connection without an answer");
@@ -141,12 +154,15 @@ static void look(struct watch *watch)
     if (answer == CLI_ANSWER_STOPPED)
         return;
     watch->last = status ? cli_exit_of(status) : CLI_EXIT_FAILED;
+    const char *error = status ? NULL : client.error.text;
+    if (!open)
+        status = absent_status(watch->options, error, client.gone);
     if (!watch->options->json)
-        paint(watch, status, client.error.text);
+        paint(watch, status, error);
     else if (status)
         cli_put_json(status);
-    else
-        cli_problem("%s", client.error.text);
+    if (watch->options->json && error)
+        cli_problem("%s", error);
     json_decref(status);
 }
 

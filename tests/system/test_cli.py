@@ -819,7 +819,8 @@ def test_watch_outlives_the_daemon(daemon, terminal):
 
 def test_watch_ends_with_1_when_the_daemon_was_gone(daemon, terminal):
     screen = terminal("-S", daemon.path, "status", "--watch")
-    screen.wait_for("the daemon does not answer")
+    at = screen.wait_for("the daemon does not answer")
+    screen.wait_for("Not running", at)
     assert screen.end(signal.SIGINT) == 1
 
 

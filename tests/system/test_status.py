@@ -234,6 +234,8 @@ def test_the_history_outlives_the_daemon(lab, daemon):
     assert "connection refused" in plain["detail"]
     assert spans[-1]["lasts"] is True
     assert [span["seq"] for span in spans] == sorted({span["seq"] for span in spans})
+    shown = one.cli("status", "-S", one.control).stdout.splitlines()[-3:]
+    assert SECURE in shown[0] or "server gw.example is trusted" in shown[0], "the latest change first"
     page = one.cli("history", "-S", one.control).stdout
     assert "connection refused" in page.replace("\n" + 34 * " ", " ") and "In all:" in page
     assert "penstockd has stopped, web traffic is" in page

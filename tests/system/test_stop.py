@@ -84,3 +84,17 @@ def test_a_bad_configuration_is_refused_with_its_place_and_78(lab, text, line):
     table = lab.run("host", ["nft", "list", "table", "inet", "penstock"]).stdout
     names_a_server = line > 1
     assert ('comment "Blocked - Local error: the configuration cannot be used"' in table) == names_a_server, table
+
+
+def test_options_have_long_names(lab):
+    def run(*arguments):
+        done = lab.run("host", [f"{lab.build}/penstockd", *arguments], timeout=20)
+        return done.returncode, done.stdout
+
+    assert run("--version") == run("-V") and run("-V")[1].startswith("penstockd ")
+    assert run("--help") == run("-h") and "--socket=PATH" in run("-h")[1]
+    path = f"{lab.dir}/good.conf"
+    with open(path, "w", encoding="ascii") as file:
+        file.write("[Proxy]\nServers=gw.example\nSecurePort=8081\n")
+    assert run("--test", f"--conf={path}")[0] == 0
+    assert run("--nonsense")[0] == 64

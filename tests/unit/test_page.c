@@ -274,6 +274,31 @@ START_TEST(every_page_of_a_fault_says_what_to_do)
 }
 END_TEST
 
+START_TEST(the_last_changes_come_latest_first)
+{
+    json_t *changes =
+        load("[{'seq': 1, 'at': '2026-01-01T20:00:00Z', 'type': 'start'},"
+             "{'seq': 2, 'at': '2026-01-02T03:03:58Z', 'type': 'verdict', 'status': 'Blocked - Mutual Auth Failed', "
+             "'mode': 'blocked',"
+             "'detail': 'certificate of 192.0.2.6 is for \\'else.test\\'', 'server': 'gw1.example', 'address': null},"
+             "{'seq': 3, 'at': '2026-01-02T03:04:05Z', 'type': 'verdict', 'status': 'Connected (Secure Channel)', "
+             "'detail': null,"
+             "'server': 'gw2.example', 'address': '192.0.2.7:8081'}, {'at': 'never'}, 7]");
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    page_render_changes(out, &ascii, changes, NOW);
+    page_render_changes(out, &ascii, NULL, NOW);
+    ck_assert_int_eq(fclose(out), 0);
+    ck_assert_str_eq(text, "\n  03:04:05      Connected (Secure Channel), by gw2.example at 192.0.2.7:8081\n"
+                           "  03:03:58      Blocked - Mutual Auth Failed: certificate of 192.0.2.6 is for\n"
+                           "                \"else.test\"\n"
+                           "  2026-01-01    penstockd has started\n");
+    free(text);
+    json_decref(changes);
+}
+END_TEST
+
 /* Each member in turn is missing, or is something else. */
 START_TEST(odd_answers_do_no_harm)
 {
@@ -442,6 +467,7 @@ int main(void)
     tcase_add_loop_test(golden, no_line_is_wider_than_the_terminal, 0, PAGES);
     tcase_add_loop_test(golden, every_page_of_a_fault_says_what_to_do, 0, PAGES);
     tcase_add_test(golden, stages_are_lines);
+    tcase_add_test(odd, the_last_changes_come_latest_first);
     tcase_add_loop_test(odd, odd_answers_do_no_harm, 0, PAGES);
     tcase_add_test(odd, no_object_at_all_does_no_harm);
     tcase_add_test(odd, control_characters_do_not_reach_the_terminal);
