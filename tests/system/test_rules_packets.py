@@ -928,8 +928,8 @@ def test_lockdown_refuses_web_traffic_and_nothing_else(world):
 class Hammer:
     """Tries to connect all the time, and counts what comes of it."""
 
-    def __init__(self, world, ip):
-        self.world, self.ip, self.ended = world, ip, False
+    def __init__(self, world, ip, port=443):
+        self.world, self.ip, self.port, self.ended = world, ip, port, False
         self.relayed = self.refused = 0
         self.others = []
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -941,7 +941,7 @@ class Hammer:
                 sock.settimeout(2)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 try:
-                    sock.connect((WEB[self.ip], 443))
+                    sock.connect((WEB[self.ip], self.port))
                     self.relayed += sock.recv(100).startswith(b"relay")
                 except (ConnectionRefusedError, ConnectionResetError):
                     self.refused += 1
@@ -1028,3 +1028,23 @@ def test_networks_are_exact_while_their_list_changes(world, ip):
             world.rules.apply(("secure", "blocked")[step // 2 % 2])
     assert world.count("first") == 0
     assert web[1] > 100 and bypassed[0] > 100 and bypassed[1] == 0, (web, bypassed)
+
+
+def test_nothing_leaves_to_what_is_blocked_while_the_lists_change(world):
+    """In every state, the last resort too, and from one to the other; around the entry that stays, others come and go."""
+    def conf(step):
+        more = " ".join(f"198.51.{step % 7}.{i} 2001:db8:5:{step:x}:{i:x}::/96" for i in range(step % 5))
+        return lib.CONF + f"[Block]\nNetworks=203.0.113.0/24 2001:db8:cb::/48 {more}\nPorts={1000 + step}\n" \
+                          f"[Bypass]\nUsers={70000 + step}\nNetworks=192.0.2.{step}\n"
+
+    world.start("direct", conf=conf(0))
+    with Hammer(world, 4, 8443) as four, Hammer(world, 6, 8443) as six:
+        for step in range(60):
+            world.rules.configure(conf(step))
+            world.rules.apply(("direct", "secure", "blocked", "plain")[step % 4])
+            if step % 10 == 9:
+                assert world.rules.ask("close for this test") == "ok"
+        lib.wait_until(lambda: four.refused > 10 and six.refused > 10, "refused connection")
+    assert world.reached() == 0
+    for hammer in (four, six):
+        assert not hammer.relayed and not hammer.others, (hammer.relayed, hammer.others)

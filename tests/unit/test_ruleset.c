@@ -334,6 +334,24 @@ START_TEST(each_mode_has_its_rules)
 }
 END_TEST
 
+/* Its list of networks may come into sight after the rules. */
+START_TEST(a_new_table_with_blocked_networks_drops_what_begins_until_it_has_settled)
+{
+    struct conf *conf = read_conf("[Block]\nNetworks=192.0.2.0/24\n"), *without = read_conf("[Block]\nPorts=25\n");
+    struct ruleset_spec spec = {.mode = VERDICT_MODE_SECURE, .status = "", .conf = conf, .settling = true};
+    ck_assert(ruleset_must_settle(conf) && !ruleset_must_settle(without));
+    for (int i = 0; i < 2; i++) {
+        struct ruleset_batch *batch = ruleset_encode(&spec, RULESET_CREATE, 0, 0, 0, 1);
+        ck_assert_int_eq(has_rule(batch, "[Block] Networks, in a moment"), spec.settling);
+        ck_assert(has_rule(batch, "[Block] Networks"));
+        ruleset_batch_free(batch);
+        spec.settling = false;
+    }
+    conf_free(conf);
+    conf_free(without);
+}
+END_TEST
+
 /* ---- sets ---- */
 
 /* The elements of a set as text: "0a000000 0b000000! " (! ends an interval). */
@@ -638,6 +656,7 @@ int main(void)
     tcase_add_test(tcase, remove_needs_no_spec);
     tcase_add_test(tcase, messages_are_described);
     tcase_add_test(tcase, each_mode_has_its_rules);
+    tcase_add_test(tcase, a_new_table_with_blocked_networks_drops_what_begins_until_it_has_settled);
     tcase_add_test(tcase, ports_and_users_become_elements);
     tcase_add_test(tcase, proxies_become_addresses_with_both_ports);
     tcase_add_test(tcase, networks_become_intervals);

@@ -194,12 +194,27 @@ static enum ruleset_change change_for(const struct table *table, const struct sn
     return RULESET_RULES;
 }
 
+/* In two transactions where the first one's lists may come into sight after its rules. */
+static enum outcome make_anew(struct table *table, const struct ruleset_spec *spec, enum ruleset_change change,
+                              uint32_t *generation, struct failure *failure)
+{
+    struct ruleset_spec first = *spec;
+    enum outcome outcome;
+    first.settling = ruleset_must_settle(spec->conf);
+    outcome = encode_and_commit(table, &first, change, 0, *generation, failure);
+    if (outcome != OUTCOME_DONE || !first.settling)
+        return outcome;
+    table->known = false;
+    *generation = next_generation(*generation);
+    return encode_and_commit(table, spec, RULESET_RULES, 0, *generation, failure);
+}
+
 static enum outcome change_to(struct table *table, const struct ruleset_spec *spec, enum ruleset_change change,
                               uint32_t *generation, struct failure *failure)
 {
     if (change == RULESET_RULES)
         return change_in_place(table, spec, generation, failure);
-    return encode_and_commit(table, spec, change, 0, *generation, failure);
+    return make_anew(table, spec, change, generation, failure);
 }
 
 /* Remembers what the kernel has now, if it is certain that it is what we gave it: ours was the only transaction since
@@ -261,7 +276,7 @@ int table_apply(struct table *table, const struct ruleset_spec *spec, char ret_e
     }
 }
 
-static enum outcome close_once(struct table *table, const struct closing_spec *spec, struct failure *failure)
+static enum outcome close_step(struct table *table, const struct closing_spec *spec, struct failure *failure)
 {
     struct ruleset_batch *batch = closing_encode(spec, 0, nfsocket_take_seq(table->socket, RULESET_MESSAGES_MAX));
     enum outcome outcome;
@@ -272,6 +287,22 @@ static enum outcome close_once(struct table *table, const struct closing_spec *s
     outcome = commit(table, batch, failure);
     ruleset_batch_free(batch);
     return outcome;
+}
+
+/* As make_anew(). generation: of the last transaction before ours, then of the one before our last. */
+static enum outcome close_once(struct table *table, struct closing_spec *spec, uint32_t *generation,
+                               struct failure *failure)
+{
+    enum outcome outcome;
+    spec->settling = ruleset_must_settle(spec->conf);
+    spec->settled = false;
+    outcome = close_step(table, spec, failure);
+    if (outcome != OUTCOME_DONE || !spec->settling)
+        return outcome;
+    spec->present = spec->settled = true;
+    spec->settling = false;
+    *generation = next_generation(*generation);
+    return close_step(table, spec, failure);
 }
 
 int table_close(struct table *table, const struct conf *conf, const char *why, char ret_error[static TABLE_ERROR_MAX])
@@ -287,10 +318,10 @@ int table_close(struct table *table, const struct conf *conf, const char *why, c
     if (r < 0 && r != -EAGAIN)
         return fail(ret_error, r, "", "reading table inet " RULESET_TABLE);
     spec.present = before.digest.present;
-    outcome = close_once(table, &spec, &failure);
+    outcome = close_once(table, &spec, &before.generation, &failure);
     if (outcome != OUTCOME_DONE) {
         spec.drop = true;
-        outcome = close_once(table, &spec, &failure);
+        outcome = close_once(table, &spec, &before.generation, &failure);
     }
     if (outcome != OUTCOME_DONE)
         return failure.error;

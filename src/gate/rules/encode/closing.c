@@ -88,6 +88,13 @@ static struct rule *begin_block(struct ruleset_batch *batch, bool tcp)
     return rule;
 }
 
+/* In place of the list that may still be out of sight. */
+static void fill_settling(struct ruleset_batch *batch)
+{
+    answer(begin_block(batch, true), true, true, "[Block] Networks, in a moment");
+    answer(begin_block(batch, false), false, true, "[Block] Networks, in a moment");
+}
+
 static void fill_block(struct ruleset_batch *batch, bool tcp, bool drop)
 {
     struct rule *rule = begin_block(batch, tcp);
@@ -130,22 +137,32 @@ static void fill_web(struct ruleset_batch *batch, bool drop, const char *comment
     answer(rule, false, drop, comment);
 }
 
-struct ruleset_batch *closing_encode(const struct closing_spec *spec, uint32_t generation, uint32_t first_seq)
+static void create(struct ruleset_batch *batch, const struct closing_spec *spec)
 {
     static const struct ruleset_chain chain = {CHAIN_GUARD_LOCAL, "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER};
+    if (spec->present)
+        ruleset_table_delete(batch);
+    ruleset_table_create(batch, 0, TABLE_COMMENT);
+    ruleset_sets_create(batch, UINT32_MAX, &(struct ruleset_spec){.conf = spec->conf});
+    ruleset_chain_create(batch, &chain);
+}
+
+struct ruleset_batch *closing_encode(const struct closing_spec *spec, uint32_t generation, uint32_t first_seq)
+{
     struct ruleset_batch *batch = ruleset_batch_new(RULESET_TABLE, generation, first_seq);
     char comment[COMMENT_MAX];
     if (!batch)
         return NULL;
     assert(spec->conf && spec->why);
     snprintf(comment, sizeof comment, "%s: %s", CLOSING_STATUS, spec->why);
-    if (spec->present)
-        ruleset_table_delete(batch);
-    ruleset_table_create(batch, 0, TABLE_COMMENT);
-    ruleset_sets_create(batch, UINT32_MAX, &(struct ruleset_spec){.conf = spec->conf});
-    ruleset_chain_create(batch, &chain);
+    if (spec->settled)
+        ruleset_chain_flush(batch, CHAIN_GUARD_LOCAL);
+    else
+        create(batch, spec);
     fill_source_routes(batch, spec->drop);
     fill_bypass(batch);
+    if (spec->settling)
+        fill_settling(batch);
     fill_block(batch, true, spec->drop);
     fill_block(batch, false, spec->drop);
     fill_local(batch);

@@ -14,6 +14,8 @@ struct closing_spec {
     const char *why;         /* half a sentence; stands, cut to its length, in the rules' comments */
     bool drop;               /* in silence, instead of an answer */
     bool present;            /* a table is there: it is replaced */
+    bool settling;           /* as in struct ruleset_spec; settled follows */
+    bool settled;            /* that table is there: its rules alone are filled anew */
 };
 
 /* NULL: out of memory. */

@@ -88,6 +88,11 @@ static void fill_rules(struct ruleset_batch *batch, const struct ruleset_spec *s
     ruleset_chains_fill(batch, spec);
 }
 
+bool ruleset_must_settle(const struct conf *conf)
+{
+    return conf->n_block_networks > 0;
+}
+
 struct ruleset_batch *ruleset_encode(const struct ruleset_spec *spec, enum ruleset_change change, uint32_t sets,
                                      uint32_t table_flags, uint32_t generation, uint32_t first_seq)
 {

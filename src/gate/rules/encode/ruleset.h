@@ -30,7 +30,11 @@ struct ruleset_spec {
     uid_t own_uid;              /* whose traffic to the proxies is exempt */
     const struct addr *proxies; /* their addresses, with whatever port */
     size_t n_proxies;
+    bool settling; /* of a new table: until RULESET_RULES, in place of [Block] Networks all that begins is dropped */
 };
+
+/* A new table whose list of blocked networks the kernel may show only after the rules: it is made with settling. */
+bool ruleset_must_settle(const struct conf *conf);
 
 enum ruleset_change {
     RULESET_CREATE,  /* the table is not there */

@@ -28,6 +28,11 @@ static bool proxies_are_open(const struct ruleset_spec *spec)
     return !spec->conf->protect_proxies;
 }
 
+static bool has_settled(const struct ruleset_spec *spec)
+{
+    return !spec->settling;
+}
+
 /* clang-format off */
 #define OWNER_OWN              {.kind = STEP_MATCH_OWNER_OWN}
 #define OWNER_NOT_OWN          {.kind = STEP_MATCH_OWNER_NOT_OWN}
@@ -168,6 +173,11 @@ static const struct step steps[] = {
          .first_counter = "blocked", .comment = "[Block] Networks, left to the guard"),
     STEP(STEP_REDIRECT, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, RETURN, MATCHES(TO_IN(AF_INET6, SET_BLOCK6)),
          .first_counter = "blocked", .comment = "[Block] Networks, left to the guard"),
+    /* While the list may still be out of sight. What is dropped comes again, to a list that is there. */
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, DROP, MATCHES(SYN),
+         .packet_counter = "rejected_block", .unless = has_settled, .comment = "[Block] Networks, in a moment"),
+    STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, DROP, MATCHES(NOT_TCP, NEW),
+         .packet_counter = "rejected_block", .unless = has_settled, .comment = "[Block] Networks, in a moment"),
     STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, RESET, MATCHES(SYN, TO_IN(AF_INET, SET_BLOCK4)),
          .packet_counter = "rejected_block", .comment = "[Block] Networks"),
     STEP(STEP_GUARD, BOTH_SIDES, ALWAYS, BLOCK_NETWORKS, RESET, MATCHES(SYN, TO_IN(AF_INET6, SET_BLOCK6)),
