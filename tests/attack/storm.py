@@ -49,7 +49,7 @@ class Storm:
         return {"Failure": {"OnStop": "block"}, "Log": {"Sessions": "no", "Level": "info"},
                 "Limits": {"SessionsPerUser": self.random.choice((50, 500, 4096))},
                 "Relay": {"Processes": self.random.choice((1, 2, 3))},
-                "Redirect": {"HTTP": self.random.choice(("request", "tunnel")), "QUIC": "reject",
+                "Redirect": {"ListenPort": self.random.choice((user.RELAY_PORT, user.RELAY_PORT, user.OTHER_RELAY_PORT)), "HTTP": self.random.choice(("request", "tunnel")), "QUIC": "reject",
                              "Names": self.random.choice(("prefer", "require", "ignore"))},
                 "Proxy": {"Servers": self.random.choice(("gw.example", "gw2.example", "gw4.example gw2.example"))}}
 

@@ -18,7 +18,7 @@ import lab as labs
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 UID, VICTIM = 65534, 2  # nobody, and another who only wants to be served
-RELAY_PORT = 15443
+RELAY_PORT, OTHER_RELAY_PORT = 15443, 16443
 UDPLITE, SCTP, DCCP, MPTCP = 136, 132, 33, 262
 SOCK_DCCP, TCP_FASTOPEN, SO_MARK, IP_TRANSPARENT = 6, 0x20000000, 36, 19
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -249,7 +249,7 @@ class Hammer:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((self.random.choice(addresses[ip]), self.random.choice((0, 0, 1080, 8080, 8081, RELAY_PORT + 1, 30000))))
+            sock.bind((self.random.choice(addresses[ip]), self.random.choice((0, 0, 1080, 8080, 8081, 30000))))
         self.begin(prepare, kind=self.random.choice((socket.SOCK_STREAM, socket.SOCK_DGRAM)))
 
     def mapped(self):
@@ -284,7 +284,7 @@ class Hammer:
     def relay_port(self):
         address = self.random.choice(("127.0.0.1", "::1", labs.HOST4, labs.HOST6, "127.1.2.3"))
         sock = self.socket(6 if ":" in address else 4)
-        sock.connect_ex((address, RELAY_PORT))
+        sock.connect_ex((address, self.random.choice((RELAY_PORT, OTHER_RELAY_PORT))))
         self.keep(sock)
 
     def hijack(self):
@@ -299,7 +299,8 @@ class Hammer:
                     client.send(b"HTTP/1.1 299 hijacked\r\n\r\n")
                     client.close()
             sock.close()
-        self.listeners = listen() if self.random.random() < 0.3 else []  # else penstock would have no port for long
+        ports = self.random.choice(((), (), (RELAY_PORT,), (OTHER_RELAY_PORT,)))
+        self.listeners = [sock for port in ports for sock in listen(port=port)]  # else penstock would have no port for long
 
     def proxy_port(self):
         ip = self.random.choice((4, 6))
@@ -327,8 +328,7 @@ class Hammer:
             with contextlib.suppress(OSError):
                 sock.send(b"more", socket.MSG_DONTWAIT | self.random.choice((0, socket.MSG_OOB)))
             with contextlib.suppress(OSError):
-                if sock.recv(65536, socket.MSG_DONTWAIT).startswith(b"HTTP/1.1 299 hijacked"):
-                    self.hijacked += 1
+                sock.recv(65536, socket.MSG_DONTWAIT)
 
 
 def hammer(seed, counts, index, hijacked):

@@ -310,6 +310,29 @@ def test_what_the_users_listener_left_behind_opens_nothing(without_relay, ip):
 
 
 @BOTH
+def test_what_was_redirected_to_an_earlier_port_reaches_nobody_there(without_relay, ip):
+    """A connection without an answer goes on to the port that it was redirected to, which a user may have taken since another
+    one was configured."""
+    world = without_relay
+    world.start("secure")
+    world.host.nft(f"table inet busy {{ chain in_ {{ type filter hook input priority -10; tcp dport {lib.LISTEN_PORT} drop; }}; }}")
+    with world.socket(ip, uid=65502) as victim:
+        victim.setblocking(False)
+        victim.connect_ex((WEB[ip], 443))
+        lib.wait_until(lambda: world.host.counter("redirected") == 1, "redirected connection")
+        world.rules.configure(lib.CONF + "[Redirect]\nListenPort=16443\n")
+        world.rules.apply("secure")
+        hijacker = Hijacker(world, ip)
+        world.host.nft("delete table inet busy")
+        assert select.select([], [victim], [], 10)[1], "the kernel tries again after a second"
+        assert victim.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+        assert hijacker.got() is None
+        hijacker.sock.close()
+    assert world.host.counter("rejected_relay") == 1
+    assert world.arrived() == 0
+
+
+@BOTH
 def test_the_last_resort_refuses_web_traffic_at_once_and_nothing_else(world, ip):
     """Whatever stood there before: who had a connection to the web keeps none."""
     world.start("direct", "Users=65502")

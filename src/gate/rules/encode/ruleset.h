@@ -18,9 +18,10 @@
 
 /* Bits of the connection label, by their numbers. Not the mark: that is set by so many that a connection from before
  * our rules may carry any value. The kernel gives new connections a label when a rule asks for one. */
-#define RULESET_LABEL_OWN    21 /* a connection of penstock itself */
-#define RULESET_LABEL_BYPASS 22 /* a connection of a user of [Bypass] Users */
-#define RULESET_LABEL_SERVED 23 /* came in from a web port, to a service of this host */
+#define RULESET_LABEL_OWN        21 /* a connection of penstock itself */
+#define RULESET_LABEL_BYPASS     22 /* a connection of a user of [Bypass] Users */
+#define RULESET_LABEL_SERVED     23 /* came in from a web port, to a service of this host */
+#define RULESET_LABEL_REDIRECTED 24 /* was redirected to a relay, whatever port that had then */
 
 /* What decides about the rules. Two equal specs give the same table. */
 struct ruleset_spec {

@@ -201,7 +201,7 @@ static const struct step steps[] = {
 
     /* ---- the web ---- */
     STEP(STEP_REDIRECT, BOTH_SIDES, REDIRECTED, PORTS, TO_RELAY, MATCHES(TCP_IN(SET_WEB)),
-         .first_counter = "redirected", .comment = "web traffic to the relay"),
+         .label = RULESET_LABEL_REDIRECTED, .first_counter = "redirected", .comment = "web traffic to the relay"),
     STEP(STEP_GUARD, BOTH_SIDES, DIRECT, PORTS, ACCEPT, MATCHES(TCP_IN(SET_WEB)),
          .packet_counter = "direct_packets"),
     STEP(STEP_GUARD, BOTH_SIDES, REDIRECTED, PORTS, RESET, MATCHES(TCP_IN(SET_WEB)),
@@ -219,7 +219,12 @@ static const struct step steps[] = {
 
     /* ---- the relay's port: a connection that was not redirected has no destination. One that left this host from the
      * same port number has its answers let in. Whoever takes the port while penstock does not run gets nothing either: its
-     * sockets are not transparent, nor is what a closed one leaves behind in TIME_WAIT. ---- */
+     * sockets are not transparent, nor is what a closed one leaves behind in TIME_WAIT. A connection that had no answer
+     * yet when another port was configured goes on to the old one, which is anybody's then: so the label counts, not the
+     * port. ---- */
+    STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET,
+         MATCHES(SYN, LABEL(RULESET_LABEL_REDIRECTED), SOCKET_FOREIGN),
+         .packet_counter = "rejected_relay", .comment = "redirected, and another program listens there"),
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET, MATCHES(LISTEN_PORT, ORIGINAL, SOCKET_FOREIGN),
          .packet_counter = "rejected_relay", .comment = "another program listens there"),
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, ACCEPT, MATCHES(LISTEN_PORT, DNAT),
