@@ -13,10 +13,14 @@ def test_verdicts_have_fields_and_an_explanation(lab, vm):
     vm.wait_status(PORT_BLOCKED)
     lab.clear_faults()
     vm.wait_status(SECURE)
-    found = vm.journal("'PENSTOCK_REASON=Secure channel port not available'", "_SYSTEMD_UNIT=penstock.service")
+    found = vm.journal("'PENSTOCK_REASON=Secure channel port not available'", f"MESSAGE_ID={BLOCKED}",
+                       "_SYSTEMD_UNIT=penstock.service")
     assert found and found[-1]["MESSAGE_ID"] == BLOCKED and found[-1]["PENSTOCK_STATUS"] == PORT_BLOCKED
-    found = vm.journal(f"'PENSTOCK_STATUS={SECURE}'")
-    assert found and found[-1]["MESSAGE_ID"] == CONNECTED
+    assert found[-1]["PENSTOCK_SERVER"] == "gw.example" and found[-1]["PRIORITY"] == "3"
+    found = vm.journal(f"'PENSTOCK_STATUS={SECURE}'", f"MESSAGE_ID={CONNECTED}")
+    assert found and found[-1]["PRIORITY"] == "5"
+    found = vm.journal("PENSTOCK_SERVER=gw.example", "PENSTOCK_SERVER_STATE=unreachable")
+    assert found and found[-1]["PENSTOCK_CAUSE"] == "tcp-refused"
     text = vm.ok(f"journalctl -b -x -n 1 --no-pager MESSAGE_ID={BLOCKED}")
     assert "penstock blocks web traffic: Secure channel port not available" in text, "the catalog's subject"
     assert "Look for a firewall on the way" in text and "man:penstock(1)" in text
@@ -30,6 +34,7 @@ def test_sessions_have_fields(vm):
     assert entry["PENSTOCK_DESTINATION"] == "203.0.113.80:443" and entry["PENSTOCK_ROUTE"] == "secure"
     assert int(entry["PENSTOCK_BYTES_UP"]) > 100 and int(entry["PENSTOCK_BYTES_DOWN"]) > 100
     assert entry["PRIORITY"] == "6" and "via secure" in entry["MESSAGE"]
+    assert entry["PENSTOCK_HTTP_STATUS"] == "200" and int(entry["PENSTOCK_DURATION_MS"]) >= 0
 
 
 def test_nothing_but_text_for_people(vm):
