@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 #include "base/log.h"
 #include "loop_peer.h"
+#include "model/policy.h"
 #include "relay/listener.h"
 #include "under_filter.h"
 
@@ -134,6 +136,26 @@ static void setup_relay(size_t max)
 static void setup(void)
 {
     setup_relay(1000);
+}
+
+/* ---- the rule in a session's line: --wrap=log_event ---- */
+
+static char last_rule[POLICY_RULE_TEXT_MAX];
+
+void __real_log_event(enum log_level level, const struct log_field *fields, const char *format, ...);
+void __wrap_log_event(enum log_level level, const struct log_field *fields, const char *format, ...);
+
+void __wrap_log_event(enum log_level level, const struct log_field *fields, const char *format, ...)
+{
+    char text[4096];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    __real_log_event(level, fields, "%s", text);
+    for (; fields->name; fields++)
+        if (strcmp(fields->name, "PENSTOCK_RULE") == 0)
+            snprintf(last_rule, sizeof last_rule, "%s", fields->value ? fields->value : "none");
 }
 
 static const char *log_text(void)
@@ -465,6 +487,7 @@ START_TEST(plain_http_goes_request_by_request)
              addr_text(&peer.address, proxy), sizeof HTTP_SENT - 1, strlen(HTTP_OK));
     assert_log(expected);
     assert_log(" s, finished\n");
+    ck_assert_str_eq(last_rule, "[Redirect] Ports=443");
     ck_assert_uint_eq(rig.stats.sessions_failed, 0);
     peer_stop(&peer);
     app_close();
@@ -1192,6 +1215,7 @@ START_TEST(a_blocked_name_is_refused_with_the_rule)
     settle();
     ck_assert_uint_eq(rig.stats.sessions_refused, 1);
     assert_log("refused by a rule of the configuration ([Block] Domains=example)");
+    ck_assert_str_eq(last_rule, "[Block] Domains=example");
     end_test(&peer);
 }
 END_TEST
