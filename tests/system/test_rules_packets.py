@@ -333,6 +333,40 @@ def test_what_was_redirected_to_an_earlier_port_reaches_nobody_there(without_rel
 
 
 @BOTH
+def test_no_cookie_of_the_relays_listener_opens_a_connection_to_anothers(without_relay, ip):
+    """The kernel's SYN cookies are the same for all listeners: with one, what a client sends later begins the connection."""
+    world = without_relay
+    world.host.run("sysctl", "-q", "net.ipv4.tcp_syncookies=2")
+    world.start("secure")
+    with world.host.inside():
+        relay = socket.socket(FAMILY[ip], socket.SOCK_STREAM)
+    relay.setsockopt(*((socket.SOL_IP, 19, 1) if ip == 4 else (socket.IPPROTO_IPV6, 75, 1)))
+    relay.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    relay.bind((LOOPBACK[ip], lib.LISTEN_PORT))
+    relay.listen(16)
+    world.host.nft(f"table inet busy {{ chain in_ {{ type filter hook input priority -10; "
+                   f"tcp dport {lib.LISTEN_PORT} tcp flags & (syn | ack) == ack drop; }}; }}")
+    with world.socket(ip, uid=65502) as victim:
+        victim.connect((WEB[ip], 443))  # its acknowledgement is lost, and the relay knows nothing of it
+        relay.close()
+        world.rules.configure(lib.CONF + "[Redirect]\nListenPort=16443\n")
+        world.rules.apply("secure")
+        hijacker = Hijacker(world, ip)
+        world.host.nft("delete table inet busy")
+        with world.socket(ip) as own:  # its listener gives cookies, too
+            own.connect((LOOPBACK[ip], lib.LISTEN_PORT))
+            lib.wait_until(hijacker.got, "own connection")
+            with contextlib.suppress(OSError):
+                victim.send(b"secret")
+            with pytest.raises(ConnectionResetError):
+                victim.recv(1)
+        assert hijacker.got() is None
+        hijacker.sock.close()
+    assert world.host.counter("rejected_relay") >= 1
+    assert world.arrived() == 0
+
+
+@BOTH
 def test_the_last_resort_refuses_web_traffic_at_once_and_nothing_else(world, ip):
     """Whatever stood there before: who had a connection to the web keeps none."""
     world.start("direct", "Users=65502")

@@ -48,7 +48,9 @@ static void add_address_match(struct rule *rule, const struct step_match *match)
 
 static void add_protocol_match(struct rule *rule, const struct step_match *match)
 {
-    if (match->kind == STEP_MATCH_NOT_TCP)
+    if (match->kind == STEP_MATCH_TCP)
+        rule_protocol(rule, IPPROTO_TCP);
+    else if (match->kind == STEP_MATCH_NOT_TCP)
         rule_protocol_not(rule, IPPROTO_TCP);
     else if (match->kind == STEP_MATCH_NO_PORTS)
         rule_protocols_not(rule, SET_PROTOCOLS);
@@ -111,6 +113,7 @@ static void add_match(struct rule *rule, const struct step_match *match, const s
     case STEP_MATCH_PLAIN_PORT:
         add_port_match(rule, match, spec);
         return;
+    case STEP_MATCH_TCP:
     case STEP_MATCH_NOT_TCP:
     case STEP_MATCH_NO_PORTS:
     case STEP_MATCH_PORTS_IN:

@@ -118,6 +118,11 @@ void rule_sport_set(struct rule *rule, const char *set)
     expr_lookup(rule, set);
 }
 
+void rule_protocol(struct rule *rule, uint8_t protocol)
+{
+    match_meta(rule, NFT_META_L4PROTO, protocol);
+}
+
 void rule_protocol_not(struct rule *rule, uint8_t protocol)
 {
     expr_meta(rule, NFT_META_L4PROTO);

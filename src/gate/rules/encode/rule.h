@@ -41,6 +41,7 @@ void rule_routing_header(struct rule *rule);                 /* exthdr rt exists
 void rule_ip_option(struct rule *rule, uint8_t option);      /* ip option OPTION exists */
 void rule_syn(struct rule *rule);                            /* tcp flags syn / fin,syn,rst,ack */
 void rule_sport_set(struct rule *rule, const char *set);     /* tcp sport @SET */
+void rule_protocol(struct rule *rule, uint8_t protocol);     /* meta l4proto PROTOCOL */
 void rule_protocol_not(struct rule *rule, uint8_t protocol); /* meta l4proto != PROTOCOL */
 void rule_ct_new(struct rule *rule);                         /* ct state new */
 void rule_ct_label(struct rule *rule, unsigned bit);         /* ct label BIT */

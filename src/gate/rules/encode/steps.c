@@ -56,6 +56,7 @@ static bool has_settled(const struct ruleset_spec *spec)
 #define TCP_FROM_IN(name)      {.kind = STEP_MATCH_TCP_FROM_IN, .set = (name)}
 #define NEW                    {.kind = STEP_MATCH_NEW}
 #define REPLY                  {.kind = STEP_MATCH_REPLY}
+#define TCP                    {.kind = STEP_MATCH_TCP}
 #define NOT_TCP                {.kind = STEP_MATCH_NOT_TCP}
 #define NO_PORTS               {.kind = STEP_MATCH_NO_PORTS}
 #define PORTS_OUTSIDE(name)    {.kind = STEP_MATCH_PORTS_OUTSIDE, .set = (name)}
@@ -221,9 +222,9 @@ static const struct step steps[] = {
      * same port number has its answers let in. Whoever takes the port while penstock does not run gets nothing either: its
      * sockets are not transparent, nor is what a closed one leaves behind in TIME_WAIT. A connection that had no answer
      * yet when another port was configured goes on to the old one, which is anybody's then: so the label counts, not the
-     * port. ---- */
+     * port; and not the first packet alone, for the kernel's SYN cookies are the same for all listeners. ---- */
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET,
-         MATCHES(SYN, LABEL(RULESET_LABEL_REDIRECTED), SOCKET_FOREIGN),
+         MATCHES(TCP, LABEL(RULESET_LABEL_REDIRECTED), ORIGINAL, SOCKET_FOREIGN),
          .packet_counter = "rejected_relay", .comment = "redirected, and another program listens there"),
     STEP(STEP_RELAY, STEP_LOCAL, ALWAYS, NOT_REDIRECTED, RESET, MATCHES(LISTEN_PORT, ORIGINAL, SOCKET_FOREIGN),
          .packet_counter = "rejected_relay", .comment = "another program listens there"),

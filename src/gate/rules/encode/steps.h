@@ -38,6 +38,7 @@ enum step_match_kind {
     STEP_MATCH_NEXTHOP_OTHER,
     STEP_MATCH_TCP_IN, /* .set of ports */
     STEP_MATCH_UDP_IN,
+    STEP_MATCH_TCP,
     STEP_MATCH_NOT_TCP,
     STEP_MATCH_NO_PORTS,      /* of a protocol that has none */
     STEP_MATCH_PORTS_OUTSIDE, /* of a protocol that has them: not in .set */
