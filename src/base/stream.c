@@ -192,8 +192,13 @@ static bool plain_is_dead(const struct stream *stream)
 
 static void plain_keep_alive(struct stream *stream)
 {
-    socket_keep_alive(plain_of(stream)->fd);
+    socket_keep_alive(plain_of(stream)->fd, SOCKET_KEEP_S);
     socket_set(plain_of(stream)->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+}
+
+static void plain_keep_tracked(struct stream *stream)
+{
+    socket_keep_alive(plain_of(stream)->fd, SOCKET_KEEP_TRACKED_S);
 }
 
 /* About a half of the receive buffer is window, the rest is the kernel's own (tcp_adv_win_scale in ip-sysctl). */
@@ -216,6 +221,7 @@ static const struct stream_transport plain_transport = {
     .undelivered = plain_undelivered,
     .is_dead = plain_is_dead,
     .keep_alive = plain_keep_alive,
+    .keep_tracked = plain_keep_tracked,
     .set_low_water = plain_set_low_water,
 };
 
@@ -388,6 +394,12 @@ void stream_keep_alive(struct stream *stream)
 {
     stream = carrier(stream);
     stream->ops->transport->keep_alive(stream);
+}
+
+void stream_keep_tracked(struct stream *stream)
+{
+    stream = carrier(stream);
+    stream->ops->transport->keep_tracked(stream);
 }
 
 bool stream_set_low_water(struct stream *stream, size_t bytes)

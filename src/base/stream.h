@@ -39,6 +39,7 @@ struct stream_transport {
     size_t (*undelivered)(const struct stream *stream);
     bool (*is_dead)(const struct stream *stream);
     void (*keep_alive)(struct stream *stream);
+    void (*keep_tracked)(struct stream *stream);
     bool (*set_low_water)(struct stream *stream, size_t bytes);
 };
 
@@ -123,6 +124,10 @@ bool stream_is_dead(const struct stream *stream);
 /* Asks a silent peer now and then whether it is still there, and gives up one that acknowledges nothing any more
  * (TCP_USER_TIMEOUT); for connections that turn out to live long, the first seconds have timers of their own. */
 void stream_keep_alive(struct stream *stream);
+/* For a connection of which one side has ended its direction: connection tracking forgets it within a minute of silence
+ * (nf_conntrack_tcp_timeout_close_wait), and what comes later would reach nobody. Something goes to and fro more often.
+ */
+void stream_keep_tracked(struct stream *stream);
 
 /* Readable only with so many bytes, or with a quarter of the receive buffer if that is less (whose half is window: a
  * sender that has filled it would stand still until somebody reads), or with an end. False: nothing has changed. */

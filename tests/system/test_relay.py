@@ -513,3 +513,28 @@ def test_many_short_sessions_are_few_lines(lab, daemon):
     lab.fault("reject")
     one.ask("test")
     one.wait_log("-> Blocked - Secure channel port not available")
+
+
+def test_a_client_that_has_ended_its_direction_may_wait(lab, daemon, proxy):
+    """conntrack forgets a half-closed connection that is silent, and then the answer would reach nobody."""
+    forgets, waits = 22, 26  # seconds; 60 usually
+    told = threading.Event()
+
+    def answer_late(sock):
+        assert read_all(sock) == b"question"
+        told.wait(waits)
+        sock.sendall(b"answer")
+
+    setting = "net.netfilter.nf_conntrack_tcp_timeout_close_wait"
+    proxy(tunnel(answer_late))
+    start(daemon, "secure")
+    lab.run("host", ["sysctl", "-qw", f"{setting}={forgets}"], check=True)
+    try:
+        with lab.connect("host", labs.RAW4, 80) as sock:
+            sock.settimeout(60)
+            sock.sendall(b"question")
+            sock.shutdown(socket.SHUT_WR)
+            assert read_all(sock) == b"answer"
+    finally:
+        told.set()
+        lab.run("host", ["sysctl", "-qw", f"{setting}=60"], check=True)

@@ -794,7 +794,7 @@ START_TEST(patience_is_that_of_the_state)
     ck_assert_double_eq(requests_patience(rig.requests), 7440.);
     shutdown(rig.client.fd, SHUT_WR);
     run_until(rig.requests->client_ended);
-    ck_assert_double_eq(requests_patience(rig.requests), 55.);
+    ck_assert_double_eq(requests_patience(rig.requests), 3600.);
 }
 END_TEST
 

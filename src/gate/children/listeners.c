@@ -69,7 +69,7 @@ static void set_options(int fd, int family)
         socket_set(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
     /* What is accepted inherits these. */
     socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    socket_keep_alive(fd);
+    socket_keep_alive(fd, SOCKET_KEEP_S);
     /* The clients are on this host: pacing, as the host's default (BBR) may do it, has no network to protect here, and
      * costs as much again as the transfer. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", sizeof "reno" - 1);

@@ -168,6 +168,7 @@ static enum step ask_listen(struct requests *requests)
     if (status != LANE_ENDED)
         return requests_end_client(requests, &requests->up);
     requests->client_ended = true;
+    stream_keep_tracked(requests->client);
     return STEP_WAIT;
 }
 

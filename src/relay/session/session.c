@@ -214,6 +214,8 @@ static void session_pump_cb(struct pump *pump, enum pump_event event, void *data
     struct session *session = data;
     switch (event) {
     case PUMP_HALF_CLOSED:
+        stream_keep_tracked(pump->streams[PUMP_CLIENT]);
+        stream_keep_tracked(pump->streams[PUMP_PROXY]);
         session_set_timer(session, SESSION_HALF_CLOSED_S);
         return;
     case PUMP_CLIENT_ENDS:
@@ -247,7 +249,8 @@ static double session_patience(const struct session *session)
 static void session_check_idle(struct session *session)
 {
     bool half = session->pump.half_closed;
-    stream_keep_alive(session->pump.streams[PUMP_PROXY]); /* once and again, but rarely */
+    if (!half)
+        stream_keep_alive(session->pump.streams[PUMP_PROXY]); /* once and again, but rarely */
     double left = session->pump.active_at + session_patience(session) - ev_now(session->worker->loop);
     if (left > 0.)
         session_set_timer(session, left);

@@ -13,7 +13,7 @@
 #define SESSION_SNIFF_S       10.   /* for the rest of what a client began to say */
 #define SESSION_IDLE_S        7440. /* RFC 5382 REQ-5: two hours and four minutes */
 #define SESSION_YOUNG_S       30.   /* after that it is worth asking whether the proxy is still there */
-#define SESSION_HALF_CLOSED_S 55.   /* conntrack forgets CLOSE_WAIT after 60 s, and the later FIN would never arrive */
+#define SESSION_HALF_CLOSED_S 3600. /* a client that has asked and waits for its answer */
 
 struct session;
 
