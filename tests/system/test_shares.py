@@ -11,6 +11,7 @@ import pytest
 import lab as labs
 
 GREEDY, MODEST = 65534, 2  # uids, neither of them penstock's
+LONG = 5  # seconds for a page, on a machine that does other work; without shares it is a time-out
 
 # Opens connections until it has so many, a few at a time, and again whenever one was refused; says how many it has.
 HAMMER = """
@@ -88,6 +89,11 @@ def served(lab, url="https://www4.example/"):
     return time.monotonic() - begin
 
 
+def wait_for_no_more_than(one, limit):
+    """A connection counts from its beginning, and is refused when it is known whose it is."""
+    labs.wait_for(lambda: one.status()["sessions"]["open"] <= limit + 2, what=lambda: f"{limit} sessions: {one.status()}")
+
+
 def greedy_warning(one):
     return next((text for text in one.status()["warnings"] if text.startswith(f"uid {GREEDY} has ")), None)
 
@@ -97,8 +103,8 @@ def test_a_user_has_so_many_sessions_over_all_relays_and_no_more(lab, daemon, ha
     greedy = hammer(2000)
     greedy.wait_refused(2000)
     for _ in range(5):
-        assert served(lab) < 1
-        assert one.status()["sessions"]["open"] <= 150 + 2
+        assert served(lab) < LONG
+        wait_for_no_more_than(one, 150)
     labs.wait_for(lambda: one.status()["sessions"]["open"] >= 149, what="all that the user may have")
     assert " sessions of 150 that one user may have (SessionsPerUser=); " in greedy_warning(one)
     assert one.status()["sessions"]["shed"] > 2000
@@ -119,7 +125,7 @@ def test_when_all_relays_are_full_the_greediest_makes_room(lab, daemon, hammer, 
     full = f"{relays} of {relays} relays have room for no more sessions"
     labs.wait_for(lambda: any(text.startswith(full) for text in one.status()["warnings"]), what=lambda: f"{one.status()}")
     for _ in range(10):
-        assert served(lab) < 1
+        assert served(lab) < LONG
     assert greedy_warning(one)
     assert one.status()["status"] == "Connected (Secure Channel)"
     assert len(one.children()["relay"]) == relays
@@ -135,4 +141,4 @@ def test_what_a_dead_relay_held_is_given_back(lab, daemon, hammer):
         os.kill(relay, 9)
     labs.wait_for(lambda: len(set(one.children()["relay"]) - before) == 2, what="other relays")
     labs.wait_for(lambda: one.status()["sessions"]["open"] >= 99, what=lambda: f"the sessions of the next relays: {one.status()}")
-    assert one.status()["sessions"]["open"] <= 102
+    wait_for_no_more_than(one, 100)
