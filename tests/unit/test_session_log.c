@@ -46,6 +46,8 @@ START_TEST(a_session_has_all_that_one_may_ask_for)
                                             .client = &client,
                                             .destination = &destination,
                                             .proxy = &proxy,
+                                            .status = "Connected (Secure Channel)",
+                                            .server = "gw.example",
                                             .uid = "1000",
                                             .unit = "backup.service",
                                             .name = "www.example",
@@ -63,6 +65,8 @@ START_TEST(a_session_has_all_that_one_may_ask_for)
                   "%s", line);
     check_field("MESSAGE_ID=" MESSAGE_ID_SESSION "\n");
     check_field("PENSTOCK_SESSION=12\n");
+    check_field("PENSTOCK_STATUS=Connected (Secure Channel)\n");
+    check_field("PENSTOCK_SERVER=gw.example\n");
     check_field("PENSTOCK_REASON=proxy-refused\n");
     check_field("PENSTOCK_CAUSE=proxy-refused\n");
     check_field("PENSTOCK_UID=1000\n");
@@ -82,11 +86,14 @@ START_TEST(what_is_not_known_has_no_field)
     session_log_write(&(struct session_log){.client = &client,
                                             .destination = &destination,
                                             .proxy = &proxy,
+                                            .status = "Blocked - Testing",
+                                            .server = "",
                                             .mode = ROUTE_CLOSED,
                                             .reason = REASON_BLOCKED});
     check_field("PENSTOCK_ROUTE=none\n");
     ck_assert_ptr_null(strstr(fields_text, "PENSTOCK_HTTP_STATUS="));
     ck_assert_ptr_null(strstr(fields_text, "PENSTOCK_ADDRESS="));
+    ck_assert_ptr_null(strstr(fields_text, "PENSTOCK_SERVER="));
     ck_assert_ptr_null(strstr(fields_text, "PENSTOCK_UID="));
 }
 END_TEST

@@ -77,6 +77,8 @@ static void session_write_log(const struct session *session, enum reason reason,
 {
     struct worker *worker = session->worker;
     char uid[16] = "", rule[POLICY_RULE_TEXT_MAX];
+    const struct route *route = &worker->route;
+    bool same = addr_equal(&session->proxy_address, &route->address);
     const struct conf *conf = session->settings ? session->settings->conf : NULL;
     if (session->uid != SHARES_UNKNOWN)
         snprintf(uid, sizeof uid, "%u", (unsigned)session->uid);
@@ -89,6 +91,8 @@ static void session_write_log(const struct session *session, enum reason reason,
                                             .unit = session_unit(session),
                                             .destination = &session->destination,
                                             .proxy = &session->proxy_address,
+                                            .status = route->status,
+                                            .server = same ? route->server : NULL,
                                             .name = session->name,
                                             .rule = conf ? policy_rule_text(conf, &session->rule, rule) : NULL,
                                             .ech = session->ech,

@@ -85,6 +85,8 @@ void session_log_write(const struct session_log *record)
     const char *route = route_mode_text(record->mode);
     const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_SESSION},
                                        {"PENSTOCK_SESSION", id},
+                                       {"PENSTOCK_STATUS", record->status},
+                                       {"PENSTOCK_SERVER", route ? record->server : NULL},
                                        {"PENSTOCK_DURATION_MS", ms},
                                        {"PENSTOCK_HTTP_STATUS", record->http_status > 0 ? status : NULL},
                                        {"PENSTOCK_ADDRESS", route ? addr_text(record->proxy, proxy) : NULL},

@@ -15,6 +15,8 @@
 struct session_log {
     uint64_t id; /* within its relay, as in debug lines */
     const struct addr *client, *destination, *proxy;
+    const char *status;     /* the verdict at its end */
+    const char *server;     /* whose proxy that is; NULL: none, or another one is in use by now */
     const char *uid, *unit; /* of who made the connection; NULL: not known */
     const char *name;       /* NULL: none */
     const char *rule;       /* that decided; NULL: none was asked */
