@@ -116,7 +116,7 @@ static int help(const struct cli_options *options)
 /* Not in this version. */
 static bool is_to_come(const char *word)
 {
-    static const char *const words[] = {"metrics"};
+    static const char *const words[] = {"metrics", "pause", "resume", "report"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strcmp(words[i], word) == 0)
             return true;

@@ -120,7 +120,7 @@ static int find_user(const char *name, const struct passwd **ret_user)
         return EX_NOUSER;
     }
     if (user->pw_uid == 0) {
-        log_error("-u %s: penstockd cannot run as root, because all of root's traffic would be exempt", name);
+        log_error("-u %s: penstockd cannot run as root, because what root sends to the proxies would be exempt", name);
         return EX_USAGE;
     }
     *ret_user = user;

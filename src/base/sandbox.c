@@ -71,7 +71,7 @@ static int become_user(const char *user, uid_t *ret_uid)
     entry = getpwnam(user);
     if (!entry)
         return -ENOENT;
-    /* Its own connections are exempt from the rules by uid, so that of root would exempt the whole system. */
+    /* Its own connections to the proxies are exempt from the rules by uid: for root, those of all its programs. */
     if (entry->pw_uid == 0)
         return -EINVAL;
     *ret_uid = entry->pw_uid;

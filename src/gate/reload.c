@@ -87,6 +87,7 @@ static void warn(struct reload *reload)
 {
     texts_clear(&reload->warnings);
     conflicts_find(reload->conf, &reload->warnings);
+    reload->n_conflicts = reload->warnings.n;
     if (reload->files_refused[0] != '\0')
         texts_add(&reload->warnings, "files of [SecureChannel] have changed and are not in force: %s",
                   reload->files_refused);

@@ -54,6 +54,7 @@ struct reload {
     char files_refused[DETAIL_MAX]; /* why those on disk are not in force; empty: they are */
     bool refused;                   /* the last one */
     struct texts told;              /* about the last one: errors if it was refused */
+    size_t n_conflicts;             /* the first of warnings, which name users, networks and domains */
     struct texts warnings;          /* about the configuration in force: what cancels itself, and of the children */
     ev_timer timer;
 };

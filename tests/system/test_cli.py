@@ -170,7 +170,7 @@ def test_wrong_usage_ends_with_64(args):
     assert result.stderr != ""
 
 
-@pytest.mark.parametrize("verb", ["metrics"])
+@pytest.mark.parametrize("verb", ["metrics", "pause", "resume", "report"])
 def test_verbs_of_later_versions_are_refused_as_such(verb):
     for args in ([verb], [verb, "www.example"], [verb, "--json"]):
         result = run(*args)

@@ -115,7 +115,7 @@ def without_daemon(lab, one, *prefix):
 
 def test_the_state_is_there_for_anyone_to_read_at_each_change(lab, daemon):
     one = daemon({"Proxy": {"Servers": "gw.example gw2.example", "Header": "X-Secret: 4711"},
-                  "Bypass": {"Users": "daemon nobody-yet"}})
+                  "Bypass": {"Users": "daemon nobody-yet games"}, "Block": {"Users": "games"}})
     path = os.path.join(os.path.dirname(one.control), "state.json")
     assert os.stat(path).st_mode & 0o777 == 0o644
     state = state_of(one)
@@ -124,8 +124,8 @@ def test_the_state_is_there_for_anyone_to_read_at_each_change(lab, daemon):
     assert "sessions" not in state and "bytes" not in state
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    assert "4711" not in text.replace(str(one.pid), "") and "nobody-yet" not in text
-    assert "nobody-yet" in json.dumps(one.status())
+    assert "4711" not in text.replace(str(one.pid), "") and "nobody-yet" not in text and "games" not in text
+    assert "nobody-yet" in json.dumps(one.status()) and "[Block] Users=games" in json.dumps(one.status())
     inode = os.stat(path).st_ino
     lab.fault("reject")
     one.ask("test")
