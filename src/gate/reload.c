@@ -45,6 +45,7 @@ static void refuse(struct reload *reload, const char *why)
         error_cb(why, &reload->told);
     log_event(LOG_LEVEL_ERROR, fields, "configuration is not reloaded, the old one stays in force");
     reload->refused = true;
+    reload->files_again |= reload->files_owed;
     end(reload);
 }
 
@@ -86,8 +87,8 @@ static void take_conf(struct reload *reload, struct conf *conf)
 static void warn(struct reload *reload)
 {
     texts_clear(&reload->warnings);
-    conflicts_find(reload->conf, &reload->warnings);
-    reload->n_conflicts = reload->warnings.n;
+    for (size_t i = 0; i < reload->conflicts.n; i++)
+        texts_add(&reload->warnings, "%s", reload->conflicts.lines[i]);
     if (reload->files_refused[0] != '\0')
         texts_add(&reload->warnings, "files of [SecureChannel] have changed and are not in force: %s",
                   reload->files_refused);
@@ -95,25 +96,35 @@ static void warn(struct reload *reload)
 
 static void find_conflicts(struct reload *reload)
 {
+    texts_clear(&reload->conflicts);
+    conflicts_find(reload->conf, &reload->conflicts);
     warn(reload);
     for (size_t i = 0; i < reload->warnings.n; i++)
         log_warning("%s", reload->warnings.lines[i]);
+}
+
+/* What was tried is what is put in force, byte for byte. */
+static int configure_children(struct reload *reload, const struct conf *conf)
+{
+    int r = children_configure(reload->children, conf);
+    if (r < 0 && reload->state == RELOAD_TRYING)
+        children_end_try(reload->children);
+    return r;
 }
 
 /* Everywhere. Takes conf over. */
 static void put_in_force(struct reload *reload, struct conf *conf)
 {
     static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_RELOADED}, {NULL, NULL}};
-    int r;
-    file_watch_set_conf(reload->file_watch, conf); /* before they are read */
-    r = children_configure(reload->children, conf);
+    int r = configure_children(reload, conf);
     if (r < 0) {
-        file_watch_set_conf(reload->file_watch, reload->conf);
         conf_free(conf);
         refuse(reload, strerror(-r));
         return;
     }
     take_conf(reload, conf);
+    file_watch_set_conf(reload->file_watch, conf);
+    reload->files_again |= reload->file_watch->seen != reload->files_tried;
     reload->files_refused[0] = '\0';
     find_conflicts(reload);
     log_event(LOG_LEVEL_NOTICE, fields, "configuration is reloaded");
@@ -127,7 +138,9 @@ static void begin(struct reload *reload)
     int r;
     assert(reload->state == RELOAD_IDLE && !reload->tried);
     ev_timer_stop(reload->loop, &reload->timer);
-    reload->again = reload->files_again = false;
+    reload->again = false;
+    reload->files_owed = reload->files_again; /* it reads them, too */
+    reload->files_again = false;
     reload->refused = false;
     reload->number++;
     texts_clear(&reload->told);
@@ -135,6 +148,7 @@ static void begin(struct reload *reload)
         refuse(reload, NULL);
         return;
     }
+    reload->files_tried = file_watch_look(conf);
     r = children_try(reload->children, conf, &reload->tried_serial);
     if (r == 0) {
         reload->tried = conf;
@@ -164,11 +178,12 @@ static void refuse_files(struct reload *reload, const char *why)
 static void take_files(struct reload *reload)
 {
     static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_ID_FILES_TAKEN}, {NULL, NULL}};
-    int r = children_configure(reload->children, reload->conf);
+    int r = configure_children(reload, reload->conf);
     if (r < 0) {
         refuse_files(reload, strerror(-r));
         return;
     }
+    test_run_set_conf(reload->test_run, reload->conf); /* the prober forgets the test that runs */
     reload->files_refused[0] = '\0';
     warn(reload);
     log_event(LOG_LEVEL_NOTICE, fields,
@@ -181,6 +196,7 @@ static void begin_files(struct reload *reload)
 {
     int r;
     assert(reload->state == RELOAD_IDLE && !reload->tried);
+    ev_timer_stop(reload->loop, &reload->timer);
     reload->files_again = false;
     reload->files = true;
     r = children_try(reload->children, reload->conf, &reload->tried_serial);
@@ -253,7 +269,8 @@ static void end_try(struct reload *reload, bool ok, const char *detail)
     struct conf *conf = reload->tried;
     assert(reload->state == RELOAD_TRYING);
     reload->tried = NULL;
-    children_end_try(reload->children);
+    if (!ok)
+        children_end_try(reload->children);
     if (reload->files) {
         if (ok)
             take_files(reload);
@@ -323,4 +340,5 @@ void reload_fini(struct reload *reload)
     conf_free(reload->conf);
     texts_clear(&reload->told);
     texts_clear(&reload->warnings);
+    texts_clear(&reload->conflicts);
 }

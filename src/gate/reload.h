@@ -50,11 +50,13 @@ struct reload {
     uint64_t number;                /* of the last reload; 0: none yet */
     bool again;                     /* another one follows the one that is under way */
     bool files;                     /* what is under way are the files alone */
+    uint64_t files_tried;           /* digest of the files of the configuration that is tried */
+    bool files_owed;                /* the reload that is under way reads them in the place of one of the files alone */
     bool files_again;               /* they follow what is under way */
     char files_refused[DETAIL_MAX]; /* why those on disk are not in force; empty: they are */
     bool refused;                   /* the last one */
     struct texts told;              /* about the last one: errors if it was refused */
-    size_t n_conflicts;             /* the first of warnings, which name users, networks and domains */
+    struct texts conflicts;         /* in the configuration in force; they name users, networks and domains */
     struct texts warnings;          /* about the configuration in force: what cancels itself, and of the children */
     ev_timer timer;
 };

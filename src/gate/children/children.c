@@ -235,12 +235,14 @@ int children_configure(struct children *children, const struct conf *conf)
     bool move = children->n_relays > 0 && conf->listen_port != children->listen_port;
     int fd = -1;
     int r = make_relays(children, n);
-    assert(children->try_fd < 0);
     if (r < 0)
         return r;
-    r = handover_write(conf, &fd);
+    r = children->try_fd < 0 ? handover_write(conf, &fd) : 0;
     if (r < 0)
         return r;
+    if (children->try_fd >= 0)
+        fd = children->try_fd;
+    children->try_fd = -1;
     if (children->conf_fd >= 0)
         close(children->conf_fd);
     children->conf_fd = fd;

@@ -20,12 +20,13 @@ struct children;
 struct children *children_new(struct ev_loop *loop, const char *program, const struct event_sink *sink);
 /* Before the first children_configure(); tests use shorter times. */
 void children_set_timing(struct children *children, const struct child_timing *timing);
-/* Starts them all, or passes a new configuration to all, starts or ends relays when their number changed. Not while one
- * is tried. -errno when the configuration could not be passed. */
+/* Starts them all, or passes a new configuration to all, starts or ends relays when their number changed. conf is the
+ * one that is tried, if one is: what was read of its files then is passed, and the try is over. -errno when the
+ * configuration could not be passed. */
 int children_configure(struct children *children, const struct conf *conf);
 bool children_settled(const struct children *children); /* no answer to a configuration is awaited */
-/* Lets the prober alone read it, key files too: its IPC_CONF_DONE has that serial, or it is lost. children_end_try() is
- * next in both cases, then children_configure() if it is good; if not, the prober goes on with what it had. -EAGAIN:
+/* Lets the prober alone read it, key files too: its IPC_CONF_DONE has that serial, or it is lost. children_configure()
+ * is next if it is good, else children_end_try(): the prober goes on with what it had. -EAGAIN:
  * there is no prober now; else -errno. */
 int children_try(struct children *children, const struct conf *conf, uint64_t *ret_serial);
 void children_end_try(struct children *children);

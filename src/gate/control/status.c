@@ -26,7 +26,8 @@ static void add_unknown_users(struct conf *conf, struct texts *warnings)
 {
     const struct conf_user *user = NULL;
     while ((user = conf_next_unknown_user(conf, user)))
-        texts_add(warnings, CONF_UNKNOWN_USER_FORMAT, CONF_UNKNOWN_USER_ARGS(user));
+        if (!conf_user_counts(user))
+            texts_add(warnings, CONF_UNKNOWN_USER_FORMAT, CONF_UNKNOWN_USER_ARGS(user));
 }
 
 /* Who could not have as many sessions as he wanted, lately. */
@@ -74,7 +75,7 @@ static void add_warnings(const struct status_source *source, struct texts *warni
     servers_warnings(source->servers, &source->enforcement->verdict, warnings);
     if (fallback[0] != '\0')
         texts_add(warnings, "the secure channel is not used: %s", fallback);
-    for (size_t i = source->reload->n_conflicts; i < children->n; i++)
+    for (size_t i = source->reload->conflicts.n; i < children->n; i++)
         texts_add(warnings, "%s", children->lines[i]);
     if (source->foreign->text[0] != '\0')
         texts_add(warnings, "%s", source->foreign->text);
@@ -84,8 +85,8 @@ static void add_warnings(const struct status_source *source, struct texts *warni
 static void add_told_warnings(const struct status_source *source, struct texts *warnings)
 {
     char text[DETAIL_MAX];
-    for (size_t i = 0; i < source->reload->n_conflicts; i++)
-        texts_add(warnings, "%s", source->reload->warnings.lines[i]);
+    for (size_t i = 0; i < source->reload->conflicts.n; i++)
+        texts_add(warnings, "%s", source->reload->conflicts.lines[i]);
     refusals_warnings(source->refusals, source->reload->number, warnings);
     add_unknown_users(source->reload->conf, warnings);
     add_greedy_users(source, warnings);

@@ -25,7 +25,7 @@
 
 static const struct file_watch_timing usual = {.delay = 0.5, .rest = 60.};
 
-typedef void path_fn(struct file_watch *watch, const char *path, uint64_t *digest);
+typedef void path_fn(const char *path, void *data);
 
 /* The bundle that conf_files_write() takes; where there is none, the directory. */
 static const char *system_path(void)
@@ -37,19 +37,18 @@ static const char *system_path(void)
     return conf_system_directory;
 }
 
-static void for_each_path(struct file_watch *watch, path_fn *fn, uint64_t *digest)
+static void for_each_path(const struct conf *conf, path_fn *fn, void *data)
 {
-    const struct conf *conf = watch->conf;
-    if (!conf || !conf->secure)
+    if (!conf->secure)
         return;
     if (conf->system_ca)
-        fn(watch, system_path(), digest);
+        fn(system_path(), data);
     for (size_t i = 0; i < conf->n_ca_paths; i++)
-        fn(watch, conf->ca_paths[i], digest);
+        fn(conf->ca_paths[i], data);
     if (conf->certificate)
-        fn(watch, conf->certificate, digest);
+        fn(conf->certificate, data);
     if (conf->private_key)
-        fn(watch, conf->private_key, digest);
+        fn(conf->private_key, data);
 }
 
 /* ---- what they are ---- */
@@ -104,8 +103,9 @@ static uint64_t look_into(const char *directory)
     return sum;
 }
 
-static void add_look(struct file_watch *watch, const char *path, uint64_t *digest)
+static void add_look(const char *path, void *data)
 {
+    uint64_t *digest = data;
     bool is_directory;
     *digest = look_at(path, *digest, &is_directory);
     if (is_directory) {
@@ -114,10 +114,10 @@ static void add_look(struct file_watch *watch, const char *path, uint64_t *diges
     }
 }
 
-static uint64_t look(struct file_watch *watch)
+uint64_t file_watch_look(const struct conf *conf)
 {
     uint64_t digest = DIGEST_BASIS;
-    for_each_path(watch, add_look, &digest);
+    for_each_path(conf, add_look, &digest);
     return digest;
 }
 
@@ -137,8 +137,9 @@ static void watch_directory_of(int fd, const char *path)
 }
 
 /* Also that of what a symbolic link leads to. That one is watched already is no error. */
-static void add_watches(struct file_watch *watch, const char *path, uint64_t *digest)
+static void add_watches(const char *path, void *data)
 {
+    const struct file_watch *watch = data;
     char *real = realpath(path, NULL);
     (void)inotify_add_watch(watch->io.fd, path, CHANGES | IN_ONLYDIR);
     watch_directory_of(watch->io.fd, path);
@@ -184,8 +185,8 @@ static void timer_cb(struct ev_loop *loop, ev_timer *watcher, int revents)
     const struct event event = {.type = EVENT_FILES_CHANGED};
     uint64_t now;
     if (watch->io.fd >= 0)
-        for_each_path(watch, add_watches, NULL); /* of directories that have come meanwhile */
-    now = look(watch);
+        for_each_path(watch->conf, add_watches, watch); /* of directories that have come meanwhile */
+    now = file_watch_look(watch->conf);
     timer_arm(loop, watcher, watch->timing.rest);
     if (now == watch->seen)
         return;
@@ -201,8 +202,8 @@ void file_watch_set_conf(struct file_watch *watch, const struct conf *conf)
     watch->conf = conf;
     open_inotify(watch);
     if (watch->io.fd >= 0)
-        for_each_path(watch, add_watches, NULL);
-    watch->seen = look(watch);
+        for_each_path(watch->conf, add_watches, watch);
+    watch->seen = file_watch_look(conf);
     timer_arm(watch->loop, &watch->timer, watch->timing.rest);
 }
 

@@ -30,7 +30,9 @@ struct file_watch {
 /* Without inotify it only looks now and then. */
 void file_watch_init(struct file_watch *watch, struct ev_loop *loop, const struct event_sink *sink);
 void file_watch_fini(struct file_watch *watch);
-/* The files of conf are going to be read: tells of what happens to them from now on. */
+/* A digest of what the files of conf are now. */
+uint64_t file_watch_look(const struct conf *conf);
+/* Tells of what happens to the files of conf from now on. */
 void file_watch_set_conf(struct file_watch *watch, const struct conf *conf);
 
 #endif
