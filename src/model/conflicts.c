@@ -187,13 +187,13 @@ static void find_idle_networks(const struct conf *conf, const struct list *list,
 
 static bool has_all(const struct conf_user *outer, const struct conf_user *inner)
 {
-    const struct conf_group *group = inner->group;
-    if (!group)
+    const struct conf_group *group = inner->group ? conf_group_in_force(inner->group) : NULL;
+    if (!inner->group)
         return inner->uid != CONF_UID_UNKNOWN && conf_user_has(outer, inner->uid);
-    for (size_t i = 0; i < group->n; i++)
+    for (size_t i = 0; group && i < group->n; i++)
         if (!conf_user_has(outer, group->uids[i]))
             return false;
-    return group->known && group->n > 0;
+    return group && group->n > 0;
 }
 
 /* What [Bypass] has, [Block] never sees. */

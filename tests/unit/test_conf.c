@@ -206,6 +206,7 @@ START_TEST(a_group_is_its_members)
 {
     struct conf *conf = good(MINIMAL "[Block]\nUsers=@root @no-such-group\n");
     struct conf *other = good(MINIMAL "[Block]\nUsers=@no-such-group @0\n");
+    struct conf *third = good(MINIMAL "[Block]\nUsers=@no-such-group\n");
     struct conf_user *user = &conf->block_users[0];
     ck_assert(user->group && user->group->known && conf_user_has(user, 0) && !conf_user_has(user, 4242));
     user = conf_next_unknown_user(conf, NULL);
@@ -218,8 +219,20 @@ START_TEST(a_group_is_its_members)
     ck_assert_ptr_null(conf_next_unknown_user(conf, NULL));
     conf_keep_users(other, conf);
     ck_assert(conf_user_has(&other->block_users[0], 4242) && conf_user_has(&other->block_users[1], 0));
+    /* It is looked up again: who has come into the group counts then, and who has left it does not. */
+    user = conf_next_unknown_user(other, NULL);
+    ck_assert_ptr_eq(user, &other->block_users[0]);
+    ck_assert(conf_user_counts(user));
+    conf_keep_users(third, other);
+    ck_assert(conf_user_has(&third->block_users[0], 4242));
+    ck_assert(conf_group_add(user->group, 4243));
+    ck_assert(conf_user_has(user, 4242) && !conf_user_has(user, 4243));
+    conf_group_complete(user->group);
+    ck_assert(!conf_user_has(user, 4242) && conf_user_has(user, 4243));
+    ck_assert_ptr_null(conf_next_unknown_user(other, NULL));
     conf_free(conf);
     conf_free(other);
+    conf_free(third);
 }
 END_TEST
 

@@ -72,7 +72,8 @@ static void take_member(struct users *users, struct conf_user *user, uid_t uid)
         log_warning("group %s: more than %d members", user->name, CONF_GROUP_MEMBERS_MAX);
         return;
     }
-    group->known = users->found = true;
+    conf_group_complete(group);
+    users->found = true;
     log_notice("group %s is known now: %zu members", user->name, group->n);
 }
 
@@ -100,7 +101,8 @@ static void tell_unknown(struct users *users)
     if (users->told)
         return;
     while ((user = conf_next_unknown_user(users->conf, user)))
-        log_warning(CONF_UNKNOWN_USER_FORMAT, CONF_UNKNOWN_USER_ARGS(user));
+        if (!conf_user_counts(user))
+            log_warning(CONF_UNKNOWN_USER_FORMAT, CONF_UNKNOWN_USER_ARGS(user));
     users->told = true;
 }
 

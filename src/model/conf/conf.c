@@ -290,24 +290,20 @@ struct conf_user *conf_next_unknown_user(struct conf *conf, const struct conf_us
     return NULL;
 }
 
-static struct conf_user *known_user(struct conf *conf, const char *name)
+bool conf_user_counts(const struct conf_user *user)
+{
+    if (user->group)
+        return conf_group_in_force(user->group);
+    return user->uid != CONF_UID_UNKNOWN;
+}
+
+static struct conf_user *user_that_counts(struct conf *conf, const char *name)
 {
     struct conf_user *user;
     for (size_t i = 0; (user = user_at(conf, i)); i++)
-        if (is_known(user) && strcmp(user->name, name) == 0)
+        if (conf_user_counts(user) && strcmp(user->name, name) == 0)
             return user;
     return NULL;
-}
-
-/* False: out of memory, and it is looked up once more. */
-static bool copy_group(struct conf_group *group, const struct conf_group *old)
-{
-    conf_group_clear(group);
-    for (size_t i = 0; i < old->n; i++)
-        if (!conf_group_add(group, old->uids[i]))
-            return false;
-    group->known = true;
-    return true;
 }
 
 void conf_keep_users(struct conf *conf, struct conf *old)
@@ -315,9 +311,9 @@ void conf_keep_users(struct conf *conf, struct conf *old)
     struct conf_user *user = NULL;
     const struct conf_user *known;
     while ((user = conf_next_unknown_user(conf, user))) {
-        known = known_user(old, user->name);
+        known = user_that_counts(old, user->name);
         if (known && user->group)
-            (void)copy_group(user->group, known->group);
+            (void)conf_group_keep(user->group, known->group);
         else if (known)
             user->uid = known->uid;
     }

@@ -167,7 +167,10 @@ struct conf_user *conf_next_unknown_user(struct conf *conf, const struct conf_us
 #define CONF_UNKNOWN_USER_FORMAT     "%s %s cannot be looked up: no rule for it until it can be"
 #define CONF_UNKNOWN_USER_ARGS(user) (user)->group ? "group" : "user", (user)->name
 
-/* Takes over what old knows about them: a reload must not forget for a while what took time to be looked up. */
+/* There is a rule for it: it is known, or was in the configuration before. */
+bool conf_user_counts(const struct conf_user *user);
+/* Takes over what old knows about them: a reload must not forget for a while what took time to be looked up. A group is
+ * looked up again, and its list of before counts until then. */
 void conf_keep_users(struct conf *conf, struct conf *old);
 
 /* The effective configuration, every key, in the syntax that conf_read() takes. Contains the headers' values. */

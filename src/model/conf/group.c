@@ -22,8 +22,38 @@ void conf_group_free(struct conf_group *group)
 {
     if (!group)
         return;
+    conf_group_free(group->before);
     free(group->uids);
     free(group);
+}
+
+const struct conf_group *conf_group_in_force(const struct conf_group *group)
+{
+    return group->known ? group : group->before;
+}
+
+bool conf_group_keep(struct conf_group *group, const struct conf_group *old)
+{
+    const struct conf_group *list = conf_group_in_force(old);
+    struct conf_group *copy = list ? conf_group_new() : NULL;
+    conf_group_free(group->before);
+    group->before = NULL;
+    for (size_t i = 0; copy && i < list->n; i++)
+        if (!conf_group_add(copy, list->uids[i])) {
+            conf_group_free(copy);
+            return false;
+        }
+    if (copy)
+        copy->known = true;
+    group->before = copy;
+    return copy || !list;
+}
+
+void conf_group_complete(struct conf_group *group)
+{
+    group->known = true;
+    conf_group_free(group->before);
+    group->before = NULL;
 }
 
 bool conf_group_add(struct conf_group *group, uid_t uid)
@@ -51,7 +81,8 @@ void conf_group_clear(struct conf_group *group)
 
 bool conf_group_has(const struct conf_group *group, uid_t uid)
 {
-    for (size_t i = 0; group->known && i < group->n; i++)
+    group = conf_group_in_force(group);
+    for (size_t i = 0; group && i < group->n; i++)
         if (group->uids[i] == uid)
             return true;
     return false;

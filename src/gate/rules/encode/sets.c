@@ -192,13 +192,13 @@ static bool user_elements(const struct conf_user *users, size_t count, struct el
 {
     size_t room = count + 1;
     for (size_t i = 0; i < count; i++)
-        room += users[i].group ? users[i].group->n : 0;
+        room += users[i].group && conf_group_in_force(users[i].group) ? conf_group_in_force(users[i].group)->n : 0;
     ret_elements->items = calloc(room, sizeof *ret_elements->items);
     for (size_t i = 0; i < count && ret_elements->items; i++) {
-        const struct conf_group *group = users[i].group;
-        if (!group && users[i].uid != CONF_UID_UNKNOWN)
+        const struct conf_group *group = users[i].group ? conf_group_in_force(users[i].group) : NULL;
+        if (!users[i].group && users[i].uid != CONF_UID_UNKNOWN)
             append(ret_elements, &users[i].uid, sizeof(uid_t), false);
-        for (size_t k = 0; group && group->known && k < group->n; k++)
+        for (size_t k = 0; group && k < group->n; k++)
             append(ret_elements, &group->uids[k], sizeof(uid_t), false);
     }
     return ret_elements->items;
