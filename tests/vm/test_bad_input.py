@@ -117,8 +117,7 @@ def test_no_nf_tables_in_the_kernel(vm):
           "! grep -q ^nf_tables /proc/modules")
     vm.write("/etc/modprobe.d/no-nf-tables.conf", "install nf_tables /bin/false\n")
     try:
-        vm.start()
-        vm.until("penstock status | grep -q 'Not enforced - Local error'", 30)
+        vm.start(status="Not enforced - Local error")
         status = vm.run("penstock status")
         assert status.status == 7 and "no nf_tables" in status.output
     finally:

@@ -107,7 +107,10 @@ static void fill_block(struct ruleset_batch *batch, bool tcp, bool drop)
     rule_daddr_set(rule, AF_INET6, SET_BLOCK6);
     answer(rule, tcp, drop, "[Block] Networks");
     rule = begin_block(batch, tcp);
-    rule_th_dport_set(rule, SET_PROTOCOLS, SET_BLOCK_PORTS);
+    if (tcp) /* nft of Debian 13 reads no reset behind another protocol */
+        rule_dport_set(rule, IPPROTO_TCP, SET_BLOCK_PORTS);
+    else
+        rule_th_dport_set(rule, SET_PROTOCOLS, SET_BLOCK_PORTS);
     answer(rule, tcp, drop, "[Block] Ports");
 }
 
