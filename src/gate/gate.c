@@ -392,11 +392,11 @@ static int start(struct gate *gate, const struct event_sink *sink, struct conf *
                                           .foreign = &gate->foreign,
                                           .refusals = &gate->refusals,
                                           .started = time(NULL)};
-    record_begin(&gate->record, gate->options->control_path);
     servers_set_conf(&gate->servers, conf);
     foreign_set_conf(&gate->foreign, conf);
     keeper_set_conf(gate->keeper, conf);
     enforce_pursue(&gate->enforcement, &testing); /* the gate is closed before anything else happens */
+    record_begin(&gate->record, gate->options->control_path);
     users_set_conf(gate->users, conf);
     trial_set_conf(&gate->trial, conf);
     ev_prepare_start(gate->loop, &gate->settle);

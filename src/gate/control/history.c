@@ -33,7 +33,7 @@ static void fail(struct history *history, int error)
 /* All of it, with an end; NULL: there is none, or no memory. */
 static char *read_all(const char *path, size_t *ret_size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* also of a FIFO, where others may write */
     char *text = fd >= 0 ? malloc(2 * HISTORY_SIZE_MAX + 1) : NULL;
     size_t size = 0;
     ssize_t n;
@@ -70,7 +70,7 @@ static uint64_t last_seq(const char *text)
 static bool open_file(struct history *history)
 {
     struct stat st;
-    history->fd = open(history->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    history->fd = open(history->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     if (history->fd < 0 || fchmod(history->fd, 0644) < 0 || fstat(history->fd, &st) < 0) {
         fail(history, errno);
         return false;

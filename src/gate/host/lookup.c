@@ -39,6 +39,9 @@ bool lookup_runs(const struct lookup *lookup)
     return lookup->pid > 0;
 }
 
+#define ANSWERS_PER_WAKEUP 256
+#define ANSWERS_LEFT       (2u * CONF_GROUP_MEMBERS_MAX) /* that are there still when it has ended */
+
 /* ---- answers ---- */
 
 /* False: nothing more for now. */
@@ -57,16 +60,17 @@ static bool take_answer(struct lookup *lookup)
     return true;
 }
 
-static void take_answers(struct lookup *lookup)
+/* At most so many: the process has read the network, and the gate has other things to do. */
+static void take_answers(struct lookup *lookup, size_t most)
 {
-    while (lookup->fd >= 0 && take_answer(lookup))
+    while (most-- > 0 && lookup->fd >= 0 && take_answer(lookup))
         ;
 }
 
 static void readable_cb(struct ev_loop *loop, ev_io *watcher, int revents)
 {
     struct lookup *lookup = watcher->data;
-    take_answers(lookup);
+    take_answers(lookup, ANSWERS_PER_WAKEUP);
     lookup->settled_cb(false, lookup->data);
 }
 
@@ -76,7 +80,7 @@ static void end_cb(struct ev_loop *loop, ev_child *watcher, int revents)
     ev_child_stop(loop, watcher);
     ev_timer_stop(loop, &lookup->limit);
     lookup->pid = 0;
-    take_answers(lookup);
+    take_answers(lookup, ANSWERS_LEFT);
     close_socket(lookup);
     if (watcher->rstatus != 0 && !lookup->overdue)
         spawn_log_end("the lookup of users", watcher->rpid, watcher->rstatus);

@@ -11,12 +11,15 @@
 static bool read_tree(struct unit_names *names)
 {
     const char *root = cgroup_root();
-    int64_t now = clock_ms();
-    if (root && names->read_at > 0 && now - names->read_at < UNIT_NAMES_READ_MS)
+    int64_t begin = clock_ms();
+    if (root && names->read_at > 0 && begin - names->read_at < names->pause_ms)
         return false;
     cgroup_map_free(names->map);
     names->map = root ? cgroup_map_read(root) : NULL;
-    names->read_at = now;
+    names->read_at = clock_ms();
+    names->pause_ms = (names->read_at - begin) * UNIT_NAMES_SHARE;
+    if (names->pause_ms < UNIT_NAMES_READ_MS)
+        names->pause_ms = UNIT_NAMES_READ_MS;
     return true;
 }
 

@@ -11,10 +11,12 @@
 
 /* At the most so often: reading the tree takes milliseconds, and relays are not trusted. */
 #define UNIT_NAMES_READ_MS 200
+/* And the longer it takes, the more seldom: users who may make groups can make many. */
+#define UNIT_NAMES_SHARE   20
 
 struct unit_names {
     struct cgroup_map *map; /* NULL: not read yet */
-    int64_t read_at;
+    int64_t read_at, pause_ms;
 };
 
 /* Fills *ret_unit. False: it is new, or is none, and the tree was read a moment ago; ask again. */
