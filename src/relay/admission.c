@@ -78,7 +78,7 @@ bool admission_take(struct worker *worker, uint32_t uid, unsigned *ret_share)
 {
     unsigned share = shares_enter(worker->own_row, uid);
     unsigned most = worker->settings ? worker->settings->conf->sessions_per_user : UINT_MAX;
-    bool admitted = uid == SHARES_UNKNOWN || shares_total(worker->shares, uid) <= most;
+    bool admitted = shares_total(worker->shares, uid) <= most; /* those who are not known are one user */
     while (admitted && worker_is_full(worker))
         admitted = make_room(worker, share);
     if (!admitted) {

@@ -22,6 +22,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -591,6 +592,16 @@ listen secure
     def forget_connections(self):
         """Ends what the host's programs left behind: with no rules, what they send once more would go straight out."""
         self.run("host", ["ss", "-K", "-t", "state", "connected"])
+
+    def forget_tracking(self):
+        """Of the host's connections. While the kernel remembers those of other tests, a redirected one may get another port
+        number: then nobody can tell whose it is."""
+        delete, subsystem, ipv = 2, 1, 0
+        with self.socket("host", socket.AF_NETLINK, socket.SOCK_RAW, 12) as sock:  # NETLINK_NETFILTER
+            sock.send(struct.pack("=IHHII", 20, subsystem << 8 | delete, 5, 1, 0) + struct.pack("=BBH", ipv, 0, 0))
+            answer = sock.recv(4096)
+        if struct.unpack_from("=i", answer, 16)[0] != 0:
+            raise LabError("conntrack cannot be flushed")
 
     def reset_counters(self):
         self.run("gw", ["nft", "reset", "counters", "table", "inet", "lab"], check=True)

@@ -22,6 +22,7 @@ NAMELESS = 4711
 @pytest.fixture
 def squid(lab):
     """A Squid that logs whole heads, behind HAProxy in mode http on the secure port: what it has been asked."""
+    lab.forget_tracking()
     with real_proxies.running_programs(lab, "haproxy") as directory:
         yield lambda: real_proxies.heads(directory)
 

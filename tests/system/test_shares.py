@@ -69,6 +69,7 @@ class Hammer:
 @pytest.fixture
 def hammer(lab):
     made = []
+    lab.forget_tracking()
 
     def start(*args):
         made.append(Hammer(lab, *args))

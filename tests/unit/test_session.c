@@ -1299,8 +1299,9 @@ END_TEST
 /* The proxy would go there in the client's place. */
 START_TEST(a_request_for_a_blocked_address_is_refused)
 {
-    static const char *const hosts[] = {"192.0.2.9", "[2001:db8::9]:80"};
-    static const char *const rules[] = {"[Block] Networks=192.0.2.0/24", "[Block] Networks=2001:db8::/32"};
+    static const char *const hosts[] = {"192.0.2.9", "[2001:db8::9]:80", "[::ffff:192.0.2.9]"};
+    static const char *const rules[] = {"[Block] Networks=192.0.2.0/24", "[Block] Networks=2001:db8::/32",
+                                        "[Block] Networks=192.0.2.0/24"};
     struct steps steps = {.answers = {OK}};
     struct peer peer = start_steps(&steps);
     struct conf *conf = rig.worker->settings->conf;
@@ -2239,7 +2240,7 @@ static void add_tests_of_names(TCase *tcase)
     tcase_add_test(tcase, a_blocked_name_of_tls_gets_an_alert);
     tcase_add_loop_test(tcase, a_blocked_name_that_comes_late_goes_nowhere, 0, 4);
     tcase_add_test(tcase, each_plain_request_is_judged_by_its_own_host);
-    tcase_add_loop_test(tcase, a_request_for_a_blocked_address_is_refused, 0, 2);
+    tcase_add_loop_test(tcase, a_request_for_a_blocked_address_is_refused, 0, 3);
 }
 
 static Suite *session_suite(void)

@@ -32,13 +32,16 @@ uint64_t session_down(const struct session *session)
 void session_request_host(const struct session *session, char ret_name[static HOSTNAME_SIZE], struct addr *ret_addr)
 {
     char text[ADDR_TEXT_MAX];
+    struct addr addr;
     struct span host = session->requests->head.host;
     ret_name[0] = '\0';
-    if (hostname_parse(host.text, host.length, ret_name) || host.length >= sizeof text)
+    if (host.length == 0 || hostname_parse(host.text, host.length, ret_name) || host.length >= sizeof text)
         return;
     memcpy(text, host.text, host.length);
     text[host.length] = '\0';
-    (void)addr_parse(text, addr_port(&session->destination), ret_addr);
+    /* ::ffff:192.0.2.1 is 192.0.2.1, for the rules, too. */
+    if (addr_parse(text, addr_port(&session->destination), &addr))
+        (void)addr_from_sockaddr(&addr.sa, addr_length(&addr), ret_addr);
 }
 
 bool session_request_has_name(const struct session *session)
