@@ -1663,6 +1663,20 @@ START_TEST(no_user_has_more_sessions_than_he_may)
 }
 END_TEST
 
+/* Their addresses are no socket's of this host, as when the kernel has given a redirected connection another port. */
+START_TEST(those_who_are_not_known_are_one_user)
+{
+    setup_shares(100, 2);
+    for (int i = 0; i < 3; i++) {
+        begin_http();
+        ev_io_stop(rig.loop, &app.io);
+        ck_assert_int_eq(end_of(app.fd), i < 2 ? EAGAIN : ECONNRESET);
+    }
+    ck_assert_uint_eq(rig.worker->n, 2);
+    assert_log("the last was of a user not known, with 3 open sessions");
+}
+END_TEST
+
 START_TEST(what_is_refused_has_one_line_a_minute)
 {
     const char *line = "connections refused, or ended for others'";
@@ -2243,6 +2257,14 @@ static void add_tests_of_names(TCase *tcase)
     tcase_add_loop_test(tcase, a_request_for_a_blocked_address_is_refused, 0, 3);
 }
 
+static void add_tests_of_shares(TCase *tcase)
+{
+    tcase_add_test(tcase, no_user_has_more_sessions_than_he_may);
+    tcase_add_test(tcase, those_who_are_not_known_are_one_user);
+    tcase_add_test(tcase, what_is_refused_has_one_line_a_minute);
+    tcase_add_test(tcase, the_greediest_users_newest_makes_room);
+}
+
 static Suite *session_suite(void)
 {
     Suite *suite = suite_create("session");
@@ -2281,9 +2303,7 @@ static Suite *session_suite(void)
     tcase_add_loop_test(tcase, refused_at_the_door, 0, 4);
     tcase_add_loop_test(tcase, a_direct_connection_to_the_relay_port_is_refused, 0, 2);
     tcase_add_test(tcase, a_full_relay_leaves_connections_to_another_and_takes_them_when_it_does_not);
-    tcase_add_test(tcase, no_user_has_more_sessions_than_he_may);
-    tcase_add_test(tcase, what_is_refused_has_one_line_a_minute);
-    tcase_add_test(tcase, the_greediest_users_newest_makes_room);
+    add_tests_of_shares(tcase);
     tcase_add_test(tcase, an_open_tunnel_makes_room_at_once_on_both_sides);
     tcase_add_loop_test(tcase, a_client_that_leaves_while_dialling_is_noticed, 0, 2);
     tcase_add_loop_test(tcase, a_client_that_leaves_without_a_word_is_not_dialled_for, 0, 2);

@@ -14,6 +14,9 @@
 #include "base/spawn.h"
 #include "base/timer.h"
 
+#define ANSWERS_PER_WAKEUP 256
+#define ANSWERS_LEFT       (2u * CONF_GROUP_MEMBERS_MAX) /* that are there still when it has ended */
+
 static void close_socket(struct lookup *lookup)
 {
     ev_io_stop(lookup->loop, &lookup->readable);
@@ -38,9 +41,6 @@ bool lookup_runs(const struct lookup *lookup)
 {
     return lookup->pid > 0;
 }
-
-#define ANSWERS_PER_WAKEUP 256
-#define ANSWERS_LEFT       (2u * CONF_GROUP_MEMBERS_MAX) /* that are there still when it has ended */
 
 /* ---- answers ---- */
 

@@ -401,6 +401,13 @@ static void create(struct ruleset_batch *batch, const struct set_type *type, con
         nftnl_set_free(set);
 }
 
+static void make(struct ruleset_batch *batch, const struct set_type *type, const char *name,
+                 const struct ruleset_spec *spec)
+{
+    create(batch, type, name);
+    fill(batch, type, name, spec);
+}
+
 static void drop(struct ruleset_batch *batch, const char *name)
 {
     struct nlmsghdr *message = ruleset_batch_message(batch, NFT_MSG_DELSET, 0, "set %s", name);
@@ -434,8 +441,7 @@ static const struct set_type *next_set(uint32_t which, const struct set_type *at
 void ruleset_sets_create(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec)
 {
     for (const struct set_type *type = next_set(which, types); type; type = next_set(which, type + 1)) {
-        create(batch, type, type->name);
-        fill(batch, type, type->name, spec);
+        make(batch, type, type->name, spec);
     }
 }
 
@@ -456,8 +462,7 @@ void ruleset_sets_refill(struct ruleset_batch *batch, uint32_t which, const stru
 void ruleset_sets_stage(struct ruleset_batch *batch, uint32_t which, const struct ruleset_spec *spec)
 {
     for (const struct set_type *type = next_set(which, types); type; type = next_set(which, type + 1)) {
-        create(batch, type, type->staged);
-        fill(batch, type, type->staged, spec);
+        make(batch, type, type->staged, spec);
     }
 }
 
